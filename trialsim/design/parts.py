@@ -1,0 +1,496 @@
+"""The parts of a declared trial, as frozen pydantic models: what may be said, in which units, with which defaults.
+
+The text under each field is its documentation (`trialsim schema` prints it). Checks that need more than one part
+are in `checks.py`. Nothing here reads files or draws numbers.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+
+from trialsim.design.checks import cross_check
+
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+Prob = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
+OpenProb = Annotated[float, Strict(), Field(gt=0, lt=1, allow_inf_nan=False)]
+Correlation = Annotated[float, Strict(), Field(gt=-1, lt=1, allow_inf_nan=False)]
+Whole = Annotated[int, Strict(), Field(ge=0)]
+Count = Annotated[int, Strict(), Field(ge=1)]
+Days = Annotated[int, Strict(), Field(ge=0, le=20_000)]
+Name = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
+Text = Annotated[str, Strict(), Field(max_length=2_000)]
+
+
+def _only_dates(value: Any) -> Any:
+    if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
+        raise ValueError("must be a date (YYYY-MM-DD)")
+    return value
+
+
+Date = Annotated[dt.date, BeforeValidator(_only_dates)]
+When = Days | Date
+
+
+class Part(BaseModel):
+    """Base of every part: frozen, unknown keys refused, the text under a field is its description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+# --- recruitment ----------------------------------------------------------------------------------------------------
+
+
+class Site(Part):
+    """A place that contacts people."""
+
+    rate_per_month: NonNegative
+    """People contacted per month [people/month of 30.4375 days] when fully open."""
+    opens: When = 0
+    """Opening day: a date, or a study day."""
+    ramp_months: NonNegative = 0.0
+    """The rate grows linearly from 0 to its full value over this many months [months]."""
+    pool: Count | None = None
+    """How many people can be contacted at all; none = no limit."""
+
+
+class RateChange(Part):
+    """From a day on, contact rates are multiplied by a factor."""
+
+    starts: When
+    """First day of the change: a date, or a study day."""
+    factor: NonNegative
+    """Multiplier of the rate from that day on (further changes multiply again)."""
+    sites: tuple[Name, ...] = ()
+    """The sites concerned; empty = all."""
+
+
+class Pause(Part):
+    """Nobody is contacted between two days."""
+
+    starts: When
+    """First day without contacts."""
+    ends: When
+    """First day with contacts again."""
+    sites: tuple[Name, ...] = ()
+    """The sites concerned; empty = all."""
+
+
+class Recruitment(Part):
+    """Sites and how fast they contact people."""
+
+    sites: Annotated[dict[Name, Site], Field(min_length=1, max_length=500)]
+    rate_changes: tuple[RateChange, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    site_cv: Annotated[NonNegative, Field(le=3)] = 0.0
+    """Coefficient of variation between replicates of each site's rate (gamma: Poisson-gamma recruitment)."""
+    month_cv: Annotated[NonNegative, Field(le=3)] = 0.0
+    """Coefficient of variation from month to month of each site's rate (gamma)."""
+
+
+class Delay(Part):
+    """A waiting time in whole days: `days` plus an exponentially distributed extra, rounded down."""
+
+    days: Annotated[Days, Field(le=2_000)] = 0
+    """Shortest delay [days]."""
+    mean_extra: Annotated[NonNegative, Field(le=2_000)] = 0.0
+    """Mean of the exponential extra [days]."""
+
+
+class Criterion(Part):
+    """One reason to be ineligible: a chance, or a rule on a noisy measure taken at screening."""
+
+    excluded_prob: Prob | None = None
+    """Chance of exclusion, the same for everybody."""
+    measure: Name | None = None
+    """Outcome that is measured at screening; it is measured with error, so regression to the mean arises by itself."""
+    error_sd: NonNegative = 0.0
+    """Standard deviation of the screening measure's error [outcome points]."""
+    at_least: Number | None = None
+    """Eligible when the measured value is at least this [outcome points]."""
+    at_most: Number | None = None
+    """Eligible when the measured value is at most this [outcome points]."""
+
+
+class Step(Part):
+    """One step of the funnel: whom it loses, why, and how long it takes."""
+
+    prob: Prob = 1.0
+    """Chance of passing this step, given the steps before and the criteria."""
+    criteria: dict[str, Criterion] = {}
+    """Eligibility criteria, checked in this order; the name is the reason that is counted."""
+    losses: dict[str, Positive] = {}
+    """Reasons for not passing by chance, with weights (shares or published counts)."""
+    delay: Delay = Delay()
+    """Time from the step before to this one."""
+
+
+# --- people ---------------------------------------------------------------------------------------------------------
+
+
+class BinaryCovariate(Part):
+    """A yes/no characteristic."""
+
+    kind: Literal["binary"]
+    label: Text = ""
+    prob: Prob
+    """Share with the characteristic among the people screened."""
+
+
+class NormalCovariate(Part):
+    """A continuous characteristic, normal within limits."""
+
+    kind: Literal["normal"]
+    label: Text = ""
+    mean: Number
+    """Mean before the limits are applied."""
+    sd: NonNegative
+    """Standard deviation before the limits are applied."""
+    low: Number | None = None
+    """Lower limit (truncated, not piled up)."""
+    high: Number | None = None
+    """Upper limit (truncated, not piled up)."""
+
+
+class CountCovariate(Part):
+    """A count, Poisson (for example of chronic conditions)."""
+
+    kind: Literal["count"]
+    label: Text = ""
+    mean: Annotated[NonNegative, Field(le=100)]
+    """Mean among the people screened."""
+
+
+Covariate = Annotated[BinaryCovariate | NormalCovariate | CountCovariate, Field(discriminator="kind")]
+
+
+class Recovery(Part):
+    """The second component of the residual: some participants improve markedly, whatever their arm."""
+
+    prob: dict[Name, Prob]
+    """Share in the second component, by visit."""
+    drop: Number
+    """Fall of the outcome in the second component [outcome points]."""
+    sd: NonNegative
+    """Standard deviation within the second component [outcome points]."""
+
+
+class Outcome(Part):
+    """A bounded score, the mean of several items, measured with error around a latent course."""
+
+    label: Text = ""
+    low: Number = 0.0
+    """Lowest value of the instrument."""
+    high: Number = 10.0
+    """Highest value of the instrument."""
+    items: Annotated[Count, Field(le=1_000)] = 1
+    """Number of averaged whole-number items: values lie on a grid of 1/items."""
+    mean: Number
+    """Mean latent level among the people screened [points]."""
+    sd: NonNegative
+    """Between-person standard deviation of the stable latent level, covariate links not included [points]."""
+    entry_sd: NonNegative = 0.0
+    """SD of a passing state shared by screening and baseline and gone by the first visit [points]."""
+    error_sd: NonNegative = 0.0
+    """SD of measurement error of each assessment [points]."""
+    course: dict[Name, Number]
+    """Natural change from the stable level by visit, of those outside `recovery` [points]."""
+    change_sd: NonNegative = 0.0
+    """SD of a person's own change from the stable level at a visit, outside `recovery` [points]."""
+    persistence: Annotated[Prob, Field(lt=1)] = 0.7
+    """Correlation of a person's change (and of recovery) between one visit and the next."""
+    recovery: Recovery | None = None
+    motivation: Number = 0.0
+    """Change at follow-up per SD of latent motivation [points]."""
+    site_sd: NonNegative = 0.0
+    """SD between sites of the level [points]."""
+    coach_sd: NonNegative = 0.0
+    """SD between coaches of the level at follow-up of the participants they see [points]."""
+    covariates: dict[Name, Number] = {}
+    """Points of latent level per unit of each covariate, around the covariate's mean."""
+    correlation: dict[Name, Correlation] = {}
+    """Correlation with an outcome declared earlier, of every latent part (Gaussian copula)."""
+    responder_fall: Prob = 0.3
+    """A responder's value is lower than at baseline by at least this fraction of the baseline value."""
+
+
+class Visit(Part):
+    """A scheduled assessment after randomization."""
+
+    label: Text = ""
+    day: Annotated[Count, Field(le=20_000)]
+    """Due this many days after randomization [days]."""
+    opens: Annotated[int, Strict(), Field(le=0, ge=-20_000)] = 0
+    """Questionnaire may be answered from this day relative to the due day (0 or negative) [days]."""
+    closes: Annotated[Whole, Field(le=20_000)] = 30
+    """... until this day relative to the due day [days]."""
+    reminders: tuple[Annotated[int, Strict(), Field(ge=-20_000, le=20_000)], ...] = ()
+    """Days relative to the due day on which a reminder goes to those who have not answered [days]."""
+
+
+# --- arms -----------------------------------------------------------------------------------------------------------
+
+
+class NoDelivery(Part):
+    """Nothing is delivered beyond the usual care that everybody has (plus, perhaps, printed matter)."""
+
+    kind: Literal["none"]
+
+
+Modules = Annotated[tuple[Annotated[str, Strict(), Field(min_length=1, max_length=80)], ...], Field(min_length=1, max_length=60)]
+
+
+class SelfPaced(Part):
+    """Web modules that participants work through alone, with calls by staff to those who stall."""
+
+    kind: Literal["self_paced"]
+    modules: Modules
+    """The modules' names, in order; each is a session."""
+    first: Delay = Delay(days=1)
+    """Time from randomization to the first module, of those who start by themselves."""
+    pace: Delay = Delay(days=7)
+    """Time from one module to the next, of those who go on by themselves."""
+    access_days: Annotated[Count, Field(le=20_000)] = 365
+    """Modules are open this long after randomization [days]."""
+    call_after_days: Count = 14
+    """Staff call after this many days without a module [days], and again after as many more."""
+    max_calls: Annotated[Whole, Field(le=20)] = 0
+    """Calls at most each time somebody stalls; 0 = no calls."""
+    call_success_prob: Prob = 0.0
+    """Chance that one call brings somebody who has stalled to the next module the day after."""
+
+
+class Coach(Part):
+    """One member of staff, where they differ from the pool's defaults."""
+
+    caseload: Count | None = None
+    sessions_per_week: Count | None = None
+    joins: When = 0
+    """Takes participants from this day on."""
+    leaves: When | None = None
+    """Takes no new participants from this day on, and finishes with those in treatment."""
+
+
+class Individual(Part):
+    """One-to-one sessions with a coach; when all are full, participants wait, first come, first served."""
+
+    kind: Literal["individual"]
+    modules: Modules
+    """The sessions' names, in order."""
+    coaches: Count | Annotated[tuple[Coach, ...], Field(min_length=1, max_length=1_000)]
+    """A number of equal coaches, or a list of coaches."""
+    caseload: Annotated[Count, Field(le=10_000)] = 15
+    """Participants in treatment with one coach at the same time, at most."""
+    sessions_per_week: Annotated[Count, Field(le=10_000)] = 20
+    """Opening hours of one coach [sessions/week]; everyone in treatment holds one place in the coach's calendar."""
+    interval_days: Annotated[Count, Field(le=365)] = 7
+    """From one appointment to the next [days]."""
+    referral_days: Annotated[Whole, Field(le=365)] = 2
+    """From randomization to asking for a coach [days]."""
+    lead_days: Annotated[Whole, Field(le=365)] = 5
+    """From the day a coach has a place to the first appointment [days]."""
+    no_show_prob: Annotated[Prob, Field(lt=1)] = 0.0
+    """Chance of missing one appointment; the session is then rescheduled one interval later."""
+    max_reschedules: Annotated[Whole, Field(le=20)] = 2
+    """A session missed more often than this ends the treatment."""
+    max_wait_days: Annotated[Whole, Field(le=20_000)] = 365
+    """Nobody waits for a coach longer than this [days]."""
+    session_minutes: Positive = 50.0
+    """Length of a session [minutes]; used for staff hours and cost."""
+
+
+Delivery = Annotated[NoDelivery | SelfPaced | Individual, Field(discriminator="kind")]
+
+
+class Effect(Part):
+    """What the arm does to one outcome, at full dose, compared with nothing."""
+
+    by_visit: dict[Name, Number]
+    """Mean effect at each visit at full dose [points; negative = lower]."""
+    sd: NonNegative = 0.0
+    """SD between participants of the effect at full dose [points]."""
+
+
+class Arm(Part):
+    """One arm of the trial."""
+
+    label: Text = ""
+    delivery: Delivery
+    start_prob: Prob = 1.0
+    """Share who would start treatment if it were there at once (and before any call)."""
+    stop_prob: Prob = 0.0
+    """Chance of stopping after each session, for everybody's first session."""
+    dose: Literal["saturating", "assigned"] = "saturating"
+    """saturating: the effect grows with the sessions attended by the visit; assigned: all have the full effect."""
+    dose_scale: Positive = 3.0
+    """k in (1 - exp(-sessions/k)) / (1 - exp(-all sessions/k)) [sessions]."""
+    effects: dict[Name, Effect] = {}
+    """By outcome; an outcome not named is not affected."""
+    response_prob: dict[Name, OpenProb]
+    """Share answering at each visit, among those still in the study, at the mean of everything that moves it."""
+    withdrawal_prob: Annotated[Prob, Field(lt=1)] = 0.0
+    """Share withdrawing from the study by the last visit's due day."""
+    cost_per_participant: NonNegative = 0.0
+    """Materials and access for one participant [currency]."""
+
+
+class AtLeast(Part):
+    """A stratum by a baseline score: below, or at least, a value."""
+
+    outcome: Name
+    at_least: Number
+
+
+class Allocation(Part):
+    """How participants come to arms."""
+
+    kind: Literal["simple", "blocks"]
+    """simple: each by chance alone; blocks: permuted blocks, within strata if any."""
+    ratio: dict[Name, Count]
+    """Parts of each arm."""
+    block_sizes: tuple[Annotated[Count, Field(le=1_000)], ...] = ()
+    """Block sizes, chosen at random with equal chance; multiples of the ratio's sum."""
+    strata: tuple[Name | AtLeast, ...] = ()
+    """`site`, names of yes/no covariates, or {outcome, at_least}: one sequence of blocks for each combination."""
+
+
+class Adherence(Part):
+    """What moves starting and stopping, beside the arm. Probit scale."""
+
+    motivation_on_start: Annotated[Prob, Field(lt=1)] = 0.0
+    """Correlation of latent motivation with the inclination to start."""
+    motivation_on_stop: Annotated[Prob, Field(lt=1)] = 0.0
+    """Correlation of latent motivation with the inclination to go on, at each session."""
+    wait_effect: NonNegative = 0.0
+    """Fall of the inclination to start per week of waiting for a coach [probit units/week]."""
+    covariates: dict[Name, Number] = {}
+    """Shift of the inclination to start per unit of a covariate around its mean [probit units]."""
+
+
+class Observation(Part):
+    """What moves answering questionnaires, beside arm and visit. Probit scale."""
+
+    frailty: Annotated[Prob, Field(lt=1)] = 0.0
+    """Share of the variance of the inclination to answer that belongs to the person (0 = visits independent)."""
+    motivation_on_frailty: Annotated[Prob, Field(lt=1)] = 0.0
+    """Correlation of latent motivation with that person part."""
+    covariates: dict[Name, Number] = {}
+    """Shift per unit of a covariate around its mean [probit units]."""
+    baseline: dict[Name, Number] = {}
+    """Shift per point of an outcome's baseline value around its screening mean [probit units]."""
+    attendance: Number = 0.0
+    """Shift from no sessions to all sessions by the visit [probit units]."""
+    current_value: dict[Name, Number] = {}
+    """Shift per point of an outcome's value at that visit, around its screening mean: missing not at random."""
+    answer_days: Delay = Delay(days=0, mean_extra=10.0)
+    """From the window's opening to the answer, of those who answer."""
+    death_prob: Annotated[Prob, Field(lt=1)] = 0.0
+    """Share dying by the last visit's due day."""
+
+
+# --- analysis and cost ----------------------------------------------------------------------------------------------
+
+
+class Analysis(Part):
+    """One analysis of the plan, done at every visit on what was observed."""
+
+    kind: Literal["modified_poisson", "linear"]
+    """modified_poisson: chance of being a responder; linear: mean change from baseline."""
+    outcome: Name
+    covariates: tuple[Name, ...] = ()
+    """`baseline` (the outcome's), `site`, and names of covariates."""
+    cluster: Literal["person", "coach"] = "person"
+    """Robust variance clustered on persons, or on coaches (persons without a coach stand alone)."""
+    contrasts: tuple[tuple[Name, Name], ...] = ()
+    """Pairs of arms to compare, first with second; empty = every pair."""
+    multiplicity: Literal["none", "lsd"] = "lsd"
+    """lsd: pairs count as different only when the test of all arms is significant too (Fisher)."""
+    alpha: Annotated[float, Strict(), Field(gt=0, lt=0.5)] = 0.05
+    """Two-sided level; intervals have confidence 1 - alpha."""
+
+
+class Costs(Part):
+    """Cost per unit; what is not given costs nothing."""
+
+    currency: Annotated[str, Strict(), Field(max_length=8)] = "USD"
+    letter: NonNegative = 0.0
+    """Per person contacted."""
+    screening: NonNegative = 0.0
+    """Per person screened (the first step that looks at the person)."""
+    coach_hour: NonNegative = 0.0
+    """Per hour of session held."""
+    call: NonNegative = 0.0
+    """Per call to somebody who has stalled."""
+    reminder: NonNegative = 0.0
+    """Per reminder of a questionnaire."""
+    assessment: NonNegative = 0.0
+    """Per questionnaire answered, baseline included."""
+    site_month: NonNegative = 0.0
+    """Per site and month from its opening to the last visit."""
+
+
+class Design(Part):
+    """A pragmatic trial, fully stated."""
+
+    name: Annotated[str, Strict(), Field(pattern=r"^[a-z][a-z0-9_\-]*$", max_length=60)]
+    """Short name; folders and targets are found by it."""
+    title: Text = ""
+    description: Text = ""
+    source: Text = ""
+    """Where the numbers come from."""
+    start_date: Date
+    """Study day 0."""
+    sample_size: Annotated[Count, Field(le=200_000)]
+    """Participants to randomize; enrolment closes with the last."""
+    max_enrolment_days: Annotated[Count, Field(le=20_000)]
+    """Enrolment closes at the end of the day before this study day at the latest [days]."""
+    recruitment: Recruitment
+    funnel: Annotated[dict[str, Step], Field(min_length=1, max_length=30)]
+    """Steps from contact to randomization, in order; passing the last one is being randomized."""
+    covariates: dict[Name, Covariate] = {}
+    outcomes: Annotated[dict[Name, Outcome], Field(min_length=1, max_length=20)]
+    visits: Annotated[dict[Name, Visit], Field(min_length=1, max_length=30)]
+    arms: Annotated[dict[Name, Arm], Field(min_length=1, max_length=10)]
+    allocation: Allocation
+    adherence: Adherence = Adherence()
+    observation: Observation = Observation()
+    analyses: dict[Name, Analysis] = {}
+    costs: Costs = Costs()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Design:
+        cross_check(self)
+        return self
+
+    def day_of(self, when: int | dt.date) -> int:
+        """Study day of a date (or of a day, which is returned as it is) [day]."""
+        return when if isinstance(when, int) else (when - self.start_date).days
+
+    def date_of(self, day: int) -> dt.date:
+        """Calendar date of a study day."""
+        return self.start_date + dt.timedelta(days=int(day))
+
+    def n_sessions(self, arm: str) -> int:
+        """Number of sessions that an arm's delivery plans (0 for none)."""
+        delivery = self.arms[arm].delivery
+        return 0 if isinstance(delivery, NoDelivery) else len(delivery.modules)
+
+    def coaches(self, arm: str) -> tuple[Coach, ...]:
+        """The arm's coaches with caseload and opening hours filled in; empty where nobody is coached."""
+        delivery = self.arms[arm].delivery
+        if not isinstance(delivery, Individual):
+            return ()
+        staff = (Coach(),) * delivery.coaches if isinstance(delivery.coaches, int) else delivery.coaches
+        return tuple(
+            coach.model_copy(
+                update={
+                    "caseload": coach.caseload or delivery.caseload,
+                    "sessions_per_week": coach.sessions_per_week or delivery.sessions_per_week,
+                }
+            )
+            for coach in staff
+        )

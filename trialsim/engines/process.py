@@ -1,0 +1,488 @@
+"""The reference engine: SimPy processes that read like the trial's protocol, with a full event log.
+
+The clock counts ticks: study day x number of phases + phase, so that the order of things within a day is data (`Phase`)
+and not an accident of the event queue. Act one enrols, randomizes and treats; act two follows up. They are apart because
+whether somebody answers may depend on how they are, and outcomes are computed, on arrays, between the acts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from dataclasses import fields
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from trialsim.design.parts import Individual
+from trialsim.world.formulas import LONG, NEVER, Ints
+from trialsim.world.histories import EVENT_COLUMNS, NONE, FollowUp, Histories, Kind, Missing, Status, sort_events
+from trialsim.world.observation import Answers
+from trialsim.world.plans import DIED, Plan, coach_calendar
+
+NAME = "process"
+
+Wait = Generator[simpy.Event, Any, None]
+Row = tuple[int, int, int, int, int, int, int]
+
+
+class Phase(IntEnum):
+    """The order of one day."""
+
+    RECRUIT = 0
+    RANDOMIZE = 1
+    LEAVE = 2
+    GIVE_UP = 3
+    ASK = 4
+    ASSIGN = 5
+    TREAT = 6
+    RELEASE = 7
+    OPEN = 8
+    ANSWER = 9
+    REMIND = 10
+    CLOSE = 11
+
+
+class Clock:
+    """A SimPy environment whose time is read and set in days and phases."""
+
+    def __init__(self) -> None:
+        self.env = simpy.Environment()
+
+    @property
+    def day(self) -> int:
+        """Today's study day."""
+        return int(self.env.now) // len(Phase)
+
+    def until(self, day: int, phase: Phase) -> simpy.Timeout:
+        """An event at a phase of a day, now or later."""
+        return self.env.timeout(day * len(Phase) + phase - self.env.now)
+
+
+def deliver(plan: Plan) -> tuple[Histories, list[Ints]]:
+    """Enrol, randomize and treat in every replicate of the plan; histories and one event log per replicate."""
+    trials = [Trial(plan, column).run() for column in range(plan.cohort.shape[1])]
+    parts = [trial.histories() for trial in trials]
+    whole = {f.name: np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(Histories)}
+    return Histories(**whole), [_log(trial.events) for trial in trials]
+
+
+def _log(events: list[Row]) -> Ints:
+    rows = np.array(events, dtype=np.int32).reshape(-1, len(EVENT_COLUMNS))
+    return sort_events(rows)
+
+
+class Coaches:
+    """The coaches of one arm and the list of those who wait for them."""
+
+    def __init__(self, clock: Clock, plan: Plan, arm: int) -> None:
+        places, self.joins, self.leaves = coach_calendar(plan.world, arm)
+        self.clock = clock
+        self.staff = [simpy.Resource(clock.env, capacity=n) for n in places]
+        self.waiting: deque[tuple[int, simpy.Event]] = deque()
+
+    def join(self, participant: int) -> simpy.Event:
+        """Put somebody at the end of the list; the event happens when they are given a coach."""
+        offer = self.clock.env.event()
+        self.waiting.append((participant, offer))
+        return offer
+
+    def strike(self, participant: int) -> None:
+        """Take somebody off the list."""
+        self.waiting = deque(entry for entry in self.waiting if entry[0] != participant)
+
+    def assign(self) -> None:
+        """First come, first served, each to the coach with most free places today."""
+        while self.waiting:
+            free = [self._free(coach) for coach in range(len(self.staff))]
+            coach = max(range(len(free)), key=lambda c: (free[c], -c))
+            if free[coach] == 0:
+                return
+            _, offer = self.waiting.popleft()
+            offer.succeed((coach, self.staff[coach].request()))
+
+    def _free(self, coach: int) -> int:
+        open_today = self.joins[coach] <= self.clock.day < self.leaves[coach]
+        return self.staff[coach].capacity - self.staff[coach].count if open_today else 0
+
+
+class Trial:
+    """One replicate: sites contact people, the trial office randomizes, coaches and web modules treat."""
+
+    def __init__(self, plan: Plan, column: int) -> None:
+        self.plan, self.world, self.column = plan, plan.world, column
+        self.clock = Clock()
+        self.events: list[Row] = []
+        self.closed = False
+        self.ready: list[int] = []
+        self._read_plan()
+        self._open_books()
+
+    def _read_plan(self) -> None:
+        """This replicate's column of the plan, as plain lists (SimPy code reads single values)."""
+        cohort, c = self.plan.cohort, self.column
+        persons = cohort.persons
+        self.site_of = persons.site.tolist()
+        self.number_of = persons.number.tolist()
+        self.step_day = persons.step_day[:, :, c].tolist()
+        self.lost_step = persons.lost_step[:, c].tolist()
+        self.lost_reason = persons.lost_reason[:, c].tolist()
+        strata = cohort.stratum if self.world.design.allocation.strata else 0 * cohort.stratum
+        self.stratum_of = strata[:, c].tolist()
+        self.envelopes = {code: iter(arms[:, c].tolist()) for code, arms in self.plan.lists.items()}
+        self.exit_after = self.plan.exit_after[:, :, c].tolist()
+        self.exit_kind_of = self.plan.exit_kind[:, :, c].tolist()
+        self.courses = [course and _Course(course, c) for course in self.plan.courses]
+
+    def _open_books(self) -> None:
+        """Empty histories."""
+        size, world = self.world.design.sample_size, self.world
+        n_calls = max([0, *(len(c.calls) for c in self.plan.courses if c is not None and c.calls is not None)])
+        self.passed = [0] * len(world.steps)
+        self.lost = [[0] * len(reasons) for reasons in world.reasons]
+        self.n_contacted, self.n_participants, self.closing_day = 0, 0, world.last_day
+        blank = ("person", "randomized_day", "arm", "coach", "asked_day", "offered_day", "released_day", "ended_day", "exit_day")
+        self.book: dict[str, list[int]] = {name: [NONE] * size for name in blank}
+        self.book |= {name: [0] * size for name in ("n_sessions", "status", "exit_kind")}
+        self.sessions = {name: [[NONE] * size for _ in range(world.max_sessions)] for name in ("scheduled", "attended")}
+        self.call_day = [[NONE] * size for _ in range(n_calls)]
+        self.treatment: dict[int, simpy.Process] = {}
+        self.coaches = {arm: Coaches(self.clock, self.plan, arm) for arm in range(len(world.arms)) if world.coached(arm)}
+        self.n_expected = 0
+
+    def run(self) -> Trial:
+        """Let the trial happen."""
+        env = self.clock.env
+        for site in range(len(self.world.sites)):
+            env.process(self.site(site))
+        env.process(self.trial_office())
+        if self.coaches:
+            env.process(self.coach_desk())
+        env.run()
+        return self
+
+    # --- enrolment ---
+
+    def site(self, site: int) -> Wait:
+        """A site contacts people, one after another, until enrolment closes."""
+        for person in [p for p, s in enumerate(self.site_of) if s == site]:
+            contact_day = self.step_day[0][person]
+            if contact_day == NEVER:
+                return
+            yield self.clock.until(contact_day, Phase.RECRUIT)
+            if self.closed:
+                return
+            self.n_contacted += 1
+            self.clock.env.process(self.funnel(person))
+
+    def funnel(self, person: int) -> Wait:
+        """Screening, eligibility, consent and so on, until the person is lost, ready, or enrolment closes."""
+        last = len(self.world.steps) - 1
+        for step in range(last + 1):
+            yield self.clock.until(self.step_day[step + 1][person], Phase.RECRUIT)
+            if self.closed:
+                return
+            if self.lost_step[person] == step:
+                self.lost[step][self.lost_reason[person]] += 1
+                self.log(Kind.LOST, person, detail=step * 1000 + self.lost_reason[person])
+                return
+            if step < last:
+                self.passed[step] += 1
+                self.log(Kind.PASSED, person, detail=step)
+        self.ready.append(person)
+
+    def trial_office(self) -> Wait:
+        """Each day the office randomizes those who are ready, in screening order, until the sample size is reached."""
+        for day in range(self.world.last_day + 1):
+            yield self.clock.until(day, Phase.RANDOMIZE)
+            for person in sorted(self.ready):
+                self.randomize(person)
+                if self.n_participants == self.world.design.sample_size:
+                    self.close_enrolment()
+                    return
+            self.ready.clear()
+        self.close_enrolment()
+
+    def close_enrolment(self) -> None:
+        """Nobody is contacted, screened or randomized any more."""
+        self.closed, self.closing_day = True, self.clock.day
+        self.log(Kind.ENROLMENT_CLOSED, NONE)
+
+    def randomize(self, person: int) -> None:
+        """Open the next envelope of the person's stratum, and start what the arm delivers."""
+        i = self.n_participants
+        arm = next(self.envelopes[self.stratum_of[i]])
+        self.n_participants += 1
+        self.passed[-1] += 1
+        self.book["person"][i], self.book["arm"][i] = person, arm
+        self.book["randomized_day"][i] = self.clock.day
+        self.tell(Kind.RANDOMIZED, i)
+        if self.exit_after[arm][i] < LONG:
+            self.clock.env.process(self.leave(i))
+        if self.courses[arm] is not None:
+            treat = self.see_coach if arm in self.coaches else self.study_alone
+            self.n_expected += arm in self.coaches
+            self.treatment[i] = self.clock.env.process(treat(i))
+
+    def leave(self, i: int) -> Wait:
+        """Withdraw from the study, or die; treatment stops."""
+        arm = self.book["arm"][i]
+        yield self.clock.until(self.clock.day + self.exit_after[arm][i], Phase.LEAVE)
+        kind = self.exit_kind_of[arm][i]
+        self.book["exit_day"][i], self.book["exit_kind"][i] = self.clock.day, kind
+        self.tell(Kind.DIED if kind == DIED else Kind.WITHDREW, i)
+        treatment = self.treatment.get(i)
+        if treatment is not None and treatment.is_alive:
+            treatment.interrupt("left the study")
+
+    # --- one-to-one sessions ---
+
+    def coach_desk(self) -> Wait:
+        """Each day, free places go to those who wait."""
+        while not (self.closed and self.n_expected == 0):
+            yield self.clock.until(self.clock.day, Phase.ASSIGN)
+            for coaches in self.coaches.values():
+                coaches.assign()
+            yield self.clock.until(self.clock.day + 1, Phase.RECRUIT)
+
+    def see_coach(self, i: int) -> Wait:
+        """Ask for a coach, wait, attend weekly sessions, give the place back."""
+        arm = self.book["arm"][i]
+        course, coaches = self.courses[arm], self.coaches[arm]
+        assert course is not None
+        coach, place = NONE, None
+        try:
+            offer = yield from self.ask(i, course, coaches)
+            if offer is None:
+                return
+            coach, place = offer
+            self.n_expected -= 1
+            self.book["offered_day"][i], self.book["coach"][i] = self.clock.day, coach
+            self.tell(Kind.COACH_ASSIGNED, i, coach)
+            yield from self.appointments(i, course)
+        except simpy.Interrupt:
+            self.settle(i, Status.LEFT_STUDY)
+            if place is None:
+                self.n_expected -= 1
+                coaches.strike(i)
+        if place is not None:
+            self.book["released_day"][i] = self.clock.day
+            yield self.clock.until(self.clock.day, Phase.RELEASE)
+            coaches.staff[coach].release(place)
+
+    def ask(self, i: int, course: _Course, coaches: Coaches) -> Generator[simpy.Event, Any, Any]:
+        """From randomization to the offer of a coach; None for those who do not want one, or no longer."""
+        delivery = self.delivery(i)
+        yield self.clock.until(self.clock.day + delivery.referral_days, Phase.ASK)
+        if course.patience[i] < 0:
+            self.n_expected -= 1
+            self.tell(Kind.DECLINED, i)
+            self.settle(i, Status.DECLINED)
+            return None
+        self.book["asked_day"][i] = self.clock.day
+        self.tell(Kind.ASKED_FOR_COACH, i)
+        offer = coaches.join(i)
+        yield offer | self.clock.until(self.clock.day + course.patience[i] + 1, Phase.GIVE_UP)
+        if offer.triggered:
+            return offer.value
+        self.n_expected -= 1
+        coaches.strike(i)
+        self.tell(Kind.STOPPED_WAITING, i)
+        self.settle(i, Status.STOPPED_WAITING)
+        return None
+
+    def appointments(self, i: int, course: _Course) -> Wait:
+        """Sessions one interval apart; a missed one is rescheduled; the end is completion or discontinuation."""
+        delivery = self.delivery(i)
+        first = self.clock.day + delivery.lead_days
+        for session in range(len(delivery.modules)):
+            day = first + course.scheduled[session][i]
+            attended, end = first + course.attended[session][i], first + course.end[i]
+            while day <= end:
+                yield self.clock.until(day, Phase.TREAT)
+                if self.sessions["scheduled"][session][i] == NONE:
+                    self.sessions["scheduled"][session][i] = day
+                if day == attended:
+                    self.hold(i, session)
+                    break
+                self.tell(Kind.MISSED_APPOINTMENT, i, session)
+                day += delivery.interval_days
+        self.finish(i, course)
+
+    # --- web modules ---
+
+    def study_alone(self, i: int) -> Wait:
+        """Modules at one's own pace; calls to those who stall."""
+        course = self.courses[self.book["arm"][i]]
+        assert course is not None
+        start = self.clock.day
+        if course.calls:
+            self.clock.env.process(self.telephone(i, course, start))
+        try:
+            for session in range(len(course.attended)):
+                if course.attended[session][i] < LONG:
+                    yield self.clock.until(start + course.attended[session][i], Phase.TREAT)
+                    self.sessions["scheduled"][session][i] = start + course.scheduled[session][i]
+                    self.hold(i, session)
+            yield self.clock.until(start + course.end[i], Phase.TREAT)
+            self.finish(i, course)
+        except simpy.Interrupt:
+            self.settle(i, Status.LEFT_STUDY)
+
+    def telephone(self, i: int, course: _Course, start: int) -> Wait:
+        """Calls to somebody who has stalled, until they leave the study."""
+        for call, days in sorted(enumerate(course.calls), key=lambda entry: entry[1][i]):
+            if days[i] == LONG:
+                return
+            yield self.clock.until(start + days[i], Phase.ASK)
+            if self.book["exit_day"][i] != NONE:
+                return
+            self.call_day[call][i] = self.clock.day
+            self.tell(Kind.CALLED, i, call)
+
+    # --- the books ---
+
+    def delivery(self, i: int) -> Individual:
+        """How the participant's arm is delivered (coached arms only)."""
+        delivery = self.world.design.arms[self.world.arms[self.book["arm"][i]]].delivery
+        assert isinstance(delivery, Individual)
+        return delivery
+
+    def hold(self, i: int, session: int) -> None:
+        """A session takes place."""
+        self.sessions["attended"][session][i] = self.clock.day
+        self.book["n_sessions"][i] += 1
+        self.tell(Kind.SESSION, i, session)
+
+    def finish(self, i: int, course: _Course) -> None:
+        """Treatment is over: completed, stopped, or (web modules) never begun."""
+        if course.completed[i]:
+            self.tell(Kind.COMPLETED, i)
+            self.settle(i, Status.COMPLETED)
+        elif course.patience[i] < 0:
+            self.tell(Kind.DECLINED, i)
+            self.settle(i, Status.DECLINED)
+        else:
+            self.tell(Kind.DISCONTINUED, i, self.book["n_sessions"][i])
+            self.settle(i, Status.DISCONTINUED)
+
+    def settle(self, i: int, status: Status) -> None:
+        self.book["status"][i], self.book["ended_day"][i] = status, self.clock.day
+
+    def tell(self, kind: Kind, i: int, detail: int = 0) -> None:
+        """Log an event of a participant."""
+        self.log(kind, self.book["person"][i], i, self.book["arm"][i], detail)
+
+    def log(self, kind: Kind, person: int, i: int = NONE, arm: int = NONE, detail: int = 0) -> None:
+        """Log an event."""
+        site, number = (NONE, NONE) if person == NONE else (self.site_of[person], self.number_of[person])
+        self.events.append((self.clock.day, kind, site, number, i, arm, detail))
+
+    def histories(self) -> Histories:
+        """What happened, as arrays with one replicate."""
+        entries = [self.n_contacted]
+        for passed, lost in zip(self.passed, self.lost, strict=True):
+            entries += [passed, *lost]
+        codes = {"arm": np.int8, "n_sessions": np.int8, "status": np.int8, "exit_kind": np.int8, "coach": np.int16}
+        book = {name: np.array(v, dtype=codes.get(name, np.int32))[:, None] for name, v in self.book.items()}
+        return Histories(
+            n_participants=np.array([self.n_participants], dtype=np.int32),
+            closing_day=np.array([self.closing_day], dtype=np.int32),
+            funnel=np.array(entries, dtype=np.int32)[:, None],
+            scheduled_day=np.array(self.sessions["scheduled"], dtype=np.int32)[:, :, None],
+            attended_day=np.array(self.sessions["attended"], dtype=np.int32)[:, :, None],
+            call_day=np.array(self.call_day, dtype=np.int32).reshape(len(self.call_day), -1, 1),
+            **book,
+        )
+
+
+class _Course:
+    """One replicate of a course, as plain lists."""
+
+    def __init__(self, course: Any, column: int) -> None:
+        self.patience: list[int] = course.patience[:, column].tolist()
+        self.scheduled: list[list[int]] = course.scheduled[:, :, column].tolist()
+        self.attended: list[list[int]] = course.attended[:, :, column].tolist()
+        self.end: list[int] = course.end[:, column].tolist()
+        self.completed: list[bool] = course.completed[:, column].tolist()
+        self.calls: list[list[int]] = [] if course.calls is None else course.calls[:, :, column].tolist()
+
+
+def follow_up(plan: Plan, histories: Histories, answers: Answers) -> tuple[FollowUp, list[Ints]]:
+    """Questionnaires, reminders and answers; one event log per replicate."""
+    acts = [FollowUpAct(plan, histories, answers, column).run() for column in range(plan.cohort.shape[1])]
+    names = [f.name for f in fields(FollowUp)]
+    whole = {name: np.stack([act.book[name] for act in acts], axis=-1) for name in names}
+    return FollowUp(**whole), [_log(act.events) for act in acts]
+
+
+class FollowUpAct:
+    """Act two of one replicate: every participant in the study gets each questionnaire, with reminders."""
+
+    def __init__(self, plan: Plan, histories: Histories, answers: Answers, column: int) -> None:
+        self.visits = list(plan.world.design.visits.values())
+        self.persons, self.clock, self.events = plan.cohort.persons, Clock(), list[Row]()
+        self.n = int(histories.n_participants[column])
+        self.person, self.arm = histories.person[:, column].tolist(), histories.arm[:, column].tolist()
+        self.randomized = histories.randomized_day[:, column].tolist()
+        exit_day = histories.exit_day[:, column]
+        self.exit_day = np.where(exit_day == NONE, LONG, exit_day).tolist()
+        self.exit_kind = histories.exit_kind[:, column].tolist()
+        self.after_days = answers.after_days[:, :, column].tolist()
+        shape = (len(self.visits), plan.cohort.shape[0])
+        self.book: dict[str, NDArray[np.int32] | NDArray[np.int8]] = {
+            "due_day": np.full(shape, NONE, dtype=np.int32),
+            "observed_day": np.full(shape, NONE, dtype=np.int32),
+            "missing": np.full(shape, Missing.NOT_RANDOMIZED, dtype=np.int8),
+            "n_reminders": np.zeros(shape, dtype=np.int8),
+        }
+
+    def run(self) -> FollowUpAct:
+        """Let follow-up happen."""
+        for i in range(self.n):
+            self.clock.env.process(self.participant(i))
+        self.clock.env.run()
+        return self
+
+    def participant(self, i: int) -> Wait:
+        """One visit after another, until the participant leaves the study."""
+        for v, visit in enumerate(self.visits):
+            due = self.randomized[i] + visit.day
+            self.book["due_day"][v, i] = due
+            yield from self.questionnaire(i, v, due)
+
+    def questionnaire(self, i: int, v: int, due: int) -> Wait:
+        """The window opens; reminders go out until there is an answer; the window closes."""
+        visit = self.visits[v]
+        answer_day = due + visit.opens + self.after_days[v][i]
+        answers = self.after_days[v][i] < LONG
+        self.book["missing"][v, i] = Missing.DIED if self.exit_kind[i] == DIED else Missing.WITHDREW
+        agenda = [(due + visit.opens, Phase.OPEN)]
+        agenda += [(due + r, Phase.REMIND) for r in visit.reminders if not answers or due + r < answer_day]
+        agenda += [(answer_day, Phase.ANSWER)] if answers else [(due + visit.closes, Phase.CLOSE)]
+        for day, phase in agenda:
+            if day >= self.exit_day[i]:
+                return
+            yield self.clock.until(day, phase)
+            self.record(i, v, phase)
+
+    def record(self, i: int, v: int, phase: Phase) -> None:
+        """Write down what happens at one moment of a visit."""
+        kinds = {
+            Phase.OPEN: Kind.WINDOW_OPENED,
+            Phase.REMIND: Kind.REMINDED,
+            Phase.ANSWER: Kind.ANSWERED,
+            Phase.CLOSE: Kind.WINDOW_CLOSED,
+        }
+        if phase == Phase.REMIND:
+            self.book["n_reminders"][v, i] += 1
+        elif phase == Phase.ANSWER:
+            self.book["observed_day"][v, i], self.book["missing"][v, i] = self.clock.day, Missing.ANSWERED
+        elif phase == Phase.CLOSE:
+            self.book["missing"][v, i] = Missing.NO_ANSWER
+        p = self.person[i]
+        site, number = int(self.persons.site[p]), int(self.persons.number[p])
+        self.events.append((self.clock.day, kinds[phase], site, number, i, self.arm[i], v))

@@ -1,0 +1,147 @@
+"""The cohort: who would be randomized, in which order, with which traits; before any trial logic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.world import formulas
+from trialsim.world.draws import Draws
+from trialsim.world.formulas import NEVER, Bools, Floats, Ints
+from trialsim.world.persons import Persons, Rows, joint_normals, make_persons
+from trialsim.world.streams import Stream
+from trialsim.world.world import World
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Participants-to-be in order of randomization; N rows (the sample size), R replicates.
+
+    Row i of a replicate that has fewer than i + 1 is not `valid`; its other values mean nothing.
+    """
+
+    persons: Persons
+    person: Ints  # (N, R) row in persons
+    valid: Bools  # (N, R)
+    randomized_day: Ints  # (N, R); NEVER where not valid
+    site: NDArray[np.int16]  # (N, R)
+    stratum: NDArray[np.int16]  # (N, R)
+    covariates: dict[str, Floats]  # (N, R) each
+    stable: Floats  # (n_outcomes, N, R)
+    baseline: NDArray[np.int16]  # (n_outcomes, N, R) in grid steps
+    motivation: Floats  # (N, R)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, R)."""
+        return self.valid.shape  # type: ignore[return-value]
+
+
+def make_cohort(world: World, draws: Draws) -> Cohort:
+    """Draw enough persons of every site that enrolment surely ends as it would with all of them."""
+    rows = expected_rows(world)
+    while True:
+        persons = make_persons(world, draws, rows)
+        person, day = _in_order(world, persons)
+        short = _short_sites(world, persons, day)
+        if not short.any():
+            return _cohort(world, draws, persons, person, day)
+        rows = Rows(tuple(int(n * 1.4) + 16 if more else n for n, more in zip(rows.per_site, short, strict=True)))
+
+
+def expected_rows(world: World) -> Rows:
+    """Rows that are probably enough; only speed depends on it."""
+    design = world.design
+    accepted = acceptance(world) * world.lead_prob
+    cumulative = np.cumsum(world.rates, axis=1)
+    wanted = design.sample_size + 3 * design.sample_size**0.5 + 3
+    reached = np.flatnonzero(cumulative.sum(axis=0) * accepted >= wanted)
+    delays = sum(step.delay.days + step.delay.mean_extra for step in design.funnel.values())
+    horizon = min(int(reached[0] + delays) if len(reached) else world.last_day, world.last_day)
+    mean = cumulative[:, horizon] * world.lead_prob
+    cv = design.recruitment.site_cv + 0.3 * design.recruitment.month_cv
+    return Rows(tuple(int(m * (1 + cv) + 3 * m**0.5) + 8 for m in mean))
+
+
+def acceptance(world: World) -> float:
+    """Share of persons who pass all steps, from a pilot draw of its own (it only sizes arrays)."""
+    if "acceptance" not in world.__dict__:
+        rows = Rows(tuple([max(1, 1_000 // len(world.sites))] * len(world.sites)))
+        pilot = make_persons(world, Draws(seed=0, first=0, n_replicates=16), rows)
+        world.__dict__["acceptance"] = max(float((pilot.lost_step == len(world.steps)).mean()), 1e-4)
+    return float(world.__dict__["acceptance"])
+
+
+def _in_order(world: World, persons: Persons) -> tuple[Ints, Ints]:
+    """Rows of persons in order of (day, screening order), and their days; shape (N, R), day NEVER past the last."""
+    passes = persons.lost_step == len(world.steps)
+    day = np.where(passes, persons.step_day[-1], NEVER)
+    day[day > world.last_day] = NEVER
+    # Stable sorts of 16-bit numbers are radix sorts: linear in the number of persons.
+    size = world.design.sample_size
+    order = np.argsort(day.T.astype(np.int16), axis=1, kind="stable")[:, :size]
+    person = np.zeros((size, day.shape[1]), dtype=np.int32)
+    person[: order.shape[1]] = order.T
+    in_order = np.take_along_axis(day, person, axis=0)
+    in_order[order.shape[1] :] = NEVER
+    return person, in_order
+
+
+def _short_sites(world: World, persons: Persons, day: Ints) -> Bools:
+    """Sites whose last row comes before enrolment closes in some replicate: more rows could matter there."""
+    closing = np.minimum(day[-1], world.last_day)
+    return (persons.last_contact_day <= closing).any(axis=1)
+
+
+def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Ints) -> Cohort:
+    def gather(values: Floats) -> Floats:
+        return np.take_along_axis(values, person, axis=0)
+
+    covariates = {name: gather(values) for name, values in persons.covariates.items()}
+    site = persons.site[person]
+    entry = np.stack([gather(level) for level in persons.entry])
+    stable = np.stack([gather(level) for level in persons.stable])
+    baseline = _baseline(world, draws, entry)
+    return Cohort(
+        persons=persons,
+        person=person,
+        valid=day < NEVER,
+        randomized_day=day,
+        site=site,
+        stratum=_stratum(world, site, covariates, baseline),
+        covariates=covariates,
+        stable=stable,
+        baseline=baseline,
+        motivation=draws.normal(Stream.MOTIVATION, len(person)),
+    )
+
+
+def _baseline(world: World, draws: Draws, entry: Floats) -> NDArray[np.int16]:
+    """Measured baseline values on each instrument's grid."""
+    n = entry.shape[1]
+    errors = joint_normals(world, [draws.normal(Stream.BASELINE_ERROR, n, name) for name in world.outcomes])
+    values = []
+    for k, outcome in enumerate(world.design.outcomes.values()):
+        measured = entry[k] + outcome.error_sd * errors[k]
+        values.append(formulas.to_grid(measured, outcome.low, outcome.high, outcome.items))
+    return np.stack(values)
+
+
+def _stratum(
+    world: World, site: NDArray[np.int16], covariates: dict[str, Floats], baseline: NDArray[np.int16]
+) -> NDArray[np.int16]:
+    """Stratum code: mixed-radix number of the factors in their order."""
+    code = np.zeros(site.shape, dtype=np.int16)
+    for factor in world.design.allocation.strata:
+        if factor == "site":
+            code = code * len(world.sites) + site
+        elif isinstance(factor, str):
+            code = code * 2 + covariates[factor].astype(np.int16)
+        else:
+            k = world.outcomes.index(factor.outcome)
+            outcome = world.design.outcomes[factor.outcome]
+            value = formulas.from_grid(baseline[k], outcome.low, outcome.items)
+            code = code * 2 + (value >= factor.at_least - 1e-9)
+    return code.astype(np.int16)

@@ -1,0 +1,44 @@
+"""Luck, drawn first and by person: rows are persons, columns are replicates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.world.streams import BLOCK, Stream, generator
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The luck of replicates first, first + 1, ... first + n_replicates - 1 under one seed.
+
+    Row i of a stream is the same however many rows or replicates are asked for: generators belong to blocks of
+    `BLOCK` replicates and fill participants first, replicates of the block second.
+    """
+
+    seed: int
+    first: int
+    n_replicates: int
+
+    def uniform(self, stream: Stream, rows: int, *names: str | int) -> Floats:
+        """Uniforms on [0, 1), shape (rows, n_replicates)."""
+        return self._columns(stream, names, lambda source: source.random((rows, BLOCK)))
+
+    def normal(self, stream: Stream, rows: int, *names: str | int) -> Floats:
+        """Standard normals, shape (rows, n_replicates)."""
+        return self._columns(stream, names, lambda source: source.standard_normal((rows, BLOCK)))
+
+    def _columns(
+        self, stream: Stream, names: tuple[str | int, ...], draw: Callable[[np.random.Generator], Floats]
+    ) -> Floats:
+        last = self.first + self.n_replicates - 1
+        blocks = range(self.first // BLOCK, last // BLOCK + 1)
+        parts = [draw(generator(self.seed, stream, block, names)) for block in blocks]
+        start = self.first - blocks[0] * BLOCK
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return whole if whole.shape[1] == self.n_replicates else whole[:, start : start + self.n_replicates]

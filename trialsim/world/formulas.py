@@ -1,0 +1,153 @@
+"""Each formula once, on arrays. Continuous times become whole days here and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+
+MONTH_DAYS = 30.4375
+"""Days in a mean month (365.25 / 12)."""
+
+NEVER = 32_767
+"""A day that never comes: above every study day, and the largest that 16 bits hold (days are sorted as such)."""
+
+LONG = 1_000_000
+"""A length or offset that outlasts every trial [days]."""
+
+
+def probit(prob: float) -> float:
+    """Inverse of the standard normal distribution function; -inf at 0, +inf at 1."""
+    return float(special.ndtri(prob))
+
+
+def delay_days(days: int, mean_extra: float, uniform: Floats | None) -> Ints | int:
+    """Delay in whole days: days + floor(-mean_extra log(1 - u)), an exponential extra rounded down [day]."""
+    if uniform is None:
+        return days
+    extra = np.log1p(-uniform)
+    extra *= -mean_extra
+    return days + np.minimum(extra, NEVER).astype(np.int32)
+
+
+def gamma_multiplier(uniform: Floats, cv: float) -> Floats:
+    """Gamma variate of mean 1 and coefficient of variation cv, by inverse CDF (shape 1/cv^2).
+
+    With Poisson arrivals it gives negative binomial counts: Anisimov and Fedorov 2007, doi:10.1002/sim.2956.
+    """
+    shape = cv**-2
+    return special.gammaincinv(shape, uniform) / shape
+
+
+def truncated_normal(uniform: Floats, mean: float, sd: float, low: float | None, high: float | None) -> Floats:
+    """Normal within [low, high] by inverse CDF: mean + sd Phi^-1(P(low) + u (P(high) - P(low)))."""
+    if sd == 0:
+        return np.full_like(uniform, mean)
+    bottom = 0.0 if low is None else float(special.ndtr((low - mean) / sd))
+    top = 1.0 if high is None else float(special.ndtr((high - mean) / sd))
+    inside = np.maximum(bottom + uniform * (top - bottom), np.finfo(float).tiny)
+    value = mean + sd * special.ndtri(inside)
+    return np.clip(value, low, high) if low is not None or high is not None else value
+
+
+def truncated_mean(mean: float, sd: float, low: float | None, high: float | None) -> float:
+    """Mean of the truncated normal: mean + sd (phi(a) - phi(b)) / (Phi(b) - Phi(a))."""
+    if sd == 0:
+        return mean
+    a = -np.inf if low is None else (low - mean) / sd
+    b = np.inf if high is None else (high - mean) / sd
+    density = np.exp(-np.square([a, b]) / 2) / np.sqrt(2 * np.pi)
+    return float(mean + sd * (density[0] - density[1]) / (special.ndtr(b) - special.ndtr(a)))
+
+
+def poisson_inverse(uniform: Floats, mean: ArrayLike) -> Ints:
+    """Smallest k with P(Poisson(mean) <= k) > u, elementwise; shape of the broadcast arguments."""
+    u, m = np.broadcast_arrays(uniform, np.asarray(mean, dtype=float))
+    k = np.ceil(special.pdtrik(u, np.maximum(m, 1e-300)))
+    k = np.where((m <= 0) | (u <= np.exp(-m)), 0.0, k)
+    return np.maximum(k, 0).astype(np.int32)
+
+
+def binomial_inverse(uniform: Floats, n: Ints, prob: float) -> Ints:
+    """Smallest k with P(Binomial(n, prob) <= k) >= u, elementwise; 0 where n is 0."""
+    if prob <= 0:
+        return np.zeros_like(n)
+    if prob >= 1:
+        return n.copy()
+    size = np.maximum(n, 1).astype(float)
+    inside = np.clip(uniform, 1e-15, 1 - 1e-15)
+    k = np.ceil(special.bdtrik(inside, size, prob))
+    k = np.where(inside <= special.bdtr(0, size, prob), 0.0, k)
+    return np.where(n == 0, 0, np.clip(k, 0, size)).astype(np.int32)
+
+
+def geometric_failures(uniform: Floats, prob: float, most: int) -> Ints:
+    """Failures in a row, each with chance prob, before the first success: floor(log(1-u) / log(prob)), at most `most`."""
+    if prob in (0.0, 1.0):
+        return np.full(uniform.shape, int(prob) * most, dtype=np.int32)
+    return np.minimum(np.log1p(-uniform) / np.log(prob), most).astype(np.int32)
+
+
+def correlated(first: Floats, second: Floats, correlation: float) -> Floats:
+    """A standard normal with the given correlation with `first`: r z1 + sqrt(1 - r^2) z2."""
+    if correlation == 0:
+        return second
+    return correlation * first + np.sqrt(1 - correlation**2) * second
+
+
+def conditional_prob(prob: float, person: Floats, correlation: float) -> Floats | float:
+    """P(latent <= Phi^-1(prob) | person part) for a latent of correlation r with -person.
+
+    Phi((Phi^-1(prob) + r person) / sqrt(1 - r^2)): averaging over a standard normal person gives prob again.
+    """
+    if correlation == 0 or prob in (0.0, 1.0):
+        return prob
+    return special.ndtr((probit(prob) + correlation * person) / np.sqrt(1 - correlation**2))
+
+
+def patience_days(margin: Floats, wait_effect: float, longest: int) -> Ints:
+    """Longest wait that still leads to a start [day]; -1 where even no wait would not.
+
+    margin: inclination to start above its threshold when there is no wait [probit units]; it falls by wait_effect
+    per week, so the last day on which it is not negative is floor(7 margin / wait_effect).
+    """
+    if wait_effect > 0:
+        days = np.minimum(7.0 * margin / wait_effect, longest)
+    else:
+        days = np.full(margin.shape, float(longest))
+    return np.where(margin < 0, -1, np.floor(days)).astype(np.int32)
+
+
+def event_days(uniform: Floats, prob: float, horizon: int) -> Ints:
+    """Day (1, 2, ...) of an event with constant hazard and chance prob by the horizon [day]; LONG where later.
+
+    1 + floor(T) with T exponential, P(T < horizon) = prob.
+    """
+    if prob == 0:
+        return np.full(uniform.shape, LONG, dtype=np.int32)
+    days = 1.0 + np.floor(np.log1p(-uniform) / np.log1p(-prob) * horizon)
+    return np.where(days > horizon, LONG, days).astype(np.int32)
+
+
+def saturating_dose(n_sessions: NDArray[np.integer], planned: int, scale: float) -> Floats:
+    """Share of the full effect after s sessions: (1 - exp(-s/k)) / (1 - exp(-S/k))."""
+    table = np.expm1(-np.arange(planned + 1) / scale) / np.expm1(-planned / scale)
+    return table[n_sessions]
+
+
+def to_grid(value: Floats, low: float, high: float, items: int) -> NDArray[np.int16]:
+    """Nearest value on the instrument's grid, in steps of 1/items above `low`, kept within [low, high]."""
+    steps = value - low
+    steps *= items
+    np.rint(steps, out=steps)
+    np.clip(steps, 0, round((high - low) * items), out=steps)
+    return steps.astype(np.int16)
+
+
+def from_grid(steps: NDArray[np.int16], low: float, items: int) -> Floats:
+    """Value of a number of grid steps [points]."""
+    return low + steps / items

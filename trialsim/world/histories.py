@@ -1,0 +1,110 @@
+"""What an engine returns: whole numbers, flags and codes, the same from either engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int32]
+Codes = NDArray[np.int8]
+
+NONE = -1
+"""A day, coach or arm that does not exist."""
+
+
+class Kind(IntEnum):
+    """Kinds of event, in the order in which they happen within one day (the order of the day is this list)."""
+
+    LOST = 0  # detail: step * 1000 + reason
+    PASSED = 1  # detail: step
+    RANDOMIZED = 2
+    ENROLMENT_CLOSED = 3
+    WITHDREW = 4
+    DIED = 5
+    STOPPED_WAITING = 6
+    DECLINED = 7
+    ASKED_FOR_COACH = 8
+    COACH_ASSIGNED = 9  # detail: coach
+    CALLED = 10
+    MISSED_APPOINTMENT = 11  # detail: session
+    SESSION = 12  # detail: session
+    DISCONTINUED = 13  # detail: sessions attended
+    COMPLETED = 14
+    WINDOW_OPENED = 15  # detail: visit
+    ANSWERED = 16  # detail: visit
+    REMINDED = 17  # detail: visit; to those who have not answered by this day
+    WINDOW_CLOSED = 18  # detail: visit; without an answer, by somebody in the study
+
+
+class Status(IntEnum):
+    """How treatment went."""
+
+    NO_TREATMENT = 0  # the arm has no sessions
+    DECLINED = 1
+    STOPPED_WAITING = 2
+    DISCONTINUED = 3
+    COMPLETED = 4
+    LEFT_STUDY = 5
+
+
+class Missing(IntEnum):
+    """Why a visit has no answer."""
+
+    ANSWERED = 0
+    NO_ANSWER = 1
+    WITHDREW = 2
+    DIED = 3
+    NOT_RANDOMIZED = 4
+
+
+EVENT_COLUMNS = ("day", "kind", "site", "person", "participant", "arm", "detail")
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Enrolment, allocation and treatment; N rows, R replicates, S sessions. Days are study days, NONE where none."""
+
+    n_participants: Ints  # (R,)
+    closing_day: Ints  # (R,)
+    funnel: Ints  # (n_entries, R) persons contacted; then per step: passed, and lost by reason; until closing
+    person: Ints  # (N, R) row in persons
+    randomized_day: Ints  # (N, R)
+    arm: Codes  # (N, R)
+    coach: NDArray[np.int16]  # (N, R) coach within the arm
+    asked_day: Ints  # (N, R) put on the list for a coach
+    offered_day: Ints  # (N, R) given a coach
+    released_day: Ints  # (N, R) last day on which the coach's place is taken
+    scheduled_day: Ints  # (S, N, R)
+    attended_day: Ints  # (S, N, R)
+    n_sessions: Codes  # (N, R)
+    call_day: Ints  # (n_calls, N, R)
+    status: Codes  # (N, R) Status
+    ended_day: Ints  # (N, R) day on which `status` was settled; NONE for NO_TREATMENT
+    exit_day: Ints  # (N, R)
+    exit_kind: Codes  # (N, R) 0 stays, 1 withdrew, 2 died
+
+    def replicate(self, column: int) -> Histories:
+        """One replicate alone, R = 1."""
+        return Histories(**{f.name: getattr(self, f.name)[..., column : column + 1] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """Questionnaires; V visits."""
+
+    due_day: Ints  # (V, N, R)
+    observed_day: Ints  # (V, N, R)
+    missing: Codes  # (V, N, R) Missing
+    n_reminders: Codes  # (V, N, R)
+
+    def replicate(self, column: int) -> FollowUp:
+        """One replicate alone, R = 1."""
+        return FollowUp(**{f.name: getattr(self, f.name)[..., column : column + 1] for f in fields(self)})
+
+
+def sort_events(rows: Ints) -> Ints:
+    """Events in their one order: by day, by kind, then by the other columns; shape (n_events, 7)."""
+    return rows[np.lexsort(rows.T[::-1])]

@@ -1,0 +1,122 @@
+"""Who answers which questionnaire and when; and what a real trial's database would hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.world.histories import FollowUp, Histories
+from trialsim.world import formulas
+from trialsim.world.draws import Draws
+from trialsim.world.formulas import LONG, Bools, Floats, Ints
+from trialsim.world.outcomes import Outcomes, Steps, is_responder
+from trialsim.world.persons import covariate_shift
+from trialsim.world.plans import Plan
+from trialsim.world.streams import Stream
+from trialsim.world.world import World
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Days from a visit window's opening to the answer, (V, N, R); LONG where nobody would answer."""
+
+    after_days: Ints
+
+
+def make_answers(plan: Plan, draws: Draws, histories: Histories, outcomes: Outcomes) -> Answers:
+    """Probit model: answers when sqrt(f) F + sqrt(1 - f) e <= Phi^-1(share) + shifts; F shared over visits."""
+    world, n = plan.world, len(plan.cohort.valid)
+    frailty = _frailty(plan, draws)
+    steady = _steady_shift(plan)
+    arm = np.maximum(histories.arm, 0).astype(np.intp)
+    days = np.empty((len(world.visits), *plan.cohort.shape), dtype=np.int32)
+    for v, (name, visit) in enumerate(world.design.visits.items()):
+        shares = np.array([formulas.probit(a.response_prob[name]) for a in world.design.arms.values()])
+        limit = shares[arm] + steady + _visit_shift(plan, outcomes, arm, v)
+        own = draws.normal(Stream.RESPONSE, n, name)
+        answers = formulas.correlated(frailty, own, world.design.observation.frailty**0.5) <= limit
+        days[v] = _answer_days(world, draws, n, name, visit.closes - visit.opens, answers)
+    return Answers(days)
+
+
+def _frailty(plan: Plan, draws: Draws) -> Floats:
+    """The person's part of not answering; its sign makes the motivated answer more."""
+    own = draws.normal(Stream.FRAILTY, len(plan.cohort.valid))
+    return formulas.correlated(-plan.cohort.motivation, own, plan.world.design.observation.motivation_on_frailty)
+
+
+def _steady_shift(plan: Plan) -> Floats | float:
+    """Shifts that do not change from visit to visit."""
+    world, cohort = plan.world, plan.cohort
+    shift = covariate_shift(world, world.design.observation.covariates, cohort.covariates)
+    for name, slope in world.design.observation.baseline.items():
+        shift = shift + slope * _centred(world, name, cohort.baseline[world.outcomes.index(name)])
+    return shift
+
+
+def _visit_shift(plan: Plan, outcomes: Outcomes, arm: NDArray[np.intp], v: int) -> Floats | float:
+    """Shifts by sessions attended and by the current value."""
+    world, observation = plan.world, plan.world.design.observation
+    shift: Floats | float = 0.0
+    if observation.attendance:
+        planned = np.maximum(world.session_counts, 1)[arm]
+        shift = observation.attendance * outcomes.realised_sessions[v] / planned
+    for name, slope in observation.current_value.items():
+        k = world.outcomes.index(name)
+        shift = shift + slope * _centred(world, name, outcomes.realised[k, v])
+    return shift
+
+
+def _centred(world: World, name: str, steps: Steps) -> Floats:
+    outcome = world.design.outcomes[name]
+    return formulas.from_grid(steps, outcome.low, outcome.items) - outcome.mean
+
+
+def _answer_days(world: World, draws: Draws, n: int, visit: str, width: int, answers: Bools) -> Ints:
+    """Days after opening; an answer that would come after the window closes comes on its last day."""
+    delay = world.design.observation.answer_days
+    luck = draws.uniform(Stream.ANSWER_DELAY, n, visit) if delay.mean_extra > 0 else None
+    days = np.minimum(formulas.delay_days(delay.days, delay.mean_extra, luck), width)
+    return np.where(answers, days, LONG).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class ObservedData:
+    """What a real trial's database would hold, and all that an analysis may see; R replicates first.
+
+    Values are in points. `value` is NaN where not observed; rows without a participant have arm -1.
+    """
+
+    arm: NDArray[np.int8]  # (R, N)
+    site: NDArray[np.int16]  # (R, N)
+    coach: NDArray[np.int16]  # (R, N), -1 without one
+    covariates: dict[str, Floats]  # (R, N)
+    baseline: dict[str, Floats]  # (R, N), by outcome
+    value: dict[str, Floats]  # (R, N, V), by outcome
+    responder: dict[str, Bools]  # (R, N, V), by outcome; meaningless where not observed
+    observed: Bools  # (R, N, V)
+
+
+def observed_data(plan: Plan, histories: Histories, outcomes: Outcomes, follow: FollowUp) -> ObservedData:
+    """Cut the simulated trial down to what was recorded."""
+    world, cohort = plan.world, plan.cohort
+    observed = np.ascontiguousarray((follow.missing == 0).transpose(2, 1, 0))
+    baseline, value, responder = {}, {}, {}
+    for k, (name, outcome) in enumerate(world.design.outcomes.items()):
+        points = formulas.from_grid(outcomes.realised[k], outcome.low, outcome.items).transpose(2, 1, 0)
+        value[name] = np.where(observed, points, np.nan)
+        responds = is_responder(outcome, cohort.baseline[k][None], outcomes.realised[k])
+        responder[name] = np.ascontiguousarray(responds.transpose(2, 1, 0)) & observed
+        baseline[name] = np.ascontiguousarray(formulas.from_grid(cohort.baseline[k], outcome.low, outcome.items).T)
+    return ObservedData(
+        arm=np.ascontiguousarray(histories.arm.T),
+        site=np.ascontiguousarray(cohort.site.T),
+        coach=np.ascontiguousarray(histories.coach.T),
+        covariates={name: np.ascontiguousarray(values.T) for name, values in cohort.covariates.items()},
+        baseline=baseline,
+        value=value,
+        responder=responder,
+        observed=observed,
+    )

@@ -1,0 +1,188 @@
+"""Outcomes: every participant's value at every visit under every arm, with the same luck; then the realised one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.design.parts import Arm, Individual, Outcome
+from trialsim.world.histories import NONE, Histories
+from trialsim.world import formulas
+from trialsim.world.draws import Draws
+from trialsim.world.formulas import LONG, Bools, Floats, Ints
+from trialsim.world.persons import joint_normals
+from trialsim.world.plans import Course, Plan
+from trialsim.world.streams import Stream
+from trialsim.world.world import World
+
+Steps = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Values in grid steps; K outcomes, A arms, V visits, N participants, R replicates."""
+
+    potential: Steps  # (K, A, V, N, R) value under each arm, as if alive and in the study
+    realised: Steps  # (K, V, N, R) value under the arm given
+    sessions: NDArray[np.int8]  # (A, V, N, R) sessions attended by each visit's due day, under each arm
+    realised_sessions: NDArray[np.int8]  # (V, N, R)
+
+
+def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
+    """Potential outcomes from the courses each participant had, or would have had, under each arm."""
+    world = plan.world
+    n = len(plan.cohort.valid)
+    held = [_potential_course(plan, histories, arm) for arm in range(len(world.arms))]
+    sessions = np.stack([sessions for sessions, _ in held])
+    bases = _bases(plan, draws)
+    potential = np.empty((len(world.outcomes), *sessions.shape), dtype=np.int16)
+    luck = [draws.normal(Stream.HETEROGENEITY, n, name) for name in world.outcomes]
+    heterogeneity = joint_normals(world, luck)
+    for k, name in enumerate(world.outcomes):
+        outcome = world.design.outcomes[name]
+        for a, arm in enumerate(world.design.arms.values()):
+            coach = _coach_levels(world, draws, a, name, held[a][1])
+            for v, visit in enumerate(world.visits):
+                value = bases[k][v] + _effect(arm, name, visit, sessions[a, v], heterogeneity[k])
+                value += coach
+                potential[k, a, v] = formulas.to_grid(value, outcome.low, outcome.high, outcome.items)
+    given = np.maximum(histories.arm, 0).astype(np.intp)
+    return Outcomes(
+        potential=potential,
+        realised=np.take_along_axis(potential, given[None, None, None], axis=1)[:, 0],
+        sessions=sessions,
+        realised_sessions=np.take_along_axis(sessions, given[None, None], axis=0)[0],
+    )
+
+
+# --- the latent course ------------------------------------------------------------------------------------------------
+
+
+def _bases(plan: Plan, draws: Draws) -> list[list[Floats]]:
+    """Level at each visit without any effect of an arm, measurement error included: [outcome][visit] (N, R)."""
+    world, cohort = plan.world, plan.cohort
+    n, names = len(cohort.valid), world.outcomes
+    bases: list[list[Floats]] = [[] for _ in names]
+    change: list[Floats] = []
+    recovery: list[Floats] = []
+    for v, visit in enumerate(world.visits):
+        change = _next(world, draws, Stream.CHANGE, n, visit, change)
+        if any(o.recovery for o in world.design.outcomes.values()):
+            recovery = _next(world, draws, Stream.RECOVERY, n, visit, recovery)
+        error = joint_normals(world, [draws.normal(Stream.ERROR, n, name, v) for name in names])
+        for k, name in enumerate(names):
+            outcome = world.design.outcomes[name]
+            base = cohort.stable[k] + outcome.course[visit]
+            base += _residual(outcome, visit, change[k], recovery[k] if recovery else None)
+            base += outcome.error_sd * error[k]
+            if outcome.motivation:
+                base += outcome.motivation * cohort.motivation
+            bases[k].append(base)
+    return bases
+
+
+def _next(world: World, draws: Draws, stream: Stream, n: int, visit: str, before: list[Floats]) -> list[Floats]:
+    """Standard normals of each outcome at a visit, autocorrelated with those at the visit before."""
+    fresh = joint_normals(world, [draws.normal(stream, n, name, visit) for name in world.outcomes])
+    if not before:
+        return fresh
+    persistence = [outcome.persistence for outcome in world.design.outcomes.values()]
+    return [formulas.correlated(b, f, p) for b, f, p in zip(before, fresh, persistence, strict=True)]
+
+
+def _residual(outcome: Outcome, visit: str, change: Floats, recovery: Floats | None) -> Floats:
+    """Two-component residual: own change, or (with the visit's share) a marked fall with a spread of its own."""
+    residual = outcome.change_sd * change
+    if outcome.recovery is None or recovery is None:
+        return residual
+    recovers = recovery < formulas.probit(outcome.recovery.prob[visit])
+    return np.where(recovers, outcome.recovery.sd * change - outcome.recovery.drop, residual)
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+
+def _effect(arm: Arm, outcome: str, visit: str, sessions: NDArray[np.int8], luck: Floats) -> Floats | float:
+    """Effect of an arm by the visit: share of the full dose x (mean + SD x own luck)."""
+    effect = arm.effects.get(outcome)
+    if effect is None:
+        return 0.0
+    full: Floats | float = effect.by_visit[visit]
+    if effect.sd > 0:
+        full = full + effect.sd * luck
+    if arm.dose == "assigned" or arm.delivery.kind == "none":
+        return full
+    return formulas.saturating_dose(sessions, len(arm.delivery.modules), arm.dose_scale) * full
+
+
+def _coach_levels(world: World, draws: Draws, arm: int, outcome: str, coach: NDArray[np.int16] | None) -> Floats | float:
+    sd = world.design.outcomes[outcome].coach_sd
+    if coach is None or sd == 0:
+        return 0.0
+    staff = world.design.coaches(world.arms[arm])
+    level = draws.normal(Stream.COACH_LEVEL, len(staff), world.arms[arm], outcome)
+    by_person = np.take_along_axis(level, np.maximum(coach, 0).astype(np.intp), axis=0)
+    return np.where(coach >= 0, sd * by_person, 0.0)
+
+
+def _potential_course(
+    plan: Plan, histories: Histories, arm: int
+) -> tuple[NDArray[np.int8], NDArray[np.int16] | None]:
+    """Sessions by each visit's due day (V, N, R), and coach (N, R), of all participants were they in this arm."""
+    world, cohort = plan.world, plan.cohort
+    course = plan.courses[arm]
+    shape = (len(world.visits), *cohort.shape)
+    if course is None:
+        return np.zeros(shape, dtype=np.int8), None
+    exit_day = cohort.randomized_day + plan.exit_after[arm]
+    start, coach = cohort.randomized_day, None
+    if world.coached(arm):
+        start, coach = _potential_start(plan, histories, arm, course, exit_day)
+    count = np.zeros(shape, dtype=np.int8)
+    due = [cohort.randomized_day + visit.day for visit in world.design.visits.values()]
+    for attended in course.attended:
+        day = np.where(attended < LONG, start + attended, LONG)
+        day[day >= exit_day] = LONG
+        for v in range(len(due)):
+            count[v] += day <= due[v]
+    return count, coach
+
+
+def _potential_start(
+    plan: Plan, histories: Histories, arm: int, course: Course, exit_day: Ints
+) -> tuple[Ints, NDArray[np.int16]]:
+    """First appointment (LONG if none) and coach of everybody, were they on the list of this arm.
+
+    Members have what they had. The list is first come first served, so somebody else would have been offered a coach
+    when asking, or when the last member before them was, whichever is later.
+    """
+    delivery = plan.world.design.arms[plan.world.arms[arm]].delivery
+    assert isinstance(delivery, Individual)
+    member = histories.arm == arm
+    served: Bools = member & (histories.offered_day != NONE)
+    asks = plan.cohort.randomized_day + delivery.referral_days
+    frontier = np.maximum.accumulate(np.where(served, histories.offered_day, 0), axis=0)
+    offer = np.where(member, np.where(served, histories.offered_day, LONG), np.maximum(asks, frontier))
+    gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)
+    last_served = np.maximum.accumulate(np.where(served, np.arange(len(member))[:, None], 0), axis=0)
+    coach = np.take_along_axis(histories.coach, last_served, axis=0)
+    start = np.where(gets_one, offer + delivery.lead_days, LONG)
+    return start.astype(np.int32), np.where(gets_one, coach, NONE).astype(np.int16)
+
+
+# --- endpoints --------------------------------------------------------------------------------------------------------
+
+
+def responder_limit(outcome: Outcome, baseline: Steps) -> Steps:
+    """Highest value (in grid steps) that counts as a response: baseline minus the required fraction of its value."""
+    value = formulas.from_grid(baseline, outcome.low, outcome.items)
+    limit = (value * (1 - outcome.responder_fall) - outcome.low) * outcome.items
+    return np.floor(limit + 1e-9).astype(np.int16)
+
+
+def is_responder(outcome: Outcome, baseline: Steps, value: Steps) -> Bools:
+    """Whether a value is lower than at baseline by the required fraction; nobody with a baseline of 0 or less is."""
+    positive = formulas.from_grid(baseline, outcome.low, outcome.items) > 0
+    return (value <= responder_limit(outcome, baseline)) & positive

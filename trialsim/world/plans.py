@@ -1,0 +1,187 @@
+"""What each participant would do under each arm, as whole days and counts: the engines' orders of the day.
+
+All of it is fixed before an engine starts; an engine adds time, order and capacity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.design.parts import Arm, Individual, SelfPaced
+from trialsim.world import formulas
+from trialsim.world.allocation import Codes, randomization_lists
+from trialsim.world.cohort import Cohort
+from trialsim.world.draws import Draws
+from trialsim.world.formulas import LONG, Floats, Ints
+from trialsim.world.persons import covariate_shift
+from trialsim.world.streams import Stream
+from trialsim.world.world import World
+
+STAYS, WITHDREW, DIED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Course:
+    """Treatment of every participant, were they in one arm; S sessions, N participants, R replicates.
+
+    Days count from the first appointment (coached arms) or from randomization (self-paced arms).
+    """
+
+    patience: Ints  # (N, R) longest wait before the start [days]; -1: will not start
+    scheduled: Ints  # (S, N, R) day on which a session is first due; self-paced: LONG where it does not take place
+    attended: Ints  # (S, N, R) day on which it takes place; LONG if it does not
+    end: Ints  # (N, R) day on which the course is over: completed, or found to have stopped
+    completed: NDArray[np.bool_]  # (N, R)
+    calls: Ints | None  # (most calls, N, R) days of calls, LONG where none
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything an engine is told: the cohort, the randomization lists and the courses under each arm."""
+
+    world: World
+    cohort: Cohort
+    lists: dict[int, Codes]
+    courses: list[Course | None]  # by arm
+    exit_after: Ints  # (n_arms, N, R) days from randomization to leaving the study; LONG: stays
+    exit_kind: Codes  # (n_arms, N, R) STAYS, WITHDREW or DIED
+
+
+def make_plan(world: World, draws: Draws, cohort: Cohort) -> Plan:
+    """Decide what every participant would do under every arm, with the same luck under each."""
+    exit_after, exit_kind = _exits(world, draws, cohort)
+    margin = _start_inclination(world, draws, cohort)
+    courses = [_course(world, draws, cohort, arm, margin) for arm in world.design.arms.values()]
+    lists = randomization_lists(world, draws, cohort)
+    return Plan(world, cohort, lists, courses, exit_after, exit_kind)
+
+
+def _exits(world: World, draws: Draws, cohort: Cohort) -> tuple[Ints, Codes]:
+    n = len(cohort.valid)
+    horizon, arms = world.horizon, world.design.arms.values()
+    died = formulas.event_days(draws.uniform(Stream.DEATH, n), world.design.observation.death_prob, horizon)
+    luck = draws.uniform(Stream.WITHDRAWAL, n)
+    withdrew = np.stack([formulas.event_days(luck, arm.withdrawal_prob, horizon) for arm in arms])
+    kind = np.where(withdrew < died, WITHDREW, DIED)
+    after = np.minimum(withdrew, died)
+    return after, np.where(after == LONG, STAYS, kind).astype(np.int8)
+
+
+def _start_inclination(world: World, draws: Draws, cohort: Cohort) -> Floats:
+    """Inclination to start, standard normal around the shifts by covariates [probit units], shape (N, R)."""
+    adherence = world.design.adherence
+    own = draws.normal(Stream.START, len(cohort.valid))
+    inclination = formulas.correlated(cohort.motivation, own, adherence.motivation_on_start)
+    return inclination + covariate_shift(world, adherence.covariates, cohort.covariates)
+
+
+def _course(world: World, draws: Draws, cohort: Cohort, arm: Arm, inclination: Floats) -> Course | None:
+    if arm.delivery.kind == "none":
+        return None
+    margin = inclination + formulas.probit(arm.start_prob)
+    correlation = world.design.adherence.motivation_on_stop
+    hazard = formulas.conditional_prob(arm.stop_prob, -cohort.motivation, correlation)
+    if isinstance(arm.delivery, Individual):
+        wait_effect = world.design.adherence.wait_effect
+        return _coached(draws, arm.delivery, margin, hazard, wait_effect)
+    return _self_paced(draws, arm.delivery, margin, hazard)
+
+
+def _coached(draws: Draws, delivery: Individual, margin: Floats, hazard: Floats | float, wait_effect: float) -> Course:
+    """Appointments one interval apart; a missed one is moved by one interval; too many missed, or stopping, end it."""
+    shape, n_sessions = margin.shape, len(delivery.modules)
+    scheduled = np.empty((n_sessions, *shape), dtype=np.int32)
+    attended = np.empty_like(scheduled)
+    day = np.zeros(shape, dtype=np.int32)
+    end = np.full(shape, LONG, dtype=np.int32)
+    going = np.ones(shape, dtype=bool)
+    for k in range(n_sessions):
+        if k > 0:
+            stops = going & (draws.uniform(Stream.STOP, shape[0], k) < hazard)
+            end[stops] = day[stops]
+            going &= ~stops
+        scheduled[k] = day
+        if delivery.no_show_prob > 0:
+            luck = draws.uniform(Stream.NO_SHOW, shape[0], k)
+            missed = formulas.geometric_failures(luck, delivery.no_show_prob, delivery.max_reschedules + 1)
+            gives_up = going & (missed > delivery.max_reschedules)
+            day = day + delivery.interval_days * np.minimum(missed, delivery.max_reschedules)
+            end[gives_up] = day[gives_up]
+            going = going & ~gives_up
+        attended[k] = np.where(going, day, LONG)
+        last = day
+        day = day + delivery.interval_days
+    completed = going
+    end[completed] = last[completed]
+    patience = formulas.patience_days(margin, wait_effect, delivery.max_wait_days)
+    return Course(patience, scheduled, attended, end, completed, None)
+
+
+def _self_paced(draws: Draws, delivery: SelfPaced, margin: Floats, hazard: Floats | float) -> Course:
+    """Modules at the person's own pace; whoever stalls is called, and each call may bring them back the day after."""
+    shape, n_sessions = margin.shape, len(delivery.modules)
+    n_calls = n_sessions * delivery.max_calls
+    calls = np.full((n_calls, *shape), LONG, dtype=np.int32) if n_calls else None
+    attended = np.empty((n_sessions, *shape), dtype=np.int32)
+    scheduled = np.empty_like(attended)
+    day = np.zeros(shape, dtype=np.int32)
+    end = np.full(shape, delivery.access_days, dtype=np.int32)
+    going = np.ones(shape, dtype=bool)
+    for k in range(n_sessions):
+        pause = delivery.pace if k else delivery.first
+        luck = draws.uniform(Stream.PACE, shape[0], k) if pause.mean_extra > 0 else None
+        due = day + formulas.delay_days(pause.days, pause.mean_extra, luck)
+        stalls = (draws.uniform(Stream.STOP, shape[0], k) < hazard) if k else margin < 0
+        back, tries = _calls(draws, delivery, k, day)
+        if calls is not None:
+            _log_calls(calls, k, delivery, day, going & stalls, tries)
+        stops = going & stalls & (back == LONG)
+        end[stops] = np.minimum(day[stops] + delivery.call_after_days * (delivery.max_calls + 1), delivery.access_days)
+        going = going & ~stops
+        day = np.where(stalls & going, back, due)
+        closed = going & (day >= delivery.access_days)
+        going = going & ~closed
+        scheduled[k] = np.where(going, due, LONG)
+        attended[k] = np.where(going, day, LONG)
+        day = np.minimum(day, LONG)
+    end[going] = day[going]
+    patience = np.where(attended[0] < LONG, 0, -1).astype(np.int32)
+    return Course(patience, scheduled, attended, end, going, calls)
+
+
+def _calls(draws: Draws, delivery: SelfPaced, k: int, day: Ints) -> tuple[Ints, Ints]:
+    """Day on which a call before session k works (LONG if none does), and how many calls are made."""
+    if delivery.max_calls == 0:
+        return np.full(day.shape, LONG, dtype=np.int32), np.zeros(day.shape, dtype=np.int32)
+    luck = draws.uniform(Stream.CALL, len(day), k)
+    failures = formulas.geometric_failures(luck, 1 - delivery.call_success_prob, delivery.max_calls)
+    tries = np.minimum(failures + 1, delivery.max_calls)
+    back = day + delivery.call_after_days * tries + 1
+    return np.where(failures < delivery.max_calls, back, LONG).astype(np.int32), tries
+
+
+def _log_calls(
+    calls: Ints, k: int, delivery: SelfPaced, day: Ints, stalled: NDArray[np.bool_], tries: Ints
+) -> None:
+    for attempt in range(delivery.max_calls):
+        called = day + delivery.call_after_days * (attempt + 1)
+        made = stalled & (attempt < tries) & (called < delivery.access_days)
+        calls[k * delivery.max_calls + attempt][made] = called[made]
+
+
+def coach_calendar(world: World, arm: int) -> tuple[list[int], list[int], list[int]]:
+    """Places, first day and day of leaving (LONG: stays) of each coach of an arm.
+
+    Everyone in treatment holds one place: one session per interval, so opening hours bound the caseload.
+    """
+    design, name = world.design, world.arms[arm]
+    delivery = design.arms[name].delivery
+    assert isinstance(delivery, Individual)
+    staff = design.coaches(name)
+    places = [min(c.caseload or 1, max(1, (c.sessions_per_week or 1) * delivery.interval_days // 7)) for c in staff]
+    joins = [design.day_of(c.joins) for c in staff]
+    leaves = [LONG if c.leaves is None else design.day_of(c.leaves) for c in staff]
+    return places, joins, leaves

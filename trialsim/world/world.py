@@ -1,0 +1,107 @@
+"""The design as numbers: codes for names, contact intensities, the funnel's fixed part. No luck, no files."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.design.parts import BinaryCovariate, Design, NormalCovariate, NoDelivery
+from trialsim.world.formulas import MONTH_DAYS, truncated_mean
+
+if TYPE_CHECKING:
+    from trialsim.design.parts import Step
+
+
+class World:
+    """A design seen as arrays; made once per design and shared by all its replicates."""
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self.sites = list(design.recruitment.sites)
+        self.arms = list(design.arms)
+        self.outcomes = list(design.outcomes)
+        self.visits = list(design.visits)
+        self.steps = list(design.funnel)
+        self.last_day = design.max_enrolment_days - 1
+
+    @cached_property
+    def n_lead(self) -> int:
+        """Leading funnel steps that do not look at the person (drawn as counts)."""
+        steps = self.design.funnel.values()
+        return next((index for index, step in enumerate(steps) if step.criteria), len(self.steps))
+
+    @cached_property
+    def lead_prob(self) -> float:
+        """Chance of passing all leading steps."""
+        return math.prod(self.design.funnel[name].prob for name in self.steps[: self.n_lead])
+
+    @cached_property
+    def reasons(self) -> list[list[str]]:
+        """Reasons for loss at each step: criteria first, then the reasons for loss by chance."""
+        return [step_reasons(step) for step in self.design.funnel.values()]
+
+    @cached_property
+    def session_counts(self) -> list[int]:
+        """Planned sessions of each arm."""
+        return [self.design.n_sessions(arm) for arm in self.arms]
+
+    @cached_property
+    def max_sessions(self) -> int:
+        """Most planned sessions of any arm (at least 1, so that arrays are never empty)."""
+        return max(1, *self.session_counts)
+
+    @cached_property
+    def horizon(self) -> int:
+        """Days from randomization to the last visit's due day, over which exits are stated [days]."""
+        return max(visit.day for visit in self.design.visits.values())
+
+    @cached_property
+    def covariate_means(self) -> dict[str, float]:
+        """Mean of each covariate among the people screened."""
+        return {name: _covariate_mean(covariate) for name, covariate in self.design.covariates.items()}
+
+    @cached_property
+    def rates(self) -> NDArray[np.float64]:
+        """Expected contacts on each study day, shape (n_sites, max_enrolment_days) [people/day]."""
+        days = np.arange(self.design.max_enrolment_days, dtype=float)
+        return np.array([self._site_rate(name, days) for name in self.sites])
+
+    def _site_rate(self, name: str, days: NDArray[np.float64]) -> NDArray[np.float64]:
+        design, site = self.design, self.design.recruitment.sites[name]
+        opened = days - design.day_of(site.opens)
+        rate = np.where(opened >= 0, site.rate_per_month / MONTH_DAYS, 0.0)
+        if site.ramp_months > 0:
+            rate *= np.clip((opened + 0.5) / (site.ramp_months * MONTH_DAYS), 0, 1)
+        for change in design.recruitment.rate_changes:
+            if not change.sites or name in change.sites:
+                rate[days >= design.day_of(change.starts)] *= change.factor
+        for pause in design.recruitment.pauses:
+            if not pause.sites or name in pause.sites:
+                rate[(days >= design.day_of(pause.starts)) & (days < design.day_of(pause.ends))] = 0.0
+        return rate
+
+    def coached(self, arm: int) -> bool:
+        """Whether the arm is delivered one-to-one by coaches."""
+        return self.design.arms[self.arms[arm]].delivery.kind == "individual"
+
+    def has_sessions(self, arm: int) -> bool:
+        """Whether the arm's delivery has sessions at all."""
+        return not isinstance(self.design.arms[self.arms[arm]].delivery, NoDelivery)
+
+
+def step_reasons(step: Step) -> list[str]:
+    """Names of the reasons why people do not pass a step."""
+    by_chance = (list(step.losses) or ["not passed"]) if step.prob < 1 else []
+    return [*step.criteria, *by_chance]
+
+
+def _covariate_mean(covariate: object) -> float:
+    if isinstance(covariate, BinaryCovariate):
+        return covariate.prob
+    if isinstance(covariate, NormalCovariate):
+        return truncated_mean(covariate.mean, covariate.sd, covariate.low, covariate.high)
+    return covariate.mean  # type: ignore[attr-defined, no-any-return]
