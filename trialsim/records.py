@@ -1,0 +1,359 @@
+"""Simulated trials as Arrow tables, with the schemas of `tables.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trialsim.simulate import Block
+from trialsim.tables import SCHEMA_VERSION, SCHEMAS, Column, Schema
+from trialsim.world import formulas
+from trialsim.world.histories import NONE, Kind, Missing, Status
+from trialsim.world.outcomes import is_responder
+from trialsim.world.plans import DIED, WITHDREW
+
+Array = NDArray[Any]
+Values = Array | tuple[Array, Sequence[str]] | pa.Array
+Columns = dict[str, Values]
+
+_TYPES = {"int8": pa.int8(), "int16": pa.int16(), "int32": pa.int32(), "float64": pa.float64(), "bool": pa.bool_()}
+
+
+def table(block: Block, name: str, *, columns: Sequence[int] | None = None) -> pa.Table:
+    """A table of some (default all) of a block's replicates. Raises KeyError for a name that is not simulated."""
+    if name not in _MAKERS:
+        raise KeyError(f"there is no table '{name}'. Tables: {', '.join(_MAKERS)}.")
+    chosen = list(range(block.n_replicates)) if columns is None else list(columns)
+    return to_arrow(SCHEMAS[name], _MAKERS[name](block, np.array(chosen, dtype=np.intp)))
+
+
+def to_arrow(schema: Schema, columns: Columns) -> pa.Table:
+    """Arrow table with the schema's types; -1 in a whole-number column that may be null becomes null.
+
+    A column not in the schema (a covariate, a baseline value) is a float64.
+    """
+    known = {column.name: column for column in schema.columns}
+    extra = {name: Column(name, "float64", "covariate or baseline value of the design") for name in columns}
+    used = [known.get(name) or extra[name] for name in columns]
+    arrays = [_array(column, columns[column.name]) for column in used]
+    fields = [
+        pa.field(column.name, array.type, metadata={"meaning": column.meaning, "unit": column.unit})
+        for column, array in zip(used, arrays, strict=True)
+    ]
+    metadata = {"table": schema.name, "key": " ".join(schema.key), "schema_version": SCHEMA_VERSION}
+    return pa.table(arrays, schema=pa.schema(fields, metadata=metadata))
+
+
+def _array(column: Column, values: Values) -> pa.Array:
+    if isinstance(values, tuple):
+        codes, names = values
+        index = pa.array(codes.astype(np.int32), mask=codes < 0)
+        return pa.DictionaryArray.from_arrays(index, pa.array(list(names), type=pa.string()))
+    if isinstance(values, pa.Array):
+        return values
+    if column.type in ("int8", "int16", "int32") and "null" in column.meaning:
+        return pa.array(values, type=_TYPES[column.type], mask=values == NONE)
+    return pa.array(values, type=_TYPES[column.type])
+
+
+class _Flat:
+    """Participants of some replicates as rows: replicate after replicate, in order of randomization."""
+
+    def __init__(self, block: Block, columns: NDArray[np.intp]) -> None:
+        self.block, self.columns = block, columns
+        self.valid = block.plan.cohort.valid.T[columns]
+        replicate, participant = np.nonzero(self.valid)
+        self.replicate = (block.first + columns[replicate]).astype(np.int32)
+        self.participant = participant.astype(np.int32)
+
+    def take(self, values: Array) -> Array:
+        """(..., N, R) -> (..., rows)."""
+        return np.moveaxis(values, -1, -2)[..., self.columns, :][..., self.valid]
+
+    def __len__(self) -> int:
+        return len(self.replicate)
+
+
+# --- one function per table -------------------------------------------------------------------------------------------
+
+
+def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
+    flat, h, world = _Flat(block, columns), block.histories, block.world
+    persons = block.plan.cohort.persons
+    row = flat.take(h.person)
+    replicate = flat.replicate - block.first
+    attended = flat.take(h.attended_day[0])
+    ended, status = flat.take(h.ended_day), flat.take(h.status)
+    exit_day, exit_kind = flat.take(h.exit_day), flat.take(h.exit_kind)
+    before_last = persons.step_day[-2][row, replicate]
+    frame: Columns = {
+        "replicate": flat.replicate,
+        "participant": flat.participant,
+        "site": (flat.take(block.plan.cohort.site), world.sites),
+        "screening_number": persons.number[row],
+        "stratum": flat.take(block.plan.cohort.stratum),
+        "consent_day": before_last,
+        "randomized_day": flat.take(h.randomized_day),
+        "arm": (flat.take(h.arm), world.arms),
+        "coach": flat.take(h.coach),
+        "asked_day": flat.take(h.asked_day),
+        "offered_day": flat.take(h.offered_day),
+        "first_session_day": attended,
+        "n_sessions": flat.take(h.n_sessions),
+        "n_calls": (flat.take(h.call_day) != NONE).sum(axis=0).astype(np.int8),
+        "treatment": (status, [s.name.lower().replace("_", " ") for s in Status]),
+        "discontinued_day": np.where(status == Status.DISCONTINUED, ended, NONE),
+        "withdrawn_day": np.where(exit_kind == WITHDREW, exit_day, NONE),
+        "died_day": np.where(exit_kind == DIED, exit_day, NONE),
+    }
+    for name, values in block.plan.cohort.covariates.items():
+        frame[name] = flat.take(values)
+    for k, (name, outcome) in enumerate(world.design.outcomes.items()):
+        steps = flat.take(block.plan.cohort.baseline[k])
+        frame[f"baseline_{name}"] = formulas.from_grid(steps, outcome.low, outcome.items)
+    return frame
+
+
+def _sessions(block: Block, columns: NDArray[np.intp]) -> Columns:
+    flat, h, world = _Flat(block, columns), block.histories, block.world
+    scheduled, attended = flat.take(h.scheduled_day).T, flat.take(h.attended_day).T  # (rows, S)
+    row, session = np.nonzero(scheduled != NONE)
+    arm = flat.take(h.arm)[row]
+    modules = [getattr(a.delivery, "modules", ()) for a in world.design.arms.values()]
+    names = list(dict.fromkeys(module for arm_modules in modules for module in arm_modules))
+    code = np.full((len(modules), world.max_sessions), NONE, dtype=np.int32)
+    for a, arm_modules in enumerate(modules):
+        code[a, : len(arm_modules)] = [names.index(module) for module in arm_modules]
+    return {
+        "replicate": flat.replicate[row],
+        "participant": flat.participant[row],
+        "session": session.astype(np.int8),
+        "arm": (arm, world.arms),
+        "module": (code[arm, session], names),
+        "coach": flat.take(h.coach)[row],
+        "scheduled_day": scheduled[row, session],
+        "attended_day": attended[row, session],
+    }
+
+
+def _observations(block: Block, columns: NDArray[np.intp]) -> Columns:
+    flat, f, world = _Flat(block, columns), block.follow, block.world
+    n_visits, n_outcomes = len(world.visits), len(world.outcomes)
+    per_person = n_visits * n_outcomes
+    missing = np.repeat(flat.take(f.missing).T, n_outcomes, axis=1).ravel()
+    value, responder = _values(flat, block.outcomes.realised[:, None])
+    seen = missing == Missing.ANSWERED
+
+    def by_visit(values: Array) -> Array:
+        return np.repeat(flat.take(values).T, n_outcomes, axis=1).ravel()
+
+    return {
+        "replicate": np.repeat(flat.replicate, per_person),
+        "participant": np.repeat(flat.participant, per_person),
+        "visit": (np.tile(np.repeat(np.arange(n_visits), n_outcomes), len(flat)), world.visits),
+        "outcome": (np.tile(np.arange(n_outcomes), len(flat) * n_visits), world.outcomes),
+        "arm": (np.repeat(flat.take(block.histories.arm), per_person), world.arms),
+        "due_day": by_visit(f.due_day),
+        "observed_day": by_visit(f.observed_day),
+        "reason_missing": (np.where(seen, NONE, missing - 1), ["no answer", "withdrew", "died"]),
+        "n_reminders": by_visit(f.n_reminders),
+        "value": pa.array(value, mask=~seen),
+        "responder": pa.array(responder, mask=~seen),
+    }
+
+
+def _values(flat: _Flat, steps: Array) -> tuple[Array, Array]:
+    """Points and response of (K, A, V, N, R) grid steps, in order participant, arm, visit, outcome."""
+    world, baseline = flat.block.world, flat.block.plan.cohort.baseline
+    points, responds = [], []
+    for k, outcome in enumerate(world.design.outcomes.values()):
+        taken = flat.take(steps[k])  # (A, V, rows)
+        points.append(formulas.from_grid(taken, outcome.low, outcome.items))
+        responds.append(is_responder(outcome, flat.take(baseline[k]), taken))
+    order = (3, 1, 2, 0)
+    return np.stack(points).transpose(order).ravel(), np.stack(responds).transpose(order).ravel()
+
+
+def _truth(block: Block, columns: NDArray[np.intp]) -> Columns:
+    flat, world = _Flat(block, columns), block.world
+    n_arms, n_visits, n_outcomes = len(world.arms), len(world.visits), len(world.outcomes)
+    per_person = n_arms * n_visits * n_outcomes
+    value, responder = _values(flat, block.outcomes.potential)
+    sessions = flat.take(block.outcomes.sessions).transpose(2, 0, 1)
+    level = flat.take(block.plan.cohort.stable).T[:, None, :]
+    return {
+        "replicate": np.repeat(flat.replicate, per_person),
+        "participant": np.repeat(flat.participant, per_person),
+        "arm": (np.tile(np.repeat(np.arange(n_arms), n_visits * n_outcomes), len(flat)), world.arms),
+        "visit": (np.tile(np.repeat(np.arange(n_visits), n_outcomes), len(flat) * n_arms), world.visits),
+        "outcome": (np.tile(np.arange(n_outcomes), len(flat) * n_arms * n_visits), world.outcomes),
+        "value": value,
+        "responder": responder,
+        "sessions": np.repeat(sessions.reshape(len(flat), -1), n_outcomes, axis=1).ravel(),
+        "motivation": np.repeat(flat.take(block.plan.cohort.motivation), per_person),
+        "latent_level": np.broadcast_to(level, (len(flat), n_arms * n_visits, n_outcomes)).ravel(),
+    }
+
+
+def funnel_counts(block: Block, column: int) -> list[tuple[str, str, int]]:
+    """Whole-trial funnel of one replicate: (step, reason, people); reason 'passed', a loss, or 'in process'."""
+    rows: dict[tuple[str, str], int] = {}
+    for site in range(len(block.world.sites)):
+        for step, reason, n in _site_funnel(block, column, site):
+            rows[step, reason] = rows.get((step, reason), 0) + n
+    return [(step, reason, n) for (step, reason), n in rows.items()]
+
+
+def _site_funnel(block: Block, column: int, site: int) -> list[tuple[str, str, int]]:
+    """Funnel of one site: contacted, then for each step passed, lost by reason, and still in process at closing."""
+    world, persons = block.world, block.plan.cohort.persons
+    rows = persons.site == site
+    closing = block.histories.closing_day[column]
+    days = persons.step_day[:, rows, column] <= closing
+    lost_step, lost_reason = persons.lost_step[rows, column], persons.lost_reason[rows, column]
+    early = block.fruitless[site]
+    n_before = int(days[0].sum()) + sum(int(n[column]) for step in early for n in step)
+    counts = [("contacted", "passed", n_before)]
+    at_site = (block.plan.cohort.site[:, column] == site) & block.plan.cohort.valid[:, column]
+    for index, (step, reasons) in enumerate(zip(world.steps, world.reasons, strict=True)):
+        last = index == len(world.steps) - 1
+        passed = int(at_site.sum()) if last else int((days[index + 1] & (lost_step > index)).sum())
+        if index < world.n_lead:
+            lost = [int(n[column]) for n in early[index]]
+        else:
+            gone = days[index + 1] & (lost_step == index)
+            lost = [int((gone & (lost_reason == place)).sum()) for place in range(len(reasons))]
+        passed += sum(int(n[column]) for lead in early[index + 1 :] for n in lead)
+        counts.append((step, "passed", passed))
+        counts += [(step, reason, n) for reason, n in zip(reasons, lost, strict=True)]
+        counts.append((step, "in process", n_before - passed - sum(lost)))
+        n_before = passed
+    return counts
+
+
+def _funnel(block: Block, columns: NDArray[np.intp]) -> Columns:
+    rows = [
+        (block.first + int(column), site, step, reason, n)
+        for column in columns
+        for site, name in enumerate(block.world.sites)
+        for step, reason, n in _site_funnel(block, int(column), site)
+    ]
+    replicate, site, step, reason, n = (list(part) for part in zip(*rows, strict=True))
+    return {
+        "replicate": np.array(replicate, dtype=np.int32),
+        "site": (np.array(site), block.world.sites),
+        "step": _coded(step),
+        "reason": _coded(reason),
+        "n": np.array(n, dtype=np.int32),
+    }
+
+
+def _coded(names: Sequence[str | None]) -> tuple[Array, Sequence[str]]:
+    """Names as codes and their list, in order of appearance; None becomes null."""
+    known = list(dict.fromkeys(name for name in names if name is not None))
+    place: dict[str | None, int] = {name: code for code, name in enumerate(known)}
+    return np.array([place.get(name, NONE) for name in names], dtype=np.int32), known
+
+
+def _events(block: Block, columns: NDArray[np.intp]) -> Columns:
+    parts = [block.events(int(column)) for column in columns]
+    replicate = np.repeat(block.first + columns, [len(part) for part in parts])
+    rows = np.concatenate(parts)
+    day, kind, site, person, participant, arm, detail = rows.T
+    return {
+        "replicate": replicate.astype(np.int32),
+        "sequence": np.concatenate([np.arange(len(part), dtype=np.int32) for part in parts]),
+        "day": day,
+        "kind": (kind, [k.name.lower().replace("_", " ") for k in Kind]),
+        "site": (site, block.world.sites),
+        "screening_number": person,
+        "participant": participant,
+        "arm": (arm, block.world.arms),
+        "detail": _details(block, kind, arm, detail),
+    }
+
+
+def _details(block: Block, kind: Array, arm: Array, detail: Array) -> tuple[Array, Sequence[str]]:
+    """What `detail` means, as text: looked up once for each combination that occurs."""
+    key = (kind.astype(np.int64) * 16 + arm + 1) * 100_000 + detail
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    codes, names = _coded([_detail(block, Kind(kind[i]), int(arm[i]), int(detail[i])) for i in first])
+    return codes[inverse], names
+
+
+def _detail(block: Block, kind: Kind, arm: int, detail: int) -> str | None:
+    world = block.world
+    if kind == Kind.LOST:
+        step, reason = divmod(detail, 1000)
+        return f"{world.steps[step]}: {world.reasons[step][reason]}"
+    if kind == Kind.PASSED:
+        return world.steps[detail]
+    if kind in (Kind.SESSION, Kind.MISSED_APPOINTMENT):
+        return str(getattr(world.design.arms[world.arms[arm]].delivery, "modules")[detail])  # noqa: B009
+    if kind in (Kind.WINDOW_OPENED, Kind.ANSWERED, Kind.REMINDED, Kind.WINDOW_CLOSED):
+        return world.visits[detail]
+    if kind == Kind.COACH_ASSIGNED:
+        return f"coach {detail}"
+    return f"after {detail} sessions" if kind == Kind.DISCONTINUED else None
+
+
+def _resources(block: Block, columns: NDArray[np.intp]) -> Columns:
+    parts = [
+        part
+        for column in columns
+        for arm in range(len(block.world.arms))
+        if block.world.coached(arm)
+        for part in _one_resource(block, int(column), arm)
+    ]
+    names = ("replicate", "arm", "coach", "day", "in_use", "waiting")
+    whole = [np.concatenate([p[c] for p in parts]) if parts else np.empty(0, dtype=np.int32) for c in range(6)]
+    frame: Columns = dict(zip(names, whole, strict=True))
+    frame["arm"] = (whole[1], block.world.arms)
+    return frame
+
+
+def _one_resource(block: Block, column: int, arm: int) -> list[list[Array]]:
+    """Daily places in use of each coach, and people waiting, from the first asking to the last release."""
+    h = block.histories
+    member = h.arm[:, column] == arm
+    asked, offered = h.asked_day[member, column], h.offered_day[member, column]
+    released, ended = h.released_day[member, column], h.ended_day[member, column]
+    coach = h.coach[member, column]
+    joined = asked != NONE
+    if not joined.any():
+        return []
+    first, last = int(asked[joined].min()), int(np.maximum(released, ended)[joined].max())
+    days = np.arange(first, last + 1, dtype=np.int32)
+    replicate = np.full(len(days), block.first + column, dtype=np.int32)
+    nothing = np.full(len(days), NONE, dtype=np.int32)
+    left = np.where(offered != NONE, offered, ended)
+    waiting = _census(asked[joined], left[joined], days)
+    parts = [[replicate, nothing * 0 + arm, nothing, days, nothing, waiting]]
+    for c in range(len(block.world.design.coaches(block.world.arms[arm]))):
+        mine = coach == c
+        in_use = _census(offered[mine], released[mine] + 1, days)
+        parts.append([replicate, nothing * 0 + arm, nothing * 0 + c, days, in_use, nothing])
+    return parts
+
+
+def _census(entered: Array, left: Array, days: Array) -> Array:
+    """Number present at the end of each day: entered on or before, not yet left."""
+    size = len(days) + 2
+    change = np.bincount(entered - days[0], minlength=size)[:size].astype(np.int64)
+    change -= np.bincount(left - days[0], minlength=size)[:size]
+    return np.cumsum(change)[: len(days)].astype(np.int32)
+
+
+_MAKERS: dict[str, Callable[[Block, NDArray[np.intp]], Columns]] = {
+    "funnel": _funnel,
+    "participants": _participants,
+    "sessions": _sessions,
+    "observations": _observations,
+    "events": _events,
+    "resources": _resources,
+    "truth": _truth,
+}

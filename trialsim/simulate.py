@@ -1,0 +1,178 @@
+"""From a design to trials: one replicate, or a block of replicates, end to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from trialsim.engines import vector
+from trialsim.engines.events import derive_events
+from trialsim.errors import EngineError
+from trialsim.world.cohort import make_cohort
+from trialsim.world.draws import Draws
+from trialsim.world.formulas import Ints
+from trialsim.world.histories import FollowUp, Histories, sort_events
+from trialsim.world.letters import fruitless_contacts
+from trialsim.world.observation import ObservedData, make_answers, observed_data
+from trialsim.world.outcomes import Outcomes, make_outcomes
+from trialsim.world.plans import Plan, make_plan
+from trialsim.world.streams import BLOCK
+from trialsim.world.world import World
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from trialsim.design.parts import Design
+
+EngineName = Literal["process", "vector"]
+ENGINES: tuple[EngineName, ...] = ("process", "vector")
+
+PARTICIPANTS_PER_BATCH = 37_000
+"""Participants worked on at once: large enough to hide the cost of array calls, small enough for the cache."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Simulated trials: replicates first, first + 1, ...; arrays as in the modules that made them."""
+
+    world: World
+    draws: Draws
+    plan: Plan
+    histories: Histories
+    outcomes: Outcomes
+    follow: FollowUp
+    engine: EngineName
+    logs: list[Ints] | None = field(repr=False)  # the process engine's own event logs
+
+    @property
+    def first(self) -> int:
+        """Number of the first replicate."""
+        return self.draws.first
+
+    @property
+    def n_replicates(self) -> int:
+        """Number of replicates."""
+        return self.draws.n_replicates
+
+    @cached_property
+    def observed(self) -> ObservedData:
+        """What was recorded; all that analyses see."""
+        return observed_data(self.plan, self.histories, self.outcomes, self.follow)
+
+    @cached_property
+    def fruitless(self) -> list[list[list[Ints]]]:
+        """People lost before anybody looked at them: [site][leading step][reason] counts, (R,)."""
+        return fruitless_contacts(self.world, self.draws, self.plan.cohort.persons, self.histories.closing_day)
+
+    def events(self, column: int) -> Ints:
+        """Event list of one replicate: the process engine's own log, or derived from the histories."""
+        if self.logs is not None:
+            return self.logs[column]
+        return derive_events(self.plan, self.histories, self.follow, column)
+
+
+def simulate_block(world: World, *, seed: int, first: int, n_replicates: int, engine: EngineName = "vector") -> Block:
+    """Simulate replicates first ... first + n_replicates - 1.
+
+    A replicate's numbers depend on design, seed and its own number only: not on the engine, nor on the company it is
+    simulated in. Raises EngineError for an unknown engine.
+    """
+    if engine not in ENGINES:
+        raise EngineError(f"there is no engine '{engine}'. Engines: {', '.join(ENGINES)}.")
+    draws = Draws(seed, first, n_replicates)
+    plan = make_plan(world, draws, make_cohort(world, draws))
+    run = _process if engine == "process" else _vector
+    histories, outcomes, follow, logs = run(plan, draws)
+    return Block(world, draws, plan, histories, outcomes, follow, engine, logs)
+
+
+def _vector(plan: Plan, draws: Draws) -> tuple[Histories, Outcomes, FollowUp, None]:
+    histories = vector.deliver(plan)
+    outcomes = make_outcomes(plan, draws, histories)
+    answers = make_answers(plan, draws, histories, outcomes)
+    return histories, outcomes, vector.follow_up(plan, histories, answers), None
+
+
+def _process(plan: Plan, draws: Draws) -> tuple[Histories, Outcomes, FollowUp, list[Ints]]:
+    from trialsim.engines import process
+
+    histories, treated = process.deliver(plan)
+    outcomes = make_outcomes(plan, draws, histories)
+    answers = make_answers(plan, draws, histories, outcomes)
+    follow, followed = process.follow_up(plan, histories, answers)
+    logs = [sort_events(np.concatenate(acts)) for acts in zip(treated, followed, strict=True)]
+    return histories, outcomes, follow, logs
+
+
+def batches(design: Design, first: int, n_replicates: int) -> list[tuple[int, int]]:
+    """Cut replicates into (first, number) batches of whole blocks, of about PARTICIPANTS_PER_BATCH participants."""
+    blocks = max(1, PARTICIPANTS_PER_BATCH // (design.sample_size * BLOCK))
+    size = blocks * BLOCK
+    starts = range(first - first % size, first + n_replicates, size)
+    edges = [(max(start, first), min(start + size, first + n_replicates)) for start in starts]
+    return [(low, high - low) for low, high in edges]
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """One simulated trial and its tables."""
+
+    block: Block
+    column: int = 0
+
+    @property
+    def design(self) -> Design:
+        """The design that was simulated."""
+        return self.block.world.design
+
+    @property
+    def replicate(self) -> int:
+        """Number of the replicate."""
+        return self.block.first + self.column
+
+    def table(self, name: str) -> pa.Table:
+        """A table of DESIGN's list as Arrow: funnel, participants, sessions, observations, events, resources, truth.
+
+        Raises KeyError for another name.
+        """
+        from trialsim.records import table
+
+        return table(self.block, name, columns=[self.column])
+
+    @property
+    def participants(self) -> pd.DataFrame:
+        """One row per participant."""
+        return self.table("participants").to_pandas()
+
+    @property
+    def sessions(self) -> pd.DataFrame:
+        """One row per session that was scheduled."""
+        return self.table("sessions").to_pandas()
+
+    @property
+    def observations(self) -> pd.DataFrame:
+        """One row per participant, visit and outcome."""
+        return self.table("observations").to_pandas()
+
+    @property
+    def events(self) -> pd.DataFrame:
+        """The event log."""
+        return self.table("events").to_pandas()
+
+    def __repr__(self) -> str:
+        n = int(self.block.histories.n_participants[self.column])
+        return f"<trial {self.design.name}, replicate {self.replicate}, seed {self.block.draws.seed}: {n} participants>"
+
+
+def simulate(design: Design, *, seed: int = 1, replicate: int = 0, engine: EngineName = "process") -> TrialData:
+    """Simulate one trial.
+
+    Raises EngineError for an unknown engine, ValueError for a negative seed or replicate.
+    """
+    if seed < 0 or replicate < 0:
+        raise ValueError("seed and replicate must be 0 or more")
+    return TrialData(simulate_block(World(design), seed=seed, first=replicate, n_replicates=1, engine=engine))

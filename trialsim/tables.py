@@ -1,0 +1,204 @@
+"""The schemas of every table: name, type, unit, key, meaning. Parquet files carry them in their metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SCHEMA_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `type` is int32, int8, int16, float64, bool, string or name (dictionary of strings)."""
+
+    name: str
+    type: str
+    meaning: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One table: its key columns come first."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+
+def _schema(name: str, key: str, *columns: Column) -> Schema:
+    return Schema(name, tuple(key.split()), columns)
+
+
+_REPLICATE = Column("replicate", "int32", "simulated trial, from 0")
+_PARTICIPANT = Column("participant", "int32", "participant in order of randomization, from 0")
+_ARM = Column("arm", "name", "arm")
+_VISIT = Column("visit", "name", "scheduled assessment")
+_OUTCOME = Column("outcome", "name", "outcome")
+
+
+def _day(name: str, meaning: str) -> Column:
+    return Column(name, "int32", meaning + "; null if it did not happen", "study day")
+
+
+FUNNEL = _schema(
+    "funnel",
+    "replicate site step reason",
+    _REPLICATE,
+    Column("site", "name", "site"),
+    Column("step", "name", "funnel step; 'contacted' for the people contacted"),
+    Column("reason", "name", "'passed', a reason for loss, or 'in process' when enrolment closed"),
+    Column("n", "int32", "people"),
+)
+
+# Followed by one column per covariate and `baseline_<outcome>` for each outcome of the design.
+PARTICIPANTS = _schema(
+    "participants",
+    "replicate participant",
+    _REPLICATE,
+    _PARTICIPANT,
+    Column("site", "name", "site"),
+    Column("screening_number", "int32", "number of the person within the site, from 0"),
+    Column("stratum", "int16", "allocation stratum: mixed-radix number of the factors in their order"),
+    Column("consent_day", "int32", "day of the last step before randomization", "study day"),
+    Column("randomized_day", "int32", "day of randomization", "study day"),
+    _ARM,
+    Column("coach", "int16", "coach within the arm, from 0; null without one"),
+    _day("asked_day", "put on the list for a coach"),
+    _day("offered_day", "given a coach"),
+    _day("first_session_day", "first session attended"),
+    Column("n_sessions", "int8", "sessions attended"),
+    Column("n_calls", "int8", "calls after stalling"),
+    Column("treatment", "name", "how treatment went"),
+    _day("discontinued_day", "stopped treatment, stays in the study"),
+    _day("withdrawn_day", "left the study"),
+    _day("died_day", "died"),
+)
+
+SESSIONS = _schema(
+    "sessions",
+    "replicate participant session",
+    _REPLICATE,
+    _PARTICIPANT,
+    Column("session", "int8", "session of the programme, from 0"),
+    _ARM,
+    Column("module", "name", "the session's name"),
+    Column("coach", "int16", "coach within the arm; null without one"),
+    Column("scheduled_day", "int32", "first due", "study day"),
+    _day("attended_day", "took place"),
+)
+
+OBSERVATIONS = _schema(
+    "observations",
+    "replicate participant visit outcome",
+    _REPLICATE,
+    _PARTICIPANT,
+    _VISIT,
+    _OUTCOME,
+    _ARM,
+    Column("due_day", "int32", "day on which the visit is due", "study day"),
+    _day("observed_day", "answered"),
+    Column("reason_missing", "name", "why there is no value; null if there is one"),
+    Column("n_reminders", "int8", "reminders sent"),
+    Column("value", "float64", "value; null if missing", "points"),
+    Column("responder", "bool", "fell from baseline by the required fraction; null if missing"),
+)
+
+EVENTS = _schema(
+    "events",
+    "replicate sequence",
+    _REPLICATE,
+    Column("sequence", "int32", "place in the replicate's log, from 0"),
+    Column("day", "int32", "day", "study day"),
+    Column("kind", "name", "what happened"),
+    Column("site", "name", "site; null for the trial as a whole"),
+    Column("screening_number", "int32", "person within the site; null for the trial as a whole"),
+    Column("participant", "int32", "participant; null before randomization"),
+    Column("arm", "name", "arm; null before randomization"),
+    Column("detail", "name", "step, reason, session's name, coach or visit"),
+)
+
+RESOURCES = _schema(
+    "resources",
+    "replicate arm coach day",
+    _REPLICATE,
+    _ARM,
+    Column("coach", "int16", "coach within the arm; null in the row that counts those who wait"),
+    Column("day", "int32", "day", "study day"),
+    Column("in_use", "int32", "participants who hold a place with the coach; null in the waiting row"),
+    Column("waiting", "int32", "participants on the list at the day's end; null in coaches' rows"),
+)
+
+TRUTH = _schema(
+    "truth",
+    "replicate participant arm visit outcome",
+    _REPLICATE,
+    _PARTICIPANT,
+    _ARM,
+    _VISIT,
+    _OUTCOME,
+    Column("value", "float64", "potential value under this arm, as if alive and in the study", "points"),
+    Column("responder", "bool", "potential response under this arm"),
+    Column("sessions", "int8", "sessions attended by the visit under this arm"),
+    Column("motivation", "float64", "latent motivation", "SD"),
+    Column("latent_level", "float64", "latent stable level", "points"),
+)
+
+ESTIMATES = _schema(
+    "estimates",
+    "design_point replicate analysis contrast visit measure",
+    Column("design_point", "int32", "cell of a sweep, from 0"),
+    _REPLICATE,
+    Column("analysis", "name", "analysis of the plan"),
+    Column("contrast", "name", "arm, pair of arms ('a - b'), or 'all arms'"),
+    _VISIT,
+    Column("measure", "name", "percentage, mean change, risk ratio, risk difference, mean difference, NNT or global test"),
+    Column("estimand", "name", "what the truth is the value of"),
+    Column("estimate", "float64", "estimate; for the global test the chi-squared statistic"),
+    Column("std_error", "float64", "standard error; of the logarithm for risk ratios"),
+    Column("ci_low", "float64", "lower confidence limit"),
+    Column("ci_high", "float64", "upper confidence limit"),
+    Column("p_value", "float64", "two-sided p value"),
+    Column("significant", "bool", "after the analysis's rule for multiplicity; null if the fit failed or it does not apply"),
+    Column("n_used", "int32", "participants analysed"),
+    Column("converged", "bool", "whether the fit gave an answer"),
+    Column("reason", "name", "why not; null if it did"),
+    Column("truth", "float64", "value among this replicate's participants, from potential outcomes; null where none"),
+)
+
+REPLICATES = _schema(
+    "replicates",
+    "design_point replicate",
+    Column("design_point", "int32", "cell of a sweep, from 0"),
+    _REPLICATE,
+    Column("status", "name", "ok, or failed"),
+    Column("stage", "name", "stage at which it failed; null if it did not"),
+    Column("error", "string", "what went wrong; null if nothing did"),
+    Column("seconds", "float64", "computing time (share of its block)", "s"),
+    Column("n_randomized", "int32", "participants randomized"),
+    Column("enrolment_days", "int32", "days from study day 0 to the closing of enrolment", "days"),
+    Column("duration_days", "int32", "days from study day 0 to the last visit's last answer or closing", "days"),
+    Column("cost", "float64", "total cost", "currency of the design"),
+    Column("digest", "string", "sha256 of the replicate's histories and observed values, first 16 hex digits"),
+)
+
+PERFORMANCE = _schema(
+    "performance",
+    "design_point analysis contrast visit measure statistic",
+    Column("design_point", "int32", "cell of a sweep, from 0"),
+    Column("analysis", "name", "analysis of the plan"),
+    Column("contrast", "name", "arm or pair of arms"),
+    _VISIT,
+    Column("measure", "name", "as in estimates"),
+    Column("statistic", "name", "power, mean estimate, truth, bias, empirical SE, model SE, coverage, failed fits"),
+    Column("value", "float64", "value"),
+    Column("mcse", "float64", "Monte Carlo standard error"),
+    Column("n_replicates", "int32", "replicates it rests on"),
+)
+
+SCHEMAS: dict[str, Schema] = {
+    schema.name: schema
+    for schema in (
+        FUNNEL, PARTICIPANTS, SESSIONS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH, ESTIMATES, REPLICATES, PERFORMANCE,
+    )
+}  # fmt: skip
