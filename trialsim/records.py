@@ -60,6 +60,14 @@ def _array(column: Column, values: Values) -> pa.Array:
     return pa.array(values, type=_TYPES[column.type])
 
 
+def coded(names: Sequence[str | None], *, repeat: int = 1) -> tuple[NDArray[np.int32], list[str]]:
+    """Names as codes (-1 for None) and the list of names in order of appearance."""
+    known = list(dict.fromkeys(name for name in names if name is not None))
+    place: dict[str | None, int] = {name: code for code, name in enumerate(known)}
+    codes = np.array([place.get(name, -1) for name in names], dtype=np.int32)
+    return np.tile(codes, repeat), known
+
+
 class _Flat:
     """Participants of some replicates as rows: replicate after replicate, in order of randomization."""
 
@@ -246,17 +254,10 @@ def _funnel(block: Block, columns: NDArray[np.intp]) -> Columns:
     return {
         "replicate": np.array(replicate, dtype=np.int32),
         "site": (np.array(site), block.world.sites),
-        "step": _coded(step),
-        "reason": _coded(reason),
+        "step": coded(step),
+        "reason": coded(reason),
         "n": np.array(n, dtype=np.int32),
     }
-
-
-def _coded(names: Sequence[str | None]) -> tuple[Array, Sequence[str]]:
-    """Names as codes and their list, in order of appearance; None becomes null."""
-    known = list(dict.fromkeys(name for name in names if name is not None))
-    place: dict[str | None, int] = {name: code for code, name in enumerate(known)}
-    return np.array([place.get(name, NONE) for name in names], dtype=np.int32), known
 
 
 def _events(block: Block, columns: NDArray[np.intp]) -> Columns:
@@ -281,7 +282,7 @@ def _details(block: Block, kind: Array, arm: Array, detail: Array) -> tuple[Arra
     """What `detail` means, as text: looked up once for each combination that occurs."""
     key = (kind.astype(np.int64) * 16 + arm + 1) * 100_000 + detail
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    codes, names = _coded([_detail(block, Kind(kind[i]), int(arm[i]), int(detail[i])) for i in first])
+    codes, names = coded([_detail(block, Kind(kind[i]), int(arm[i]), int(detail[i])) for i in first])
     return codes[inverse], names
 
 
@@ -357,3 +358,6 @@ _MAKERS: dict[str, Callable[[Block, NDArray[np.intp]], Columns]] = {
     "resources": _resources,
     "truth": _truth,
 }
+
+TABLES = tuple(_MAKERS)
+"""Names of the tables of a simulated trial."""

@@ -260,6 +260,8 @@ class SelfPaced(Part):
     """Staff call after this many days without a module [days], and again after as many more."""
     max_calls: Annotated[Whole, Field(le=20)] = 0
     """Calls at most each time somebody stalls; 0 = no calls."""
+    reachable_prob: Prob = 1.0
+    """Share of participants who can be reached by telephone at all."""
     call_success_prob: Prob = 0.0
     """Chance that one call brings somebody who has stalled to the next module the day after."""
 

@@ -394,7 +394,7 @@ class Trial:
             funnel=np.array(entries, dtype=np.int32)[:, None],
             scheduled_day=np.array(self.sessions["scheduled"], dtype=np.int32)[:, :, None],
             attended_day=np.array(self.sessions["attended"], dtype=np.int32)[:, :, None],
-            call_day=np.array(self.call_day, dtype=np.int32).reshape(len(self.call_day), -1, 1),
+            call_day=np.array(self.call_day, dtype=np.int32).reshape(len(self.call_day), len(self.book["arm"]), 1),
             **book,
         )
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from trialsim.design.parts import Individual
 from trialsim.world.histories import NONE, FollowUp, Histories, Missing, Status
-from trialsim.world.formulas import LONG, NEVER, Bools, Ints
+from trialsim.world.formulas import LONG, Bools, Ints
 from trialsim.world.observation import Answers
 from trialsim.world.plans import Course, Plan, coach_calendar
 
@@ -87,18 +87,22 @@ class _Block:
         else:
             start, going = self.randomized.ravel()[members], np.ones(len(members), dtype=bool)
         exit_day = self.exit_or_never.ravel()[members]
-        self._attend(course, members, start, going, exit_day)
+        self._attend(arm, course, members, start, going, exit_day)
         self._settle(arm, course, members, start, going, exit_day)
         if course.calls is not None:
             self._call(course.calls, members, start, exit_day)
 
-    def _attend(self, course: Course, members: NDArray[np.intp], start: Ints, going: Bools, exit_day: Ints) -> None:
+    def _attend(
+        self, arm: int, course: Course, members: NDArray[np.intp], start: Ints, going: Bools, exit_day: Ints
+    ) -> None:
+        """Sessions held, and (coached arms) appointments made: a web module that is not opened was never due."""
         end = course.end.ravel()[members]
+        coached = self.plan.world.coached(arm)
         count = np.zeros(len(members), dtype=np.int8)
         for k in range(len(course.attended)):
             due, held = course.scheduled[k].ravel()[members], course.attended[k].ravel()[members]
             takes_place = going & (held < LONG) & (start + held < exit_day)
-            is_due = going & (due <= end) & (start + due < exit_day)
+            is_due = going & (due <= end) & (start + due < exit_day) if coached else takes_place
             self.scheduled[k].ravel()[members] = np.where(is_due, start + due, NONE)
             self.attended[k].ravel()[members] = np.where(takes_place, start + held, NONE)
             count += takes_place
@@ -136,7 +140,7 @@ class _Block:
         deadline = np.minimum(asks + patience, exit_day - 1)
         length = delivery.lead_days + course.end.ravel()[members]
         offered, coach = self._queue(arm, members, asks, deadline, length, exit_day)
-        served = offered < NEVER
+        served = offered < LONG
         joins = (patience >= 0) & (asks < exit_day)
         self.asked.ravel()[members] = np.where(joins, asks, NONE)
         self.offered.ravel()[members] = np.where(served, offered, NONE)
@@ -151,12 +155,12 @@ class _Block:
     def _queue(
         self, arm: int, members: NDArray[np.intp], asks: Ints, deadline: Ints, length: Ints, exit_day: Ints
     ) -> tuple[Ints, Ints]:
-        """Days of offer (NEVER if none) and coaches, first come first served, all replicates side by side."""
+        """Days of offer (LONG if none) and coaches, first come first served, all replicates side by side."""
         n_replicates = self.arm.shape[1]
         replicate = members % n_replicates
         line = _lines(replicate, n_replicates)
         pool = _Pool(self.plan, arm, n_replicates)
-        offered = np.full(len(members), NEVER, dtype=np.int32)
+        offered = np.full(len(members), LONG, dtype=np.int32)
         coach = np.full(len(members), NONE, dtype=np.int32)
         for now in line:
             now = now[deadline[now] >= asks[now]]

@@ -49,7 +49,8 @@ def truncated_normal(uniform: Floats, mean: float, sd: float, low: float | None,
         return np.full_like(uniform, mean)
     bottom = 0.0 if low is None else float(special.ndtr((low - mean) / sd))
     top = 1.0 if high is None else float(special.ndtr((high - mean) / sd))
-    inside = np.maximum(bottom + uniform * (top - bottom), np.finfo(float).tiny)
+    double = np.finfo(float)
+    inside = np.clip(bottom + uniform * (top - bottom), double.tiny, 1 - double.epsneg)
     value = mean + sd * special.ndtri(inside)
     return np.clip(value, low, high) if low is not None or high is not None else value
 
@@ -81,7 +82,7 @@ def binomial_inverse(uniform: Floats, n: Ints, prob: float) -> Ints:
     size = np.maximum(n, 1).astype(float)
     inside = np.clip(uniform, 1e-15, 1 - 1e-15)
     k = np.ceil(special.bdtrik(inside, size, prob))
-    k = np.where(inside <= special.bdtr(0, size, prob), 0.0, k)
+    k = np.where(inside <= np.exp(size * np.log1p(-prob)), 0.0, k)
     return np.where(n == 0, 0, np.clip(k, 0, size)).astype(np.int32)
 
 

@@ -71,7 +71,7 @@ def _bases(plan: Plan, draws: Draws) -> list[list[Floats]]:
         change = _next(world, draws, Stream.CHANGE, n, visit, change)
         if any(o.recovery for o in world.design.outcomes.values()):
             recovery = _next(world, draws, Stream.RECOVERY, n, visit, recovery)
-        error = joint_normals(world, [draws.normal(Stream.ERROR, n, name, v) for name in names])
+        error = joint_normals(world, [draws.normal(Stream.ERROR, n, name, visit) for name in names])
         for k, name in enumerate(names):
             outcome = world.design.outcomes[name]
             base = cohort.stable[k] + outcome.course[visit]
@@ -168,6 +168,7 @@ def _potential_start(
     gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)
     last_served = np.maximum.accumulate(np.where(served, np.arange(len(member))[:, None], 0), axis=0)
     coach = np.take_along_axis(histories.coach, last_served, axis=0)
+    coach = np.where(np.logical_or.accumulate(served, axis=0), coach, 0)  # before the first: the first coach
     start = np.where(gets_one, offer + delivery.lead_days, LONG)
     return start.astype(np.int32), np.where(gets_one, coach, NONE).astype(np.int16)
 

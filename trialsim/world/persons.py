@@ -119,15 +119,17 @@ def _inverse(cumulative: Floats, time: Floats) -> Ints:
     return days
 
 
-def letters_up_to(world: World, draws: Draws, site: int, time: Floats) -> Ints:
+def letters_up_to(world: World, draws: Draws, site: int, time: Floats) -> NDArray[np.int64]:
     """People contacted up to and including each person who passes the leading steps, shape of `time`.
 
-    Between two of them the contacts that came to nothing are Poisson with mean (1 - p) times the gap.
+    Between two of them the contacts that came to nothing are Poisson with mean (1 - p) times the gap. A gap that
+    exhausts the site's pool many times over is cut: its length no longer matters (at p = 0 it has no end).
     """
+    most = 10 * (world.design.recruitment.sites[world.sites[site]].pool or 0) + 1_000
     luck = draws.uniform(Stream.LETTERS, len(time), world.sites[site])
-    gaps = np.diff(time, axis=0, prepend=0.0)
+    gaps = np.minimum(np.diff(time, axis=0, prepend=0.0), most)
     fruitless = formulas.poisson_inverse(luck, (1 - world.lead_prob) * gaps)
-    return np.cumsum(1 + fruitless, axis=0, dtype=np.int32)
+    return np.cumsum(1 + fruitless, axis=0, dtype=np.int64)
 
 
 def _beyond_pool(world: World, draws: Draws, site: int, time: Floats) -> Bools:

@@ -130,26 +130,34 @@ def _self_paced(draws: Draws, delivery: SelfPaced, margin: Floats, hazard: Float
     day = np.zeros(shape, dtype=np.int32)
     end = np.full(shape, delivery.access_days, dtype=np.int32)
     going = np.ones(shape, dtype=bool)
+    reachable = _reachable(draws, delivery, shape[0])
     for k in range(n_sessions):
         pause = delivery.pace if k else delivery.first
         luck = draws.uniform(Stream.PACE, shape[0], k) if pause.mean_extra > 0 else None
         due = day + formulas.delay_days(pause.days, pause.mean_extra, luck)
         stalls = (draws.uniform(Stream.STOP, shape[0], k) < hazard) if k else margin < 0
         back, tries = _calls(draws, delivery, k, day)
+        back = np.where(reachable, back, LONG)
         if calls is not None:
-            _log_calls(calls, k, delivery, day, going & stalls, tries)
+            _log_calls(calls, k, delivery, day, going & stalls & reachable, tries)
         stops = going & stalls & (back == LONG)
         end[stops] = np.minimum(day[stops] + delivery.call_after_days * (delivery.max_calls + 1), delivery.access_days)
         going = going & ~stops
         day = np.where(stalls & going, back, due)
         closed = going & (day >= delivery.access_days)
         going = going & ~closed
-        scheduled[k] = np.where(going, due, LONG)
+        scheduled[k] = np.where(going, np.minimum(due, day), LONG)  # a call may bring somebody forward
         attended[k] = np.where(going, day, LONG)
         day = np.minimum(day, LONG)
     end[going] = day[going]
     patience = np.where(attended[0] < LONG, 0, -1).astype(np.int32)
     return Course(patience, scheduled, attended, end, going, calls)
+
+
+def _reachable(draws: Draws, delivery: SelfPaced, n: int) -> NDArray[np.bool_] | bool:
+    if delivery.max_calls == 0 or delivery.reachable_prob == 1:
+        return True
+    return draws.uniform(Stream.REACHABLE, n) < delivery.reachable_prob
 
 
 def _calls(draws: Draws, delivery: SelfPaced, k: int, day: Ints) -> tuple[Ints, Ints]:

@@ -48,6 +48,7 @@ class Stream(IntEnum):
     ANSWER_DELAY = 32
     WITHDRAWAL = 33
     DEATH = 34
+    REACHABLE = 35
 
 
 def key_of(name: str | int) -> int:

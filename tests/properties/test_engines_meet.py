@@ -1,0 +1,265 @@
+"""Designs full of ties and corners: both engines must give the same trial, event by event.
+
+One builder of awkward designs is used twice: with a random chooser, which gives the most different designs, and with
+Hypothesis as the chooser, which is slower to wander but shrinks what it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from random import Random
+from typing import Any, TypeVar
+
+import pytest
+from designs import Data, modules, plain_data
+from helpers import engine_differences, run
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from trialsim.design.parts import Design
+from trialsim.records import table
+from trialsim.simulate import Block
+from trialsim.world.histories import Status
+
+T = TypeVar("T")
+Choose = Callable[[Sequence[Any]], Any]
+"""Chooses one of a sequence, each with equal chance; the simplest comes first."""
+
+
+def delay(choose: Choose) -> Data:
+    return {"days": choose([0, 0, 1, 7]), "mean_extra": choose([0.0, 0.0, 2.0, 10.0])}
+
+
+def visits(choose: Choose) -> Data:
+    """One to three visits whose windows may touch and may be one day wide; reminders like their edges."""
+    schedule: Data = {}
+    free_from = 1
+    for v in range(choose([1, 2, 3])):
+        opens, closes = choose([0, -1, -7]), choose([0, 1, 7, 30])
+        day = free_from - opens + choose([0, 6, 13, 40])
+        edges = [opens, 0, closes, *range(opens, closes + 1)]
+        reminders = sorted({choose(edges) for _ in range(choose([0, 1, 2, 3]))})
+        schedule[f"v{v}"] = {"day": day, "opens": opens, "closes": closes, "reminders": reminders}
+        free_from = day + closes + 1
+    return schedule
+
+
+def site(choose: Choose) -> Data:
+    return {
+        "rate_per_month": choose([200.0, 90.0, 200.0, 30.0, 200.0, 3.0, 0.0]),
+        "opens": choose([0, 0, 0, 0, 10, 10, 10, 5_000]),
+        "ramp_months": choose([0.0, 0.0, 1.5]),
+        "pool": choose([None, None, None, 60, 5, 1]),
+    }
+
+
+def recruitment(choose: Choose) -> Data:
+    names = ["north", "south", "west"][: choose([1, 2, 3])]
+    pauses = [{"starts": 5, "ends": 20}, {"starts": 0, "ends": 1, "sites": ["north"]}]
+    changes = [{"starts": 40, "factor": 0.0, "sites": ["north"]}, {"starts": 30, "factor": 3.0}]
+    return {
+        "sites": {name: site(choose) for name in names},
+        "pauses": pauses[: choose([0, 1, 2])],
+        "rate_changes": changes[: choose([0, 1, 2])],
+        "site_cv": choose([0.0, 0.0, 1.0]),
+        "month_cv": choose([0.0, 0.0, 0.5]),
+    }
+
+
+CRITERIA: list[Data] = [
+    {},
+    {"chance": {"excluded_prob": 0.4}},
+    {"pain": {"measure": "pain", "error_sd": 1.0, "at_least": 5.0}, "chance": {"excluded_prob": 0.1}},
+    {"pain": {"measure": "pain", "at_least": 4.0, "at_most": 7.0}},
+]
+HOPELESS: Data = {"everybody": {"excluded_prob": 1.0}}
+
+
+def funnel(choose: Choose) -> Data:
+    """One to three steps; sometimes nobody is looked at, sometimes nobody is eligible or willing."""
+    steps: Data = {}
+    looks = choose([False, True])
+    for index in range(choose([1, 2, 3])):
+        prob = choose([1.0, 0.5, 0.8] * 7 + [0.0])
+        losses = choose([{}, {"moved": 1.0, "ill": 3.0}]) if prob < 1 else {}
+        criteria = choose([*CRITERIA * 5, HOPELESS]) if looks else {}
+        steps[f"step {index}"] = {"prob": prob, "losses": losses, "criteria": criteria, "delay": delay(choose)}
+    return steps
+
+
+def coaches(choose: Choose) -> int | list[Data]:
+    if choose([True, False]):
+        return int(choose([1, 2, 3]))
+    staff = []
+    for _ in range(choose([1, 2, 3])):
+        joins, stays = choose([0, 0, 7, 40]), choose([None, None, 1, 14, 60])
+        leaves = None if stays is None else joins + stays
+        staff.append({"joins": joins, "leaves": leaves, "caseload": choose([None, 1, 2, 5])})
+    return staff
+
+
+def one_to_one(choose: Choose) -> Data:
+    return {
+        "kind": "individual",
+        "modules": modules(choose([1, 2, 3, 4])),
+        "coaches": coaches(choose),
+        "caseload": choose([1, 2, 3]),
+        "sessions_per_week": choose([20, 1, 2]),
+        "interval_days": choose([7, 1, 3, 14]),
+        "referral_days": choose([0, 0, 2]),
+        "lead_days": choose([0, 0, 5]),
+        "no_show_prob": choose([0.0, 0.3, 0.8]),
+        "max_reschedules": choose([0, 1, 2, 3]),
+        "max_wait_days": choose([365, 0, 1, 7, 30]),
+    }
+
+
+def web(choose: Choose) -> Data:
+    return {
+        "kind": "self_paced",
+        "modules": modules(choose([1, 2, 3, 4])),
+        "first": delay(choose),
+        "pace": delay(choose),
+        "access_days": choose([365, 1, 7, 30]),
+        "call_after_days": choose([7, 1, 3]),
+        "max_calls": choose([0, 1, 3]),
+        "call_success_prob": choose([0.0, 1.0, 0.4]),
+        "reachable_prob": choose([1.0, 1.0, 0.5, 0.0]),
+    }
+
+
+def arm(choose: Choose, visit_names: list[str]) -> Data:
+    kind = choose(["none", "individual", "self_paced", "individual", "self_paced", "individual"])
+    told: Data = {
+        "response_prob": {name: choose([0.5, 0.02, 0.98]) for name in visit_names},
+        "withdrawal_prob": choose([0.0, 0.0, 0.3, 0.95]),
+    }
+    if choose([False, True]):
+        told["effects"] = {"pain": {"by_visit": dict.fromkeys(visit_names, -2.0), "sd": choose([0.0, 1.0])}}
+    if kind == "none":
+        return told | {"delivery": {"kind": "none"}}
+    return told | {
+        "delivery": one_to_one(choose) if kind == "individual" else web(choose),
+        "start_prob": choose([1.0, 0.5, 0.9, 1.0, 0.0]),
+        "stop_prob": choose([0.0, 0.3, 0.9, 1.0]),
+        "dose": choose(["saturating", "assigned"]),
+    }
+
+
+def allocation(choose: Choose, arm_names: list[str]) -> Data:
+    ratio = {name: choose([1, 1, 2, 3]) for name in arm_names}
+    if choose([True, False]):
+        return {"kind": "simple", "ratio": ratio}
+    strata = ["site", "female", {"outcome": "pain", "at_least": 6.0}]
+    sizes = [k * sum(ratio.values()) for k in (1, 2, 3)]
+    return {
+        "kind": "blocks",
+        "ratio": ratio,
+        "block_sizes": [choose(sizes) for _ in range(choose([1, 2, 3]))],
+        "strata": strata[choose([3, 0, 1, 2]) :],
+    }
+
+
+def awkward(choose: Choose) -> Design:
+    """A small trial with awkward corners."""
+    schedule = visits(choose)
+    names = [f"arm{a}" for a in range(choose([2, 2, 2, 1, 3, 4, 10]))]
+    outcomes = {
+        "pain": {"items": 3, "mean": 5.5, "sd": 2.0, "entry_sd": choose([0.0, 1.0]), "coach_sd": choose([0.0, 0.5])},
+        "mood": {"items": 1, "mean": 5.0, "sd": 2.0, "error_sd": 1.0, "correlation": {"pain": 0.5}},
+    }
+    return Design.model_validate(
+        plain_data(
+            sample_size=choose([12, 25, 40, 12, 25, 40, 2, 1]),
+            max_enrolment_days=choose([200] * 6 + [60] * 4 + [2, 1]),
+            recruitment=recruitment(choose),
+            funnel=funnel(choose),
+            covariates={"female": {"kind": "binary", "prob": 0.6}, "age": {"kind": "normal", "mean": 50.0, "sd": 9.0}},
+            visits=schedule,
+            outcomes=outcomes,
+            arms={name: arm(choose, list(schedule)) for name in names},
+            allocation=allocation(choose, names),
+            adherence={
+                "motivation_on_start": choose([0.0, 0.6]),
+                "motivation_on_stop": choose([0.0, 0.6]),
+                "wait_effect": choose([0.0, 0.3, 5.0]),
+                "covariates": choose([{}, {"female": 0.5}]),
+            },
+            observation={
+                "frailty": choose([0.0, 0.9]),
+                "attendance": choose([0.0, 1.5]),
+                "current_value": choose([{}, {"mood": -0.3}]),
+                "answer_days": delay(choose),
+                "death_prob": choose([0.0, 0.0, 0.4]),
+            },
+        )
+    )
+
+
+@st.composite
+def awkward_designs(draw: Any) -> Design:
+    """The same with Hypothesis as the chooser."""
+    return awkward(lambda options: draw(st.sampled_from(options)))
+
+
+@pytest.mark.parametrize("chapter", range(8))
+def test_both_engines_give_the_same_trial_on_random_awkward_designs(chapter: int) -> None:
+    for page in range(20):
+        chooser = Random(1_000 * chapter + page)
+        design = awkward(chooser.choice)
+        assert_engines_meet(design, seed=page, first=chooser.choice([0, 15]))
+
+
+@settings(max_examples=50)
+@given(design=awkward_designs(), seed=st.integers(0, 2**32 - 1))
+def test_both_engines_give_the_same_trial_on_designs_made_by_hypothesis(design: Design, seed: int) -> None:
+    note_corners(assert_engines_meet(design, seed=seed, first=0))
+
+
+def test_the_random_designs_visit_the_corners_they_are_meant_for() -> None:
+    seen: set[str] = set()
+    for chapter in range(8):
+        for page in range(0, 20, 4):
+            block = run(awkward(Random(1_000 * chapter + page).choice), seed=page, n=2)
+            seen.update(corners(block))
+    ways = {f"treatment ended: {status.name}" for status in Status}
+    assert seen >= ways | {"nobody randomized", "full sample", "enrolment ran out of time", "waited for a coach", "called"}
+
+
+def assert_engines_meet(design: Design, *, seed: int, first: int) -> Block:
+    """Histories, outcomes, follow-up and event lists are exactly equal; the funnel balances."""
+    vector, process = (run(design, seed=seed, first=first, n=2, engine=name) for name in ("vector", "process"))
+    assert engine_differences(vector, process) == [], design.model_dump_json(exclude_defaults=True)
+    assert_funnel_balances(vector)
+    return vector
+
+
+def assert_funnel_balances(block: Block) -> None:
+    """At each site, those who passed a step are those who pass, are lost at, or have not reached the next one."""
+    rows = table(block, "funnel").to_pandas()
+    assert (rows["n"] >= 0).all()
+    for _, entries in rows.groupby(["replicate", "site"], observed=True):
+        per_step = entries.groupby("step", sort=False, observed=True)["n"].sum()
+        passed = entries[entries["reason"] == "passed"].set_index("step")["n"]
+        assert all(per_step[after] == passed[before] for before, after in pairwise(per_step.index))
+
+
+def corners(block: Block) -> set[str]:
+    """Which awkward things happened."""
+    h = block.histories
+    happened = {
+        "nobody randomized": not h.n_participants.any(),
+        "full sample": bool((h.n_participants == len(h.arm)).any()),
+        "enrolment ran out of time": bool((h.n_participants < len(h.arm)).any()),
+        "waited for a coach": bool((h.offered_day > h.asked_day).any()),
+        "called": bool((h.call_day >= 0).any()),
+    }
+    ended = {f"treatment ended: {Status(code).name}" for code in h.status[h.arm >= 0]}
+    return ended | {name for name, flag in happened.items() if flag}
+
+
+def note_corners(block: Block) -> None:
+    """For `pytest --hypothesis-show-statistics`."""
+    for name in sorted(corners(block)):
+        event(name)

@@ -1,0 +1,542 @@
+"""`trialsim describe`: what the design says is said, and what it implies is right and has its error."""
+
+from __future__ import annotations
+
+import copy
+import re
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from golden import golden
+from scipy import stats
+
+from trialsim.design.parts import Design
+from trialsim.records import funnel_counts
+from trialsim.report.describe import describe
+from trialsim.report.describe.implied import pairs, reference_arm
+from trialsim.report.describe.phrases import mean_delay
+from trialsim.report.describe.sums import ratio, simulated_sums, spread, spread_between
+from trialsim.simulate import simulate_block
+from trialsim.trial import TrialData
+from trialsim.world.world import World
+
+Data = dict[str, Any]
+
+SMALL: Data = {
+    "name": "small",
+    "title": "A small trial",
+    "description": "Two ways to learn to live with pain, against usual care.",
+    "source": "made up for tests",
+    "start_date": "2024-02-05",
+    "sample_size": 60,
+    "max_enrolment_days": 500,
+    "recruitment": {
+        "sites": {
+            "north": {"rate_per_month": 40.0, "ramp_months": 1.0},
+            "south": {"rate_per_month": 40.0, "ramp_months": 1.0},
+            "harbour": {"rate_per_month": 25.5, "opens": "2024-03-01", "pool": 900},
+        },
+        "rate_changes": [{"starts": 90, "factor": 1.5, "sites": ["north", "south"]}],
+        "pauses": [{"starts": "2024-07-01", "ends": "2024-07-15"}],
+        "site_cv": 0.2,
+        "month_cv": 0.1,
+    },
+    "funnel": {
+        "screened": {
+            "prob": 0.5,
+            "losses": {"declined": 3, "unreachable": 1},
+            "delay": {"days": 7, "mean_extra": 14.0},
+        },
+        "eligible": {
+            "criteria": {
+                "pain too mild": {"measure": "pain", "error_sd": 1.0, "at_least": 4.0},
+                "other": {"excluded_prob": 0.1},
+            },
+        },
+        "consented": {"prob": 0.8, "delay": {"days": 1}},
+    },
+    "covariates": {
+        "female": {"kind": "binary", "prob": 0.6, "label": "women"},
+        "age": {"kind": "normal", "mean": 50.0, "sd": 12.0, "low": 18.0},
+        "conditions": {"kind": "count", "mean": 1.5},
+    },
+    "outcomes": {
+        "pain": {
+            "label": "average pain",
+            "items": 4,
+            "mean": 5.5,
+            "sd": 1.5,
+            "entry_sd": 0.5,
+            "error_sd": 0.4,
+            "course": {"m3": -0.2, "m6": -0.3},
+            "change_sd": 0.8,
+            "recovery": {"prob": {"m3": 0.2, "m6": 0.25}, "drop": 2.0, "sd": 1.0},
+            "covariates": {"female": 0.3, "age": -0.01},
+            "motivation": -0.1,
+            "coach_sd": 0.2,
+        },
+        "mood": {"mean": 4.0, "sd": 2.0, "course": {"m3": 0.0, "m6": 0.0}, "correlation": {"pain": 0.5}},
+    },
+    "visits": {
+        "m3": {"day": 91, "opens": -7, "closes": 30, "reminders": [0, 14]},
+        "m6": {"day": 183, "label": "primary"},
+    },
+    "arms": {
+        "coach": {
+            "label": "telephone coaching",
+            "delivery": {
+                "kind": "individual",
+                "modules": ["goals", "pacing", "sleep"],
+                "coaches": [{}, {}, {"caseload": 2, "joins": "2024-04-01", "leaves": "2025-01-01"}],
+                "caseload": 4,
+                "no_show_prob": 0.1,
+            },
+            "start_prob": 0.8,
+            "stop_prob": 0.1,
+            "effects": {"pain": {"by_visit": {"m3": -0.8, "m6": -0.6}, "sd": 0.5}},
+            "response_prob": {"m3": 0.8, "m6": 0.75},
+            "withdrawal_prob": 0.05,
+            "cost_per_participant": 12.5,
+        },
+        "web": {
+            "delivery": {
+                "kind": "self_paced",
+                "modules": ["goals", "pacing", "sleep"],
+                "pace": {"days": 7, "mean_extra": 3.0},
+                "access_days": 120,
+                "max_calls": 2,
+                "call_success_prob": 0.5,
+            },
+            "start_prob": 0.6,
+            "stop_prob": 0.2,
+            "dose": "assigned",
+            "effects": {"mood": {"by_visit": {"m3": -0.5, "m6": -0.5}}},
+            "response_prob": {"m3": 0.7, "m6": 0.7},
+        },
+        "usual": {"delivery": {"kind": "none"}, "response_prob": {"m3": 0.8, "m6": 0.8}},
+    },
+    "allocation": {
+        "kind": "blocks",
+        "ratio": {"coach": 2, "web": 1, "usual": 1},
+        "block_sizes": [4, 8],
+        "strata": ["site", "female", {"outcome": "pain", "at_least": 6.0}],
+    },
+    "adherence": {
+        "motivation_on_start": 0.4,
+        "motivation_on_stop": 0.3,
+        "wait_effect": 0.1,
+        "covariates": {"female": 0.2},
+    },
+    "observation": {
+        "frailty": 0.5,
+        "motivation_on_frailty": 0.4,
+        "covariates": {"age": 0.01},
+        "baseline": {"pain": -0.05},
+        "attendance": 0.3,
+        "current_value": {"pain": -0.1},
+        "death_prob": 0.01,
+    },
+    "analyses": {
+        "responders": {
+            "kind": "modified_poisson",
+            "outcome": "pain",
+            "covariates": ["baseline", "site"],
+            "cluster": "coach",
+        },
+        "change": {
+            "kind": "linear",
+            "outcome": "pain",
+            "contrasts": [["coach", "usual"]],
+            "multiplicity": "none",
+            "alpha": 0.01,
+        },
+    },
+    "costs": {"letter": 1.5, "coach_hour": 60.0, "currency": "EUR"},
+}
+
+MINIMAL: Data = {
+    "name": "minimal",
+    "start_date": "2024-02-29",
+    "sample_size": 5,
+    "max_enrolment_days": 40,
+    "recruitment": {"sites": {"here": {"rate_per_month": 60.0}}},
+    "funnel": {"enrolled": {}},
+    "outcomes": {"pain": {"mean": 5.0, "sd": 1.0, "course": {"end": 0.0}}},
+    "visits": {"end": {"day": 1, "closes": 0}},
+    "arms": {"all": {"delivery": {"kind": "none"}, "response_prob": {"end": 0.5}}},
+    "allocation": {"kind": "simple", "ratio": {"all": 1}},
+}
+
+
+def changed(base: Data, path: str = "", value: object = None) -> Design:
+    """The design with one value replaced, at a dotted path."""
+    data = copy.deepcopy(base)
+    if path:
+        *folders, last = path.split(".")
+        place: Any = data
+        for folder in folders:
+            place = place[int(folder)] if isinstance(place, list) else place.setdefault(folder, {})
+        place[int(last) if isinstance(place, list) else last] = value
+    return Design.model_validate(data)
+
+
+def flat(text: str) -> str:
+    """The text in one line, to look for sentences whatever their line breaks."""
+    return " ".join(text.split())
+
+
+@cache
+def small(n_replicates: int = 16, seed: int = 1) -> str:
+    return describe(changed(SMALL), n_replicates=n_replicates, seed=seed)
+
+
+def test_snapshot_of_a_small_design() -> None:
+    assert small() + "\n" == golden("describe_small.txt", small() + "\n")
+
+
+# --- what is stated -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("title", "Another trial", "Another trial ############# Two ways"),
+        ("start_date", "2024-01-29", "Study day 0 is 29 January 2024."),
+        ("sample_size", 59, "closes with the randomization of 59 participants"),
+        ("max_enrolment_days", 400, "or at the end of 10 March 2025 (day 399), 13.1 months after the start"),
+        ("recruitment.sites.north.rate_per_month", 50.0, "the 3 sites contact 115.5 people a month"),
+        ("recruitment.sites.harbour.pool", 1200, "25.5 at once 1,200"),
+        ("recruitment.sites.harbour.opens", 10, "harbour 15 February 2024 (day 10)"),
+        ("recruitment.rate_changes.0.factor", 0.5, "the rate at north and south is multiplied by 0.5."),
+        (
+            "recruitment.pauses.0.starts",
+            "2024-07-08",
+            "at any site from 8 July 2024 (day 154) to 14 July 2024 (day 160).",
+        ),
+        (
+            "recruitment.month_cv",
+            0.0,
+            "around these values from replicate to replicate (coefficient of variation 0.2), with",
+        ),
+        ("funnel.screened.prob", 0.123, "screened 12.3% 20.5 days (mean; 7 at least)"),
+        ("funnel.screened.delay.mean_extra", 0.0, "screened 50% 7 days eligible"),
+        ("funnel.screened.losses.declined", 1, "'screened' by chance: declined 50.0% and unreachable 50.0%."),
+        ("funnel.eligible.criteria.other.excluded_prob", 0.25, "other: excludes 25% of people at random."),
+        ("funnel.eligible.criteria.pain too mild.at_most", 9.0, "(SD 1), is below 4 or above 9."),
+        (
+            "funnel.eligible.criteria.pain too mild.error_sd",
+            0.0,
+            "measured at screening without error, is below 4.",
+        ),
+        ("covariates.female.prob", 0.55, "female yes/no 55% women"),
+        ("covariates.age.low", 50.0, "mean 50, SD 12; cut below 50 (mean then 59.6)"),
+        ("covariates.conditions.mean", 2.0, "conditions Poisson count mean 2"),
+        ("outcomes.pain.covariates.age", 0.05, "0.05 points higher per unit of age"),
+        ("allocation.block_sizes", [8], "in the ratio 2:1:1, in permuted blocks of 8, within"),
+        (
+            "allocation.block_sizes",
+            [4],
+            "in permuted blocks of 4, within 12 strata: site (3) x female (no, yes) x pain",
+        ),
+        ("allocation.strata", [], "(each size with the same chance), not stratified."),
+        ("arms.coach.delivery.coaches", 1, "1 coach with 4 places in all, with a caseload of 4 participants"),
+        ("arms.coach.delivery.sessions_per_week", 3, "3 coaches with 8 places in all"),
+        (
+            "arms.coach.delivery.coaches.2.joins",
+            "2024-05-01",
+            "1 May 2024 (day 86) 31 December 2024 (day 330)",
+        ),
+        ("arms.coach.delivery.interval_days", 14, "(goals; pacing; sleep) of 50 minutes, 14 days apart."),
+        ("arms.coach.delivery.referral_days", 0, "ask for a coach on the day of randomization."),
+        (
+            "arms.coach.delivery.no_show_prob",
+            0.2,
+            "is missed with a chance of 20%, which moves the session by 7 days",
+        ),
+        ("arms.coach.delivery.max_reschedules", 0, "is missed with a chance of 10%, which ends treatment."),
+        ("arms.coach.delivery.max_wait_days", 60, "first come, first served, 60 days at most."),
+        ("arms.coach.withdrawal_prob", 0.07, "7% withdraw from the study by day 183"),
+        (
+            "arms.coach.effects.pain.sd",
+            0.0,
+            "it changes pain by -0.8 points at m3 and -0.6 at m6. The effect grows",
+        ),
+        ("arms.web.effects.mood.by_visit.m6", -0.4, "It changes mood by -0.5 points at m3 and -0.4 at m6."),
+        ("arms.web.delivery.max_calls", 0, "Nobody calls those who stall. 60% start by themselves"),
+        (
+            "arms.web.delivery.reachable_prob",
+            0.8,
+            "a call brings 50%, of the 80% who can be reached, to the next",
+        ),
+        (
+            "arms.web.delivery.reachable_prob",
+            0.5,
+            "calls bring 37.5% of the others to the first module, so 75.0% start",
+        ),
+        ("arms.web.delivery.reachable_prob", 0.0, "After each module but the last 20% stop"),
+        ("arms.web.delivery.access_days", 200, "open for 200 days after randomization"),
+        ("arms.web.stop_prob", 0.0, "Nobody stops between modules of their own accord."),
+        ("outcomes.pain.high", 100.0, "A score from 0 to 100: the mean of 4 whole-number items"),
+        (
+            "outcomes.pain.recovery.prob.m6",
+            0.5,
+            "In every arm 20% at m3 and 50% at m6 recover: they are 2 points lower",
+        ),
+        (
+            "outcomes.pain.responder_fall",
+            0.5,
+            "A responder's value is at least 50% below the value at baseline",
+        ),
+        (
+            "outcomes.pain.motivation",
+            1.0,
+            "one SD more motivated than average is 1 point higher at follow-up.",
+        ),
+        ("outcomes.pain.course.m6", -0.2, "differs from the stable level by -0.2 points at every visit"),
+        ("outcomes.mood.correlation.pain", 0.6, "Correlations between outcomes: mood and pain 0.6."),
+        ("outcomes.mood.correlation", {}, "The outcomes are independent of each other"),
+        ("visits.m6.reminders", [5], "m6 183 6.0 days 183 to 213 188 primary"),
+        ("arms.usual.response_prob.m6", 0.9, "usual 80% 90%"),
+        ("observation.current_value", {}, "so even given all that is recorded"),
+        ("observation.death_prob", 0.0, "Nobody dies."),
+        (
+            "observation.answer_days",
+            {"days": 3, "mean_extra": 0.0},
+            "Whoever answers does so 3 days after the window opens",
+        ),
+        (
+            "analyses.responders.cluster",
+            "person",
+            "adjusted for baseline pain and site, with the values that were observed",
+        ),
+        ("analyses.change.alpha", 0.025, "Two-sided level 2.5%, 97.5% confidence intervals; no adjustment"),
+        ("analyses.change.contrasts", [["web", "coach"]], "Compared: web with coach."),
+        ("costs.letter", 2.25, "person contacted 2.25"),
+    ],
+)
+def test_changing_a_number_changes_its_sentence(path: str, value: object, sentence: str) -> None:
+    assert sentence not in flat(small()) or path == "analyses.responders.cluster"
+    assert sentence in flat(describe(changed(SMALL, path, value), n_replicates=1))
+
+
+def test_clusters_are_named() -> None:
+    assert "clustered on coaches (a participant" in flat(small())
+    other = changed(SMALL, "analyses.responders.cluster", "person")
+    assert "clustered on coaches" not in flat(describe(other, n_replicates=1))
+
+
+def test_missingness_is_classified() -> None:
+    assert "depends on the value itself: missing not at random" in flat(small())
+    data = {
+        **SMALL,
+        "observation": {**SMALL["observation"], "current_value": {}, "motivation_on_frailty": 0.0},
+    }
+    assert "whether a value is missing does not depend on it: missing at random" in flat(
+        describe(Design.model_validate(data), n_replicates=1)
+    )
+
+
+def test_probit_scale_is_translated() -> None:
+    """Numbers from scipy.stats, by another route: P(start | motivation) of a bivariate normal."""
+    text, z = flat(small()), stats.norm.ppf(0.8)
+    more, less = (stats.norm.cdf((z + sign * 0.4) / np.sqrt(1 - 0.16)) for sign in (1, -1))
+    assert f"({100 * more:.1f}% of those one SD more motivated than average, {100 * less:.1f}% of" in text
+    women, men = stats.norm.cdf(z + 0.2 * 0.4), stats.norm.cdf(z - 0.2 * 0.6)
+    assert f"{100 * women:.1f}% with female and {100 * men:.1f}% without" in text
+    assert f"{100 * stats.norm.cdf(z - 0.4):.1f}% after 4 weeks" in text
+    stops = stats.norm.cdf((stats.norm.ppf(0.1) - 0.3) / np.sqrt(1 - 0.09))
+    assert f"but the last 10% stop ({100 * stops:.1f}% of those one SD more motivated" in text
+    answers = stats.norm.cdf((z + 0.5**0.5) / np.sqrt(0.5))
+    assert f"belongs to the person ({100 * answers:.1f}% of those one SD more inclined" in text
+
+
+def test_calls_are_worked_out() -> None:
+    text = flat(small())
+    assert "calls bring 75.0% of the others to the first module, so 90.0% start in all" in text
+    assert "calls bring 75.0% of them back, so 5.0% stop." in text
+
+
+def test_dose_is_worked_out() -> None:
+    doses = [-np.expm1(-n / 3) / -np.expm1(-1) for n in (1, 2)]
+    wanted = (
+        f"{100 * doses[0]:.0f}% after 1 session, {100 * doses[1]:.0f}% after 2 sessions and 100% after all 3."
+    )
+    assert wanted in flat(small())
+
+
+def test_mean_of_a_delay_is_that_of_whole_days() -> None:
+    delay = changed(SMALL).funnel["screened"].delay
+    days = np.floor(-14 * np.log1p(-(np.arange(1_000_000) + 0.5) / 1_000_000)) + 7
+    assert mean_delay(delay) == pytest.approx(days.mean(), abs=1e-3)
+    assert mean_delay(delay.model_copy(update={"mean_extra": 1e-9})) == 7
+
+
+def test_equal_sites_share_a_row_and_many_are_counted() -> None:
+    assert "north and south 5 February 2024 (day 0) 40 1 month no limit" in flat(small())
+    sites = {f"s{k}": {"rate_per_month": 10.0} for k in range(30)}
+    assert "s0 ... s29 (30 sites)" in describe(changed(MINIMAL, "recruitment.sites", sites), n_replicates=1)
+
+
+# --- what is implied ----------------------------------------------------------------------------------------
+
+
+def test_ratio_is_a_ratio_of_means_with_its_error() -> None:
+    total, count = np.array([3.0, 5.0, 4.0, 8.0]), np.full(4, 10.0)
+    found = ratio(total, count)
+    assert found.value == pytest.approx(0.5)
+    assert found.mcse == pytest.approx(total.std(ddof=1) / 10 / 2)
+    assert np.isnan(ratio(total, 0 * count).value)
+    assert np.isnan(ratio(total[:1], count[:1]).mcse)
+
+
+def test_errors_cover_the_truth() -> None:
+    """A ratio of correlated sums: its error agrees with the spread over many repetitions."""
+    luck = np.random.default_rng(1)
+    count = luck.poisson(50, size=(4000, 20)).astype(float)
+    total = luck.binomial(count.astype(int), 0.3).astype(float)
+    found = [ratio(t, c) for t, c in zip(total, count, strict=True)]
+    values, errors = (np.array([getattr(f, name) for f in found]) for name in ("value", "mcse"))
+    assert errors.mean() == pytest.approx(values.std(), rel=0.05)
+
+
+def test_spread_over_participants_and_between_replicates() -> None:
+    values = np.random.default_rng(2).normal(60, 7, size=(30, 50))
+    found = spread(values.sum(axis=1), np.square(values).sum(axis=1), np.full(30, 50.0))
+    assert found.value == pytest.approx(values.std())
+    assert found.mcse == pytest.approx(7 / np.sqrt(2 * 1500), rel=0.3)
+    assert spread(np.ones(3), np.ones(3), np.ones(3)).value == 0
+    assert spread_between(values[0]).value == pytest.approx(values[0].std(ddof=1))
+
+
+def test_funnel_is_that_of_the_tables() -> None:
+    world = World(changed(SMALL))
+    sums = simulated_sums(world, 20, seed=3)
+    for first, n in ((0, 16), (16, 4)):
+        block = simulate_block(world, seed=3, first=first, n_replicates=n)
+        for column in range(n):
+            counts = funnel_counts(block, column)
+            assert [(s, r, sums[f"funnel/{s}/{r}"][first + column]) for s, r, _ in counts] == counts
+
+
+def test_implied_numbers_are_those_of_the_trials() -> None:
+    world = World(changed(SMALL))
+    sums = simulated_sums(world, 4, seed=1)
+    block = simulate_block(world, seed=1, first=0, n_replicates=4)
+
+    for column in range(4):
+        trial = TrialData(block, column)
+        people, coach = trial.participants, trial.participants.query("arm == 'coach'")
+        assert sums["baseline/pain"][column] == pytest.approx(people.baseline_pain.sum())
+        assert sums["covariate/age/squares"][column] == pytest.approx((people.age**2).sum())
+        assert sums["starters"][0][column] == (coach.n_sessions > 0).sum()
+        assert sums["completers"][0][column] == (coach.treatment == "completed").sum()
+        assert sums["waited"][0][column] == (coach.offered_day - coach.asked_day).sum()
+        truth = trial.table("truth").to_pandas().query("arm == 'web' and visit == 'm6' and outcome == 'pain'")
+        assert sums["responders/pain"][1, 1, column] == truth.responder.sum()
+        change = truth.value.to_numpy() - people.baseline_pain.to_numpy()
+        assert sums["change/pain"][1, 1, column] == pytest.approx(change.sum())
+
+
+def test_true_effects_are_those_of_the_design() -> None:
+    """Everybody has the full effect on a wide scale: the difference is the effect, to the last step."""
+    data = copy.deepcopy(MINIMAL)
+    data["outcomes"]["pain"] |= {"items": 10, "low": -100.0, "high": 100.0}
+    data["arms"]["treated"] = {
+        "delivery": {"kind": "none"},
+        "effects": {"pain": {"by_visit": {"end": -1.5}}},
+        "response_prob": {"end": 0.5},
+    }
+    data["allocation"]["ratio"] = {"all": 1, "treated": 1}
+    text = describe(Design.model_validate(data), n_replicates=8)
+    assert "end    treated - all             -1.50 ± 0" in text
+    data["arms"]["treated"]["effects"]["pain"]["by_visit"]["end"] = -1.4
+    assert "-1.40 ± 0" in describe(Design.model_validate(data), n_replicates=8)
+
+
+def test_no_number_without_its_error() -> None:
+    implied = small().split("What this design implies")[1].replace(" | ", "")
+    rows = [line for line in implied.split("\n") if "±" in line and line[:1].isalpha()]
+    assert len(rows) > 30
+    for row in rows:
+        cells = [cell for cell in re.split(r" {2,}", row) if re.fullmatch(r"-?[\d.,]+( ± [\d.,]+)?", cell)]
+        bare = [cell for cell in cells if "±" not in cell]
+        assert bare in ([], ["3"]), row  # 3: planned sessions
+
+
+def test_replicates_and_seed_are_stated_and_matter() -> None:
+    assert "simulating 16 replicates of this trial (seed 1)" in flat(small())
+    assert "simulating 1 replicate of this trial (seed 2)" in flat(small(1, 2))
+    assert "unknown (?) with one replicate" in flat(small(1, 2))
+    implied = [small(16, seed).split("What this design implies")[1] for seed in (1, 4)]
+    assert implied[0] != implied[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("", None, "Everybody is in the one arm, all."),
+        ("recruitment.sites.here.rate_per_month", 0.0, "Nobody is randomized in any replicate"),
+        ("sample_size", 79, "of 16) reach the sample size of 79"),
+        ("sample_size", 500, "No replicate reaches the sample size of 500"),
+        ("funnel.enrolled.prob", 0.0, "enrolled 0% 0 days"),
+        ("outcomes.pain.low", 1.0, "A responder's value is at least 30% below the value at baseline."),
+        ("outcomes.pain.responder_fall", 0.0, "A responder's value is no higher than at baseline."),
+    ],
+)
+def test_minimal_designs(path: str, value: object, sentence: str) -> None:
+    text = describe(changed(MINIMAL, path, value), n_replicates=16)
+    assert sentence in flat(text)
+    assert not re.search(r"\b(None|nan|inf)\b", text)
+
+
+def test_rare_treatments() -> None:
+    """Certain chances, one session, one coach, no calls: no infinite probit values, singulars right."""
+    data = copy.deepcopy(SMALL)
+    data["arms"]["coach"] |= {"start_prob": 1.0, "stop_prob": 0.0}
+    data["arms"]["coach"]["delivery"] |= {
+        "modules": ["goals"],
+        "coaches": 1,
+        "no_show_prob": 0.0,
+        "max_wait_days": 1,
+    }
+    data["arms"]["web"] |= {"start_prob": 0.0, "stop_prob": 1.0, "dose": "saturating"}
+    text = flat(describe(Design.model_validate(data), n_replicates=2))
+    assert "1 session (goals) of 50 minutes." in text
+    assert "100% would start if a coach were there at once." in text
+    assert "Those who attend the one session by the visit have the full effect, the others none." in text
+    assert "0% start by themselves; calls bring 75.0%" in text
+    assert "first served, 1 day at most" in text
+    assert not re.search(r"\b(None|nan|inf|infinity)\b", text)
+
+
+def test_reference_arm_and_pairs() -> None:
+    design = changed(SMALL)
+    assert reference_arm(design) == "usual"
+    assert pairs(design, "pain") == [(0, 2), (1, 2), (0, 1)]
+    assert pairs(design, "mood") == [(0, 2), (1, 2)]
+    assert reference_arm(changed(SMALL, "analyses.change.contrasts", [["usual", "web"]])) == "web"
+    assert reference_arm(changed(SMALL, "analyses", {})) == "usual"
+    treated = {name: SMALL["arms"][name] for name in ("web", "coach")}
+    data = {
+        **SMALL,
+        "arms": treated,
+        "analyses": {},
+        "allocation": {"kind": "simple", "ratio": {"web": 1, "coach": 1}},
+    }
+    assert reference_arm(Design.model_validate(data)) == "coach"
+
+
+def test_lines_fit_a_terminal() -> None:
+    assert max(map(len, small().split("\n"))) <= 100
+
+
+def test_same_seed_same_text() -> None:
+    assert describe(changed(SMALL), n_replicates=16) == small()
+
+
+@pytest.mark.parametrize(("n_replicates", "seed"), [(0, 1), (4, -1)])
+def test_impossible_requests_are_refused(n_replicates: int, seed: int) -> None:
+    with pytest.raises(ValueError, match="must be 1 or more"):
+        describe(changed(SMALL), n_replicates=n_replicates, seed=seed)

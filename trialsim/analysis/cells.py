@@ -1,0 +1,526 @@
+"""One regression model, fitted to a block of replicates at once.
+
+The model of the RESOLVE trial: arm, visit and arm x visit (one coefficient per cell, that is per arm and
+visit) and covariates of the participant whose coefficients are shared by all visits, estimated with
+independence as working correlation and a variance that is robust to correlation within
+participants or clusters of them,
+
+    g(E[y_it]) = cell[a(i), t] + x_i'beta,    g = log ("poisson") or identity ("gaussian").
+
+With g = log and y in {0, 1} this is modified Poisson regression (Zou 2004, doi:10.1093/aje/kwh090): the
+exponential of cell[a, t] - cell[b, t] is a risk ratio. The variance is the sandwich of Liang and Zeger (1986,
+doi:10.1093/biomet/73.1.13) without small-sample correction.
+
+How it is fast. Given beta a cell's coefficient has a closed form, exp(cell) = events / sum of exp(x_i'beta),
+so only beta is searched for, and all that needs are sums over the participants of a cell: small matrix
+products, never a matrix of rows x coefficients.
+
+How it is reproducible. Those who were observed are sorted by arm and cut into pieces of 64; the products run
+over pieces, and the pieces are added in order. A replicate gives the same bits alone and in any block, with
+or without padding rows, and with any number of BLAS threads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Family = Literal["poisson", "gaussian"]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+AnyInts = npt.NDArray[np.integer[Any]]
+Reasons = npt.NDArray[np.object_]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+MAX_ITERATIONS = 25
+# In standard deviations of the covariate. Newton's method squares the error: after such a step 1e-12 is left.
+SMALL_STEP = 1e-7
+# A standard deviation below this part of the mean is rounding, and the covariate a constant.
+CONSTANT = 1e-10
+# Least eigenvalue of the covariates' information given the cells, scaled by the diagonal without them.
+COLLINEAR = 1e-10
+# A cell without variation has a sum of squared scores of about 1e-28 times its sum of squares: rounding.
+NO_VARIANCE = 1e-24
+
+_PIECE = 64
+_ROWS_AT_ONCE = 16_000
+
+
+@dataclass(frozen=True, eq=False)
+class CellFit:
+    """Estimates for R replicates, A arms, V visits and C covariates; P = A * V + C.
+
+    A replicate that could not be fitted has `converged` False, a `reason`, and NaN in its floating-point
+    arrays; the counts are always there. `cell` is on the scale of the link (log risk for "poisson", units of
+    the outcome for "gaussian") and stands for a participant whose covariates are all 0. The last two say what
+    to add to a cell for the mean over the analysed participants, all of them in that arm (standardisation).
+    """
+
+    family: Family
+    cell: Floats  # (R, A, V)
+    beta: Floats  # (R, C), per unit of the covariate
+    cov: Floats  # (R, P, P), robust; cells first, arm by arm, then covariates
+    converged: Bools  # (R,)
+    reason: tuple[str, ...]  # R of them, "" where converged
+    n_used: Ints  # (R,), participants with at least one observation
+    n_clusters: Ints  # (R,), independent units among them
+    n_cell: Ints  # (R, A, V), observations
+    offset: Floats  # (R,), log of the mean of exp(x'beta), or the mean of x'beta
+    offset_gradient: Floats  # (R, C), derivative of `offset` with respect to beta
+
+
+def fit_cells(
+    y: Floats,
+    observed: Bools,
+    arm: AnyInts,
+    covariates: Floats,
+    cluster: AnyInts,
+    *,
+    n_arms: int,
+    family: Family,
+) -> CellFit:
+    """Fit the model to every replicate of a block.
+
+    `y` (R, N, V) is 0 or 1 for "poisson" (counts are accepted), and ignored where `observed` (R, N, V) is
+    False. `arm` (R, N) holds 0 ... n_arms - 1, or -1 for a padding row without participant. `covariates`
+    (R, N, C) are ignored for who was never observed; C may be 0. `cluster` (R, N) is -1 for a participant who
+    is a cluster of their own, and k >= 0 for the members of shared cluster k (coach, site).
+
+    A replicate that cannot be fitted says why in `reason` and leaves the others untouched: no observations or
+    no events in a cell, no variance there (everybody has the event, or all are in one cluster), fewer than 2
+    clusters, collinear covariates, numbers that are not finite, no convergence. ValueError only for arrays
+    that contradict each other or the family.
+    """
+    _check(y, observed, arm, covariates, cluster, n_arms, family)
+    at_once = max(1, _ROWS_AT_ONCE // y.shape[1])
+    parts = []
+    # Overflow shows as a likelihood or a variance that is not finite, and is dealt with there.
+    with np.errstate(all="ignore"):
+        for start in range(0, max(len(y), 1), at_once):
+            some = slice(start, start + at_once)
+            data = _arrange(y[some], observed[some], arm[some], covariates[some], cluster[some], n_arms)
+            parts.append(_fit(data, family))
+    return _joined(parts)
+
+
+def _check(
+    y: Floats,
+    observed: Bools,
+    arm: AnyInts,
+    covariates: Floats,
+    cluster: AnyInts,
+    n_arms: int,
+    family: str,
+) -> None:
+    if family not in ("poisson", "gaussian"):
+        raise ValueError(f"family must be 'poisson' or 'gaussian' (given: {family!r})")
+    if y.ndim != 3 or observed.shape != y.shape or 0 in y.shape[1:]:
+        raise ValueError("y and observed must have the same shape (R, N, V), with N and V at least 1")
+    if not (arm.shape == cluster.shape == covariates.shape[:2] == y.shape[:2]) or covariates.ndim != 3:
+        raise ValueError("arm and cluster must be (R, N) and covariates (R, N, C), with R and N of y")
+    if n_arms < 1 or (arm.size and not -1 <= arm.min() <= arm.max() < n_arms):
+        raise ValueError("arm must be -1 (padding) or 0 ... n_arms - 1")
+    if family == "poisson" and np.any((y < 0) & observed):
+        raise ValueError("family 'poisson' needs outcomes that are not negative")
+
+
+# ---------------------------------------------------------------------------------------- the data, in pieces
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """R replicates x A arms x n pieces x some rows x 64 participants, and sums of them."""
+
+    x: Floats  # (R, A, n, 1 + C, 64): 1, or 0 in an empty place, and the centred covariates
+    seen: Floats  # (R, A, n, V, 64): 1 where observed
+    y: Floats  # (R, A, n, V, 64): 0 where not observed
+    group: Ints  # (R, A, n, 64): shared clusters numbered from 0, or -1
+    centre: Floats  # (R, C)
+    n_used: Ints  # (R,)
+    n_clusters: Ints  # (R,)
+    n_cell: Floats  # (R, A, V)
+    sum_y: Floats  # (R, A, V)
+    sum_y2: Floats  # (R, A, V)
+    sum_xy: Floats  # (R, C)
+
+    def take(self, keep: Bools) -> _Data:
+        if keep.all():
+            return self
+        return _Data(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+
+
+def _arrange(
+    y: Floats, observed: Bools, arm: AnyInts, covariates: Floats, cluster: AnyInts, n_arms: int
+) -> _Data:
+    rows, filled = _places(arm, observed, n_arms)
+    n_used = filled.sum(axis=(1, 2, 3))
+    made = _gathered(observed, rows) & filled[..., None]
+    seen = _pieces(made)
+    values = _pieces(np.where(made, _gathered(y, rows), 0.0))
+    x, centre = _centred(_gathered(covariates, rows), filled, n_used)
+    group, n_clusters = _numbered(np.where(filled, cluster.reshape(-1).take(rows), -1), n_used)
+    sums = _total(values @ _turned(x))
+    return _Data(
+        x=x,
+        seen=seen,
+        y=values,
+        group=group,
+        centre=centre,
+        n_used=n_used,
+        n_clusters=n_clusters,
+        n_cell=_total(seen @ _turned(x[:, :, :, :1]))[..., 0],
+        sum_y=sums[..., 0],
+        sum_y2=_diagonal(_total(values @ _turned(values))),
+        sum_xy=sums[..., 1:].sum(axis=(1, 2)),
+    )
+
+
+def _places(arm: AnyInts, observed: Bools, n_arms: int) -> tuple[Ints, Bools]:
+    """Which of the R * N rows sits in which place (R, A, n, 64), and which places are filled.
+
+    Those with an observation, arm by arm, otherwise in their order. An empty place repeats a row of its arm.
+    """
+    n_replicates, n_rows = arm.shape
+    used = np.logical_or.reduce([observed[:, :, visit] for visit in range(observed.shape[2])]) & (arm >= 0)
+    key = np.where(used, arm, n_arms).astype(np.int16)
+    count = np.stack([(key == code).sum(axis=1) for code in range(n_arms)], axis=1)
+    start = np.arange(n_replicates)[:, None] * n_rows
+    order = np.argsort(key, axis=1, kind="stable") + start
+    rank = np.arange(_n_pieces(int(count.max(initial=0))) * _PIECE)
+    filled = rank < count[..., None]
+    first = start + np.minimum(np.cumsum(count, axis=1) - count, n_rows - 1)
+    rows = order.reshape(-1).take(first[..., None] + np.where(filled, rank, 0))
+    shape = (n_replicates, n_arms, len(rank) // _PIECE, _PIECE)
+    return rows.reshape(shape), filled.reshape(shape)
+
+
+def _n_pieces(n_rows: int) -> int:
+    return max(1, -(-n_rows // _PIECE))
+
+
+def _gathered(table: npt.NDArray[Scalar], rows: Ints) -> npt.NDArray[Scalar]:
+    """(R, N, K) -> (R, A, n, 64, K)."""
+    return table.reshape(math.prod(table.shape[:2]), table.shape[2]).take(rows, axis=0)
+
+
+def _pieces(table: npt.NDArray[Any]) -> Floats:
+    """(..., 64, K) -> (..., K, 64): arithmetic runs along participants."""
+    return np.ascontiguousarray(_turned(table), dtype=np.float64)
+
+
+def _turned(matrices: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    return matrices.swapaxes(-1, -2)
+
+
+def _diagonal(matrices: Floats) -> Floats:
+    return np.diagonal(matrices, axis1=-2, axis2=-1)
+
+
+def _total(parts: Floats) -> Floats:
+    """(R, A, n, K, L) -> (R, A, K, L), the pieces added in order: empty ones at the end change no bit."""
+    one_number = parts.shape[3] * parts.shape[4] == 1  # there np.sum would add in pairs
+    return np.add.accumulate(parts, axis=2)[:, :, -1] if one_number else parts.sum(axis=2)
+
+
+def _row_total(weights: Floats, rows: Floats) -> Floats:
+    """Weighted sums over all participants: (R, A, n, 1, 64) and (R, A, n, K, 64) -> (R, K)."""
+    sums: Floats = _total(weights @ _turned(rows))[:, :, 0].sum(axis=1)
+    return sums
+
+
+def _centred(raw: Floats, filled: Bools, n_used: Ints) -> tuple[Floats, Floats]:
+    """`x` of the covariates (R, A, n, 64, C), and the means that were taken off (R, C)."""
+    x = np.empty((*raw.shape[:3], 1 + raw.shape[4], _PIECE))
+    x[:, :, :, 0] = filled
+    centre = _row_total(x[:, :, :, :1], _turned(raw)) / np.maximum(n_used, 1)[:, None]
+    np.subtract(_turned(raw), centre[:, None, None, :, None], out=x[:, :, :, 1:])
+    return x, centre
+
+
+def _numbered(cluster: AnyInts, n_used: Ints) -> tuple[Ints, Ints]:
+    """Number the shared clusters of each replicate from 0 without gaps, and count its independent units."""
+    place = np.flatnonzero(cluster >= 0)
+    row, code = place // math.prod(cluster.shape[1:]), cluster.reshape(-1)[place]
+    present = np.zeros((len(cluster), int(code.max(initial=-1)) + 1), dtype=np.bool_)
+    present[row, code] = True
+    group = np.full(cluster.shape, -1, dtype=np.int64)
+    group.reshape(-1)[place] = (np.cumsum(present, axis=1) - 1)[row, code]
+    n_alone = n_used - np.bincount(row, minlength=len(cluster))
+    return group, n_alone + present.sum(axis=1)
+
+
+# --------------------------------------------------------------------------------------- why a fit is refused
+
+
+def _data_faults(data: _Data, family: Family) -> Reasons:
+    reason = _no_faults(data)
+    _mark_cells(reason, data.n_cell == 0, "no observations")
+    _mark(reason, ~np.isfinite(data.sum_y2).all(axis=(1, 2)), "an observed outcome is not finite")
+    _mark(reason, ~np.isfinite(data.centre).all(axis=1), "a covariate is not finite")
+    if family == "poisson":
+        _mark_cells(reason, data.sum_y == 0, "no events")
+    _mark(reason, data.n_clusters < 2, "fewer than 2 clusters")
+    return reason
+
+
+def _covariate_faults(data: _Data, at: _Moments) -> Reasons:
+    reason = _no_faults(data)
+    _mark(reason, ~np.isfinite(at.info).all(axis=(1, 2)), "a covariate is too large")
+    squares = _diagonal(at.gram)[:, 1:]
+    varies = (squares > (CONSTANT * data.centre) ** 2 * at.gram[:, :1, 0]).all(axis=1)
+    sound = (varies & (reason == ""))[:, None]
+    scale = 1 / np.sqrt(np.where(sound, squares, 1.0))
+    scaled = np.where(sound[..., None], at.info * scale[:, None] * scale[..., None], np.eye(scale.shape[1]))
+    least = np.linalg.eigvalsh(scaled).min(axis=1, initial=1.0)
+    _mark(reason, ~varies | (least < COLLINEAR), "covariates are collinear")
+    return reason
+
+
+def _variance_faults(data: _Data, meat: Floats, cov: Floats) -> Reasons:
+    reason = _no_faults(data)
+    shape = data.sum_y2.shape
+    squares = _diagonal(meat)[:, : shape[1] * shape[2]].reshape(shape)
+    _mark_cells(reason, squares <= NO_VARIANCE * data.sum_y2, "zero variance")
+    _mark(reason, ~np.isfinite(cov).all(axis=(1, 2)), "the variance is not finite")
+    return reason
+
+
+def _no_faults(data: _Data) -> Reasons:
+    return np.full(len(data.n_used), "", dtype=np.object_)
+
+
+def _mark(reason: Reasons, where: Bools | np.bool_, text: str) -> None:
+    reason[where & (reason == "")] = text
+
+
+def _mark_cells(reason: Reasons, where: Bools, text: str) -> None:
+    """`where` is (R, A, V). No visit is named where it is all visits of an arm, of several."""
+    for replicate in np.flatnonzero(where.any(axis=(1, 2)) & (reason == "")):
+        arm, visit = np.argwhere(where[replicate])[0]
+        everywhere = where[replicate, arm].all() and where.shape[2] > 1
+        reason[replicate] = f"{text} in arm {arm}" + ("" if everywhere else f" at visit {visit}")
+
+
+# ------------------------------------------------------------------------------------------- the coefficients
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Weighted sums at some beta, of which information and variance are made."""
+
+    tilt: Floats  # (R, A, n, 1, 64): exp(x'beta), or 1
+    size: Floats  # (R, A, V): sum of exp(x'beta) over the observations of a cell, or their number
+    level: Floats  # (R, A, V): exp(cell coefficient), or 1
+    mean_x: Floats  # (R, A * V, C): weighted means of the covariates
+    gram: Floats  # (R, 1 + C, 1 + C): weighted sums of squares and products of x
+    info: Floats  # (R, C, C): information about beta when the cells are estimated too
+
+
+def _moments(data: _Data, beta: Floats, family: Family) -> _Moments:
+    tilt = np.exp(_linear(data, beta)) if family == "poisson" else np.ones((1, 1, 1, 1, 1))
+    tilted = data.seen * tilt
+    sums = _total(tilted @ _turned(data.x))
+    size = sums[..., 0]
+    level = data.sum_y / size if family == "poisson" else np.ones_like(size)
+    weight = level[:, :, None, None] @ tilted
+    gram = _total((data.x * weight) @ _turned(data.x)).sum(axis=1)
+    n_cells = math.prod(size.shape[1:])
+    mean_x = (sums[..., 1:] / size[..., None]).reshape(len(beta), n_cells, beta.shape[1])
+    cells = (level * size).reshape(len(beta), n_cells, 1)
+    info = gram[:, 1:, 1:] - _turned(mean_x) @ (cells * mean_x)
+    return _Moments(tilt, size, level, mean_x, gram, info)
+
+
+def _linear(data: _Data, beta: Floats) -> Floats:
+    """x'beta, (R, A, n, 1, 64)."""
+    return beta[:, None, None, None] @ data.x[:, :, :, 1:]
+
+
+def _least_squares(data: _Data) -> tuple[Floats, Reasons]:
+    beta = np.zeros_like(data.centre)
+    at = _moments(data, beta, "gaussian")
+    around_mean = (data.y - _by_visit(data.sum_y / data.n_cell)) * data.seen
+    score = _row_total(around_mean.sum(axis=3, keepdims=True), data.x[:, :, :, 1:])
+    return _times(_inverse(at.info), score), _covariate_faults(data, at)
+
+
+def _newton(data: _Data) -> tuple[Floats, Reasons]:
+    """Maximise the likelihood that is left when every cell is at its best for the given beta.
+
+    A step that lowers the likelihood is halved. A replicate leaves when it has arrived, so how long the
+    others take does not matter to it.
+    """
+    beta = np.zeros_like(data.centre)
+    best, step, at = _profile(data, beta)
+    reason = _covariate_faults(data, at)
+    spread = np.sqrt(_diagonal(at.gram)[:, 1:] / at.gram[:, :1, 0])
+    live, part = np.flatnonzero(reason == ""), data.take(reason == "")
+    for _ in range(MAX_ITERATIONS):
+        if not live.size:
+            break
+        trial = beta[live] + step[live]
+        loglik, next_step, _at = _profile(part, trial)
+        better = loglik >= best[live] - 1e-10 * (1 + np.abs(best[live]))
+        beta[live[better]], best[live[better]] = trial[better], loglik[better]
+        step[live] = np.where(better[:, None], next_step, step[live] / 2)
+        arrived = better & (np.abs(step[live]) * spread[live] < SMALL_STEP).all(axis=1)
+        beta[live[arrived]] += step[live[arrived]]
+        live, part = live[~arrived], part.take(~arrived)
+    reason[live] = f"did not converge in {MAX_ITERATIONS} iterations"
+    return beta, reason
+
+
+def _profile(data: _Data, beta: Floats) -> tuple[Floats, Floats, _Moments]:
+    """Log likelihood (R,) up to a constant, Newton step (R, C), and moments."""
+    at = _moments(data, beta, "poisson")
+    loglik = (data.sum_xy * beta).sum(axis=1) - (data.sum_y * np.log(at.size)).sum(axis=(1, 2))
+    return loglik, _times(_inverse(at.info), data.sum_xy - at.gram[:, 0, 1:]), at
+
+
+def _inverse(matrices: Floats) -> Floats:
+    """Inverses of positive definite matrices; NaN for any other, for which np.linalg.inv might raise."""
+    roots = np.sqrt(_diagonal(matrices))
+    scale = 1 / (roots[..., None] * roots[:, None])
+    scaled = matrices * scale
+    sound = (np.linalg.det(scaled) > 0)[:, None, None]
+    inverses = np.linalg.inv(np.where(sound, scaled, np.eye(matrices.shape[-1])))
+    return np.where(sound, inverses * scale, np.nan)
+
+
+def _times(matrices: Floats, vectors: Floats) -> Floats:
+    return (matrices @ vectors[..., None])[..., 0]
+
+
+# ------------------------------------------------------------------------------- the variance and the results
+
+
+def _fit(data: _Data, family: Family) -> CellFit:
+    reason = _data_faults(data, family)
+    part = data.take(reason == "")
+    beta, fault = _newton(part) if family == "poisson" else _least_squares(part)
+    reason[reason == ""] = fault
+    part, beta = part.take(fault == ""), beta[fault == ""]
+    estimates, fault = _estimates(part, beta, family)
+    reason[reason == ""] = fault
+    values = {name: _placed(found[fault == ""], reason == "") for name, found in estimates.items()}
+    return CellFit(
+        family=family,
+        converged=reason == "",
+        reason=tuple(reason),
+        n_used=data.n_used,
+        n_clusters=data.n_clusters,
+        n_cell=data.n_cell.astype(np.int64),
+        **values,
+    )
+
+
+def _placed(found: Floats, where: Bools) -> Floats:
+    out = np.full((len(where), *found.shape[1:]), np.nan)
+    out[where] = found
+    return out
+
+
+def _estimates(data: _Data, beta: Floats, family: Family) -> tuple[dict[str, Floats], Reasons]:
+    at = _moments(data, beta, family)
+    if family == "poisson":
+        cell = np.log(at.level)
+        fitted = _by_visit(at.level) * at.tilt
+    else:
+        cell = data.sum_y / data.n_cell - _times(at.mean_x, beta).reshape(data.sum_y.shape)
+        fitted = _by_visit(cell) + _linear(data, beta)
+    meat = _meat(data, (data.y - fitted) * data.seen)
+    cov = _sandwich(_bread(data, at), meat)
+    shift = (data.centre * beta).sum(axis=1)
+    # For the identity link the first of these sums is n_used, and its logarithm below becomes 0.
+    sum_x = _row_total(data.x[:, :, :, :1] * at.tilt, data.x)
+    return {
+        "cell": cell - shift[:, None, None],
+        "beta": beta,
+        "cov": cov,
+        "offset": shift + np.log(sum_x[:, 0] / data.n_used),
+        "offset_gradient": data.centre + sum_x[:, 1:] / sum_x[:, :1],
+    }, _variance_faults(data, meat, cov)
+
+
+def _by_visit(cell: Floats) -> Floats:
+    """(R, A, V) -> (R, A, 1, V, 1), to go with (R, A, n, V, 64)."""
+    return cell[:, :, None, :, None]
+
+
+def _meat(data: _Data, residuals: Floats) -> Floats:
+    """Sum over clusters of the squares and products of their scores, (R, P, P).
+
+    A participant has V + C scores: a residual per visit, which belongs to a cell of their arm, and covariates
+    x sum of residuals. The members of shared clusters are taken out, added up by cluster, and put in again.
+    """
+    n_visits = residuals.shape[3]
+    by_covariate = data.x[:, :, :, 1:] * residuals.sum(axis=3, keepdims=True)
+    scores = np.concatenate([residuals, by_covariate], axis=3)
+    member = np.flatnonzero(data.group >= 0)
+    pieces, piece, place = scores.reshape(-1, scores.shape[3], _PIECE), member // _PIECE, member % _PIECE
+    shared = pieces[piece, :, place]
+    pieces[piece, :, place] = 0.0
+    visits, covariates = scores[:, :, :, :n_visits], scores[:, :, :, n_visits:]
+    meat = _by_coefficient(_total(visits @ _turned(visits)), _total(covariates @ _turned(scores)))
+    if member.size:
+        clusters = _cluster_scores(data, shared, member)
+        meat += _total(clusters @ _turned(clusters))[:, 0]
+    return meat
+
+
+def _by_coefficient(visits: Floats, covariates: Floats) -> Floats:
+    """Put products of scores, (R, A, V, V) and (R, A, C, V + C), in their coefficients' places, (R, P, P)."""
+    n_replicates, n_arms, n_visits, _ = visits.shape
+    n_cells, n_covariates = n_arms * n_visits, covariates.shape[2]
+    out = np.zeros((n_replicates, n_cells + n_covariates, n_cells + n_covariates))
+    for arm in range(n_arms):
+        cells = slice(arm * n_visits, (arm + 1) * n_visits)
+        out[:, cells, cells] = visits[:, arm]
+        out[:, n_cells:, cells] = covariates[:, arm, :, :n_visits]
+        out[:, n_cells:, n_cells:] += covariates[:, arm, :, n_visits:]
+    out[:, :n_cells, n_cells:] = _turned(out[:, n_cells:, :n_cells])
+    return out
+
+
+def _cluster_scores(data: _Data, scores: Floats, member: Ints) -> Floats:
+    """Add up the scores (M, V + C) of the members of each cluster, (R, 1, n, P, 64)."""
+    n_replicates, n_arms, n_pieces, _ = data.group.shape
+    n_visits, group = data.y.shape[3], data.group.reshape(-1)[member]
+    n_more = _n_pieces(int(group.max()) + 1)
+    key = member // (n_pieces * _PIECE) * (n_more * _PIECE) + group
+    size = n_replicates * n_arms * n_more * _PIECE
+    sums = np.stack([np.bincount(key, weights=column, minlength=size) for column in scores.T])
+    by_arm = sums.reshape(-1, n_replicates, n_arms, n_more, _PIECE).transpose(1, 3, 2, 0, 4)
+    cells = by_arm[:, :, :, :n_visits].reshape(n_replicates, n_more, n_arms * n_visits, _PIECE)
+    covariates = by_arm[:, :, :, n_visits:].sum(axis=2)
+    return np.ascontiguousarray(np.concatenate([cells, covariates], axis=2)[:, None])
+
+
+def _bread(data: _Data, at: _Moments) -> Floats:
+    """Inverse information, its rows in the covariates' own origin, its columns still centred: (R, P, P)."""
+    n_replicates, n_cells, n_covariates = at.mean_x.shape
+    of_beta = _inverse(at.info)
+    bread = np.zeros((n_replicates, n_cells + n_covariates, n_cells + n_covariates))
+    bread[:, n_cells:, n_cells:] = of_beta
+    bread[:, n_cells:, :n_cells] = -of_beta @ _turned(at.mean_x)
+    bread[:, :n_cells] = -(at.mean_x + data.centre[:, None]) @ bread[:, n_cells:]
+    cells = np.arange(n_cells)
+    bread[:, cells, cells] += 1 / (at.level * at.size).reshape(n_replicates, n_cells)
+    return bread
+
+
+def _sandwich(bread: Floats, meat: Floats) -> Floats:
+    cov = bread @ meat @ _turned(bread)
+    return (cov + _turned(cov)) / 2
+
+
+def _joined(parts: list[CellFit]) -> CellFit:
+    names = [field.name for field in fields(CellFit) if field.name not in ("family", "reason")]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    reason = tuple(text for part in parts for text in part.reason)
+    return CellFit(family=parts[0].family, reason=reason, **arrays)

@@ -1,0 +1,103 @@
+"""Estimates of many replicates: one labelled column per analysis, contrast, visit and measure, one row per replicate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.records import coded
+
+Floats = NDArray[np.float64]
+
+PERCENTAGE, MEAN_CHANGE = "adjusted percentage", "adjusted mean change"
+RISK_RATIO, RISK_DIFFERENCE = "risk ratio", "risk difference"
+MEAN_DIFFERENCE, NNT, GLOBAL_TEST = "mean difference", "number needed to treat", "test of all arms"
+
+COMPARISONS = (RISK_RATIO, RISK_DIFFERENCE, MEAN_DIFFERENCE)
+"""Measures that compare two arms and have a test of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What one column of estimates is about. `contrast` is 'a - b', an arm, or 'all arms'."""
+
+    analysis: str
+    contrast: str
+    visit: str
+    measure: str
+    estimand: str
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """M replicates, L labels. A fit that failed has NaN, `converged` False and a reason.
+
+    `significant` is 1, 0, or NaN where the fit failed or there is no test. `truth` is the value among the replicate's
+    participants, from their potential outcomes (NaN where there is none). For risk ratios `std_error` is that of the
+    logarithm.
+    """
+
+    labels: tuple[Label, ...]
+    replicate: NDArray[np.int32]  # (M,)
+    estimate: Floats  # (M, L), as all below
+    std_error: Floats
+    ci_low: Floats
+    ci_high: Floats
+    p_value: Floats
+    significant: Floats
+    truth: Floats
+    n_used: NDArray[np.int32]
+    converged: NDArray[np.bool_]
+    reason: NDArray[np.object_]
+
+    @property
+    def n_replicates(self) -> int:
+        """M."""
+        return len(self.replicate)
+
+    def place(self, *, analysis: str, contrast: str, visit: str, measure: str) -> int | None:
+        """Column of a label, or None."""
+        wanted = (analysis, contrast, visit, measure)
+        names = [(a.analysis, a.contrast, a.visit, a.measure) for a in self.labels]
+        return names.index(wanted) if wanted in names else None
+
+    def columns(self, *, design_point: int = 0) -> dict[str, Any]:
+        """Columns of the `estimates` table; names as (codes, names), replicate after replicate."""
+        m, n = self.estimate.shape
+        frame: dict[str, Any] = {
+            "design_point": np.full(m * n, design_point, dtype=np.int32),
+            "replicate": np.repeat(self.replicate, n),
+        }
+        for name in ("analysis", "contrast", "visit", "measure", "estimand"):
+            frame[name] = coded([getattr(label, name) for label in self.labels], repeat=m)
+        for name in ("estimate", "std_error", "ci_low", "ci_high", "p_value", "significant", "n_used", "converged"):
+            frame[name] = getattr(self, name).ravel()
+        frame["reason"] = coded([reason or None for reason in self.reason.ravel().tolist()])
+        frame["truth"] = self.truth.ravel()
+        return frame
+
+
+def concatenate(parts: Sequence[Estimates]) -> Estimates:
+    """Estimates of several blocks, one after the other. The labels must be the same."""
+    first = parts[0]
+    if any(part.labels != first.labels for part in parts):
+        raise ValueError("estimates with different labels cannot be put together")
+    names = [f.name for f in fields(Estimates) if f.name != "labels"]
+    return Estimates(first.labels, **{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+
+
+def concatenate_labels(parts: Sequence[Estimates], replicate: NDArray[np.int32]) -> Estimates:
+    """Estimates of several analyses of the same replicates, side by side; no parts: no labels."""
+    names = [f.name for f in fields(Estimates) if f.name not in ("labels", "replicate")]
+    labels = tuple(label for part in parts for label in part.labels)
+    types: dict[str, Any] = {"n_used": np.int32, "converged": np.bool_, "reason": object}
+    empty = (len(replicate), 0)
+    columns = {
+        name: np.concatenate([np.empty(empty, dtype=types.get(name, float)), *(getattr(p, name) for p in parts)], axis=1)
+        for name in names
+    }
+    return Estimates(labels, replicate, **{name: values.astype(types.get(name, float)) for name, values in columns.items()})

@@ -1,0 +1,246 @@
+"""The command line: parse, call, print. Heavy imports are inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trialsim import __version__
+from trialsim.cli.progress import progress_on
+from trialsim.errors import TrialsimError
+
+if TYPE_CHECKING:
+    from trialsim.design.parts import Design
+
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group whose commands turn refusals and interruptions into one message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; TrialsimError is exit code 2, Ctrl-C exit code 130, a closed pipe is nobody's fault."""
+        try:
+            return super().invoke(ctx)
+        except TrialsimError as error:
+            click.echo(f"trialsim: {_faults(error)}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("\ntrialsim: interrupted; nothing was written.", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            sys.stderr.close()
+            ctx.exit(0)
+
+
+def _faults(error: TrialsimError) -> str:
+    faults = getattr(error, "faults", None)
+    if not faults:
+        return str(error)
+    n = len(faults)
+    return f"{n} {'mistake' if n == 1 else 'mistakes'} in the design:\n{error}"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="trialsim")
+def cli() -> None:
+    """Run a pragmatic clinical trial before you run it.
+
+    DESIGN is the name of a library scenario (see `trialsim list`) or a design file ending in .yaml.
+    """
+
+
+def main() -> None:
+    """Entry point of the `trialsim` command."""
+    cli()
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+DESIGN = click.argument("design")
+SET = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change one value, e.g. arms.coach.start_prob=0.7."
+)
+SEED = click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of all luck.")
+WORKERS = click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def _load(design: str, overrides: tuple[str, ...]) -> Design:
+    from trialsim.design.reader import read_design
+
+    return read_design(design, overrides=overrides)
+
+
+def _command_line() -> str:
+    return shlex.join(["trialsim", *sys.argv[1:]])
+
+
+@cli.command()
+@_options(DESIGN, SEED)
+@click.option("--replicates", type=click.IntRange(1, 10_000_000), default=1, show_default=True, help="Trials to simulate.")
+@click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the first replicate.")
+@click.option(
+    "--engine", type=click.Choice(["process", "vector"]), help="Default: process for one replicate, vector for many."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Results folder. Default: results/NAME-DATE-DIGEST.")
+@click.option("--keep-participants", is_flag=True, help="Keep participant-level tables of many replicates too.")
+@click.option("--skip-failed", is_flag=True, help="Summarise analyses in which some fits failed, without those.")
+@_options(SET, WORKERS, AS_JSON)
+def run(
+    design: str,
+    seed: int,
+    replicates: int,
+    first: int,
+    engine: str | None,
+    out: Path | None,
+    keep_participants: bool,
+    skip_failed: bool,
+    overrides: tuple[str, ...],
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Simulate a trial, print what happened, and keep its tables."""
+    from trialsim.experiments import store
+    from trialsim.experiments.runner import one_thread_per_worker
+
+    one_thread_per_worker()
+    from trialsim.experiments.runner import run as run_experiment
+    from trialsim.report.summary import performance_rows, summary_json, summary_text
+
+    loaded = _load(design, overrides)
+    name = engine or ("process" if replicates == 1 else "vector")
+    key = store.run_key(loaded, seed, first, replicates, name)
+    target = out or store.default_folder(loaded.name, key)
+    started = time.perf_counter()
+    with store.new_folder(target, key) as folder:
+        keep = folder / "data" if replicates == 1 or keep_participants else None
+        with progress_on(replicates, "replicates") as progress:
+            experiment = run_experiment(
+                loaded, seed=seed, replicates=replicates, first=first, engine=name, workers=workers, keep=keep,
+                progress=progress,
+            )  # fmt: skip
+        text = summary_text(experiment, skip_failed=skip_failed)
+        (folder / "summary.txt").write_text(text, encoding="utf-8")
+        store.write_experiment(folder, experiment, performance_rows(experiment, skip_failed=skip_failed))
+        store.write_manifest(folder, loaded, key, _command_line(), time.perf_counter() - started)
+    if as_json:
+        click.echo(json.dumps(summary_json(experiment, skip_failed=skip_failed) | {"results": str(target)}, indent=2))
+    else:
+        click.echo(text)
+        click.echo(f"Results: {target}")
+    if experiment.failures:
+        sys.exit(1)
+
+
+@cli.command()
+@DESIGN
+@click.option("--replicates", type=click.IntRange(2, 1_000_000), default=200, show_default=True, help="Trials to simulate.")
+@_options(SEED, SET, WORKERS, AS_JSON)
+def compare(
+    design: str, replicates: int, seed: int, overrides: tuple[str, ...], workers: int, as_json: bool
+) -> None:
+    """Hold a simulation against published values; exit code 1 if one lies outside its range."""
+    from trialsim.experiments.runner import one_thread_per_worker
+
+    one_thread_per_worker()
+    from trialsim.experiments.targets import compare as hold
+    from trialsim.experiments.targets import targets_of
+    from trialsim.report.comparison import comparison_json, comparison_text
+
+    loaded = _load(design, overrides)
+    targets = targets_of(loaded.name)
+    with progress_on(replicates, "replicates") as progress:
+        findings = hold(loaded, targets, replicates=replicates, seed=seed, workers=workers, progress=progress)
+    click.echo(json.dumps(comparison_json(findings), indent=2) if as_json else comparison_text(loaded, targets, findings))
+    if not all(finding.inside for finding in findings if finding.target.held):
+        sys.exit(1)
+
+
+@cli.command()
+@DESIGN
+@click.option("--replicates", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="Trials to compare.")
+@_options(SEED, SET)
+def verify(design: str, replicates: int, seed: int, overrides: tuple[str, ...]) -> None:
+    """Run both engines and say whether every participant, session, observation and event is equal."""
+    from trialsim.experiments.verify import verify_replicate
+    from trialsim.report.comparison import verification_text
+    from trialsim.world.world import World
+
+    world = World(_load(design, overrides))
+    differences = []
+    with progress_on(replicates, "replicates") as progress:
+        for replicate in range(replicates):
+            differences += verify_replicate(world, seed=seed, replicate=replicate)
+            progress(replicate + 1, replicates)
+    click.echo(verification_text(replicates, differences))
+    if differences:
+        sys.exit(1)
+
+
+@cli.command()
+@DESIGN
+@click.option("--replicates", type=click.IntRange(2, 100_000), default=64, show_default=True, help="Trials for implied values.")
+@_options(SEED, SET)
+def describe(design: str, replicates: int, seed: int, overrides: tuple[str, ...]) -> None:
+    """Say the design in sentences and tables, with the true effects it implies."""
+    from trialsim.experiments.runner import one_thread_per_worker
+
+    one_thread_per_worker()
+    from trialsim.report.describe import describe as in_words
+
+    click.echo(in_words(_load(design, overrides), n_replicates=replicates, seed=seed))
+
+
+@cli.command()
+@_options(DESIGN, SET)
+def check(design: str, overrides: tuple[str, ...]) -> None:
+    """Check a design file; exit code 0 if it can be run, 2 with every mistake listed if not."""
+    from trialsim.design.reader import digest
+
+    loaded = _load(design, overrides)
+    click.echo(f"{design}: a design that can be run ({loaded.name}, digest {digest(loaded)}).")
+
+
+@cli.command(name="list")
+def list_() -> None:
+    """List the scenario library."""
+    from trialsim.design.library import library
+    from trialsim.report.layout import table
+    from trialsim.report.summary import one_line
+
+    rows = [[name, one_line(_load(name, ()))] for name in library()]
+    click.echo(table(["scenario", "what it is"], rows, "ll"))
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--like", default="resolve", show_default=True, help="Scenario to copy.")
+def new(file: Path, like: str) -> None:
+    """Write a commented copy of a scenario to start from."""
+    from trialsim.design.reader import new_from
+
+    new_from(like, file)
+    click.echo(f"{file}: written. Change it, then: trialsim check {shlex.quote(str(file))}")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of design files, for editors that complete and check YAML."""
+    from trialsim.design.reader import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))

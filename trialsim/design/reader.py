@@ -1,0 +1,242 @@
+"""A design file becomes a checked Design: `extends`, overrides, validation, and every fault told at once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from trialsim.design.faults import findings_of
+from trialsim.design.library import (
+    SUFFIXES,
+    SourceError,
+    is_file_name,
+    library,
+    library_dir,
+    locate,
+    read_bytes,
+)
+from trialsim.design.overrides import mark_of, overridden
+from trialsim.design.parts import Design
+from trialsim.design.shape import DISCRIMINATOR
+from trialsim.design.yamltree import Finding, Node, Tree, plain, printable, read_tree, shown
+from trialsim.design.yamlwriter import yaml_text
+from trialsim.errors import DesignError, TrialsimError
+
+__all__ = [
+    "digest",
+    "json_schema",
+    "library",
+    "library_dir",
+    "new_from",
+    "read_as",
+    "read_design",
+    "resolved_yaml",
+]
+
+EXTENDS = "extends"
+_VALUE = r"""[ \t]*(?:"[^"\n]*"|'[^'\n]*'|[^#\n]*?)(?=[ \t]*(?:#|$))"""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_design(source: str | Path, *, overrides: Sequence[str] = ()) -> Design:
+    """The design of a file (a path ending in .yaml or .yml) or of a library scenario (a bare name).
+
+    Each override is "a.b.c=VALUE". Raises DesignError with every fault found, in the order of the file (then
+    of the files it extends, then of the overrides), or TrialsimError if there is no such file.
+    """
+    return read_as(Design, source, overrides=overrides)
+
+
+def read_as(model: type[Model], source: str | Path, *, overrides: Sequence[str] = ()) -> Model:
+    """The same for any pydantic model."""
+    path = locate(source)
+    files = _Files()
+    root = files.resolved(path, read_bytes(path))
+    findings = files.findings
+    for text in overrides:
+        root, found = overridden(root, text, model=model)
+        findings.extend(found)
+    sources = [*files.names, *(str(mark_of(text)) for text in overrides)]
+    try:
+        design = model.model_validate(plain(root))
+    except ValidationError as error:
+        findings.extend(findings_of(error, model=model, root=root, top_keys=(EXTENDS,)))
+        raise _refusal(findings, sources) from error
+    if findings:
+        raise _refusal(findings, sources)
+    return design
+
+
+def resolved_yaml(design: BaseModel) -> str:
+    """The complete design as YAML text, defaults filled in; it reads back to an equal design."""
+    return yaml_text(design.model_dump())
+
+
+def digest(design: BaseModel) -> str:
+    """Twelve hex digits that identify a validated design, however its file was written."""
+    data = json.dumps(design.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(data.encode()).hexdigest()[:12]
+
+
+def json_schema(model: type[BaseModel] = Design) -> dict[str, Any]:
+    """JSON Schema (Draft 2020-12) of a design file, for editors that complete and check YAML."""
+    schema = model.model_json_schema()
+    required = schema.pop("required", [])
+    schema["properties"][EXTENDS] = {
+        "type": "string",
+        "description": "A design to build on: a file beside this one, or the name of a library scenario.",
+    }
+    # A file that extends another may leave out anything.
+    schema["anyOf"] = [{"required": [EXTENDS]}, {"required": required}]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "trialsim design",
+    }
+
+
+def new_from(like: str, target: Path) -> None:
+    """Write a copy of a library scenario, comments and all, to a new file, named after the file.
+
+    Raises TrialsimError if there is no such scenario or the target exists or cannot be written.
+    """
+    if target.suffix not in SUFFIXES:
+        raise TrialsimError(f"'{printable(str(target))}' must end in .yaml.")
+    if os.path.lexists(target):
+        name = printable(str(target))
+        raise TrialsimError(f"'{name}' exists already and is left as it is. Choose another name.")
+    origin = locate(like)
+    data = read_bytes(origin)
+    root, findings = read_tree(data, source=printable(str(origin)))
+    if root is None:
+        raise _refusal(findings, ())
+    text = _with_library_parent(_renamed(data.decode("utf-8-sig"), target.stem), root, origin, target)
+    _write_whole(target, _header(like, target) + text)
+
+
+class _Files:
+    """The chain of files that one design is made of, and the mistakes in them."""
+
+    def __init__(self) -> None:
+        self.chain: list[str] = []
+        self.names: list[str] = []
+        self.findings: list[Finding] = []
+
+    def resolved(self, path: Path, data: bytes) -> Node:
+        """The data of a file, merged over that of the file it extends."""
+        name = printable(str(path))
+        self.chain.append(os.path.realpath(path))
+        self.names.append(name)
+        root = self._kept(read_tree(data, source=name))
+        if not isinstance(root.content, dict) or EXTENDS not in root.content:
+            return root
+        own = {key: node for key, node in root.content.items() if key != EXTENDS}
+        return merged(self._parent(root.content[EXTENDS], path.parent), replace(root, content=own))
+
+    def _kept(self, tree: Tree) -> Node:
+        self.findings.extend(tree.findings)
+        if tree.root is None:
+            raise _refusal(self.findings, self.names)
+        return tree.root
+
+    def _parent(self, node: Node, folder: Path) -> Node:
+        if node.broken:
+            raise _refusal(self.findings, self.names)
+        try:
+            if not isinstance(node.content, str):
+                raise SourceError("must be a file or the name of a library scenario")
+            path = locate(node.content, base=folder)
+            if os.path.realpath(path) in self.chain:
+                raise SourceError("a design cannot extend itself", "The chain comes back to this file.")
+            data = read_bytes(path)
+        except SourceError as error:
+            given = shown(plain(node))
+            self.findings.append(Finding(node.best_mark, (EXTENDS,), error.rule, error.hint, given))
+            raise _refusal(self.findings, self.names) from error
+        return self.resolved(path, data)
+
+
+def merged(parent: Node, child: Node) -> Node:
+    """The child's values over the parent's: mappings key by key, everything else replaced.
+
+    A null in the child removes the parent's key; a mapping whose `kind` changes replaces the parent's.
+    """
+    if not isinstance(parent.content, dict) or not isinstance(child.content, dict):
+        return child
+    if _kind_changes(parent, child):
+        return child
+    content = dict(parent.content)
+    for key, node in child.content.items():
+        if key in content and node.content is None and not node.broken:
+            del content[key]
+        else:
+            content[key] = merged(content[key], node) if key in content else node
+    return replace(child, content=content)
+
+
+def _kind_changes(parent: Node, child: Node) -> bool:
+    old, new = parent.child(DISCRIMINATOR), child.child(DISCRIMINATOR)
+    return old is not None and new is not None and old.content != new.content
+
+
+def _refusal(findings: Iterable[Finding], names: Sequence[str]) -> DesignError:
+    """All findings in the order in which their sources were read, then by line and column."""
+    order = {name: index for index, name in reversed(list(enumerate(names)))}
+
+    def place(finding: Finding) -> tuple[int, int, int]:
+        mark = finding.mark
+        return order.get(mark.source, len(names)), mark.line, mark.column
+
+    return DesignError([finding.fault() for finding in sorted(dict.fromkeys(findings), key=place)])
+
+
+def _header(like: str, target: Path) -> str:
+    file = printable(shlex.quote(target.as_posix()))
+    return (
+        f"# Copied from the scenario '{printable(like)}'. Change what differs in your trial, then\n"
+        f"#   check it:  trialsim check {file}\n"
+        f"#   run it:    trialsim run {file}\n\n"
+    )
+
+
+def _renamed(text: str, stem: str) -> str:
+    """The text with its `name:` changed to a name made of the file's."""
+    name = re.sub(r"[^a-z0-9_\-]+", "_", stem.lower()).lstrip("_-0123456789").rstrip("_") or "trial"
+    line = f"name: {name}" if name not in ("null", "true", "false") else f'name: "{name}"'
+    text, count = re.subn(rf"(?m)^name:{_VALUE}", line, text, count=1)
+    return text if count else f"{line}\n{text}"
+
+
+def _with_library_parent(text: str, root: Node, origin: Path, target: Path) -> str:
+    """A relative `extends` would point beside the copy: name the library scenario instead."""
+    parent = root.child(EXTENDS)
+    if parent is None or not isinstance(parent.content, str) or not is_file_name(parent.content):
+        return text
+    path = origin.parent / parent.content
+    names = [name for name, other in library().items() if os.path.realpath(other) == os.path.realpath(path)]
+    value = names[0] if names else json.dumps(os.path.relpath(path, target.parent))
+    return re.sub(rf"(?m)^{EXTENDS}:{_VALUE}", lambda _: f"{EXTENDS}: {value}", text, count=1)
+
+
+def _write_whole(target: Path, text: str) -> None:
+    """All of the file or nothing."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, target)
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError, ValueError):
+            temporary.unlink()
+        reason = getattr(error, "strerror", None) or error
+        raise TrialsimError(f"cannot write '{printable(str(target))}': {reason}.") from error

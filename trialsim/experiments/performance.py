@@ -1,0 +1,164 @@
+"""Operating characteristics from estimates, each with its Monte Carlo standard error.
+
+Formulas: Morris, White and Crowther 2019, doi:10.1002/sim.8086, table 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, MEAN_CHANGE, PERCENTAGE, RISK_RATIO, Estimates, Label
+from trialsim.errors import ResultsError
+from trialsim.records import coded
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """One number about one label: value, Monte Carlo standard error, replicates it rests on."""
+
+    label: Label
+    statistic: str
+    value: float
+    mcse: float
+    n_replicates: int
+
+
+def mean_with_error(values: Floats) -> tuple[float, float, int]:
+    """Mean over replicates, its standard error (NaN for one replicate) and their number; NaN values do not count."""
+    used = values[~np.isnan(values)]
+    if not len(used):
+        return float("nan"), float("nan"), 0
+    error = float(used.std(ddof=1) / np.sqrt(len(used))) if len(used) > 1 else float("nan")
+    return float(used.mean()), error, len(used)
+
+
+def proportion_with_error(hits: Floats) -> tuple[float, float, int]:
+    """Share of ones, sqrt(p (1 - p) / n), and n; NaN values do not count.
+
+    Where all or none are hits the estimated error would be 0; the error at 1 / (n + 2) away is given instead.
+    """
+    used = hits[~np.isnan(hits)]
+    n = len(used)
+    if n == 0:
+        return float("nan"), float("nan"), 0
+    p = float(used.mean())
+    inside = min(max(p, 1 / (n + 2)), 1 - 1 / (n + 2))
+    return p, float(np.sqrt(inside * (1 - inside) / n)), n
+
+
+def true_value(estimates: Estimates, label: Label) -> float:
+    """Superpopulation value of a label's estimand: from the arms' potential outcomes averaged over all replicates."""
+    arms = [_arm_truth(estimates, label, arm) for arm in label.contrast.split(" - ")]
+    if label.measure in (PERCENTAGE, MEAN_CHANGE):
+        return arms[0]
+    if label.measure not in COMPARISONS or len(arms) != 2:
+        return float("nan")
+    if label.measure == RISK_RATIO:
+        return arms[0] / arms[1] if arms[1] > 0 else float("nan")
+    return arms[0] - arms[1]
+
+
+def _arm_truth(estimates: Estimates, label: Label, arm: str) -> float:
+    for measure in (PERCENTAGE, MEAN_CHANGE):
+        place = estimates.place(analysis=label.analysis, contrast=arm, visit=label.visit, measure=measure)
+        if place is not None:
+            return mean_with_error(estimates.truth[:, place])[0]
+    return float("nan")
+
+
+def performance(estimates: Estimates, *, skip_failed: bool = False) -> list[Performance]:
+    """Every label's performance.
+
+    Raises ResultsError where a fit failed, unless `skip_failed`: then the other replicates are summarised, and the
+    share of failed fits is among the statistics either way.
+    """
+    failed = ~estimates.converged
+    if failed.any() and not skip_failed:
+        raise ResultsError(_failures(estimates))
+    rows: list[Performance] = []
+    for place, label in enumerate(estimates.labels):
+        rows += _of_label(estimates, place, label)
+    return rows
+
+
+def _failures(estimates: Estimates) -> str:
+    failed = ~estimates.converged
+    reasons, counts = np.unique(estimates.reason[failed].astype(str), return_counts=True)
+    common = reasons[np.argsort(-counts)][:3]
+    n = int(failed.any(axis=1).sum())
+    return (
+        f"{n} of {estimates.n_replicates} replicates have a fit that failed ({'; '.join(common)}). "
+        "They are not silently left out: summarise the others with --skip-failed (Python: skip_failed=True)."
+    )
+
+
+def _of_label(estimates: Estimates, place: int, label: Label) -> list[Performance]:
+    rows = [Performance(label, "failed fits", *proportion_with_error((~estimates.converged[:, place]).astype(float)))]
+    significant = estimates.significant[:, place]
+    if label.measure == GLOBAL_TEST or label.measure in COMPARISONS:
+        rows.append(Performance(label, "power", *proportion_with_error(significant)))
+    if label.measure in (*COMPARISONS, PERCENTAGE, MEAN_CHANGE):
+        rows += _of_estimate(estimates, place, label)
+    return rows
+
+
+def _of_estimate(estimates: Estimates, place: int, label: Label) -> list[Performance]:
+    """Bias, standard errors and coverage; of the logarithm for risk ratios."""
+    log = label.measure == RISK_RATIO
+    truth = true_value(estimates, label)
+    on_scale = np.log if log else np.asarray
+    values, own_truth = on_scale(estimates.estimate[:, place]), on_scale(estimates.truth[:, place])
+    errors = estimates.std_error[:, place]
+    mean, mean_error, n = mean_with_error(values)
+    _, truth_error, _ = mean_with_error(own_truth)
+    _, bias_error, _ = mean_with_error(values - own_truth)
+    back = np.exp if log else float
+    factor = float(np.exp(mean)) if log else 1.0
+    rows = [
+        Performance(label, "mean estimate", float(back(mean)), mean_error * factor, n),
+        Performance(label, "truth", truth, truth_error * (truth if log else 1.0), n),
+        Performance(label, "bias", mean - float(on_scale(truth)), bias_error, n),
+    ]
+    if label.measure in (PERCENTAGE, MEAN_CHANGE):
+        return rows
+    return [*rows, *_precision(label, values, errors, n), _coverage(estimates, place, label, truth)]
+
+
+def _precision(label: Label, values: Floats, errors: Floats, n: int) -> list[Performance]:
+    if n < 2:
+        return []
+    used = ~np.isnan(values)
+    empirical = float(values[used].std(ddof=1))
+    model = float(np.sqrt(np.mean(errors[used] ** 2)))
+    spread = float(np.std(errors[used] ** 2, ddof=1))
+    model_error = spread / (2 * model * np.sqrt(n)) if model > 0 else 0.0
+    relative = model / empirical - 1 if empirical > 0 else float("nan")
+    parts = (model_error / model if model > 0 else 0.0) ** 2 + 1 / (2 * (n - 1))
+    return [
+        Performance(label, "empirical SE", empirical, empirical / np.sqrt(2 * (n - 1)), n),
+        Performance(label, "model SE", model, model_error, n),
+        Performance(label, "relative error of SE", relative, (1 + relative) * np.sqrt(parts), n),
+    ]
+
+
+def _coverage(estimates: Estimates, place: int, label: Label, truth: float) -> Performance:
+    low, high = estimates.ci_low[:, place], estimates.ci_high[:, place]
+    inside = np.where(np.isnan(low), np.nan, (low <= truth) & (truth <= high))
+    return Performance(label, "coverage", *proportion_with_error(inside))
+
+
+def columns(rows: list[Performance], *, design_point: int = 0) -> dict[str, object]:
+    """Columns of the `performance` table."""
+    frame: dict[str, object] = {"design_point": np.full(len(rows), design_point, dtype=np.int32)}
+    for name in ("analysis", "contrast", "visit", "measure"):
+        frame[name] = coded([getattr(row.label, name) for row in rows])
+    frame["statistic"] = coded([row.statistic for row in rows])
+    frame["value"] = np.array([row.value for row in rows])
+    frame["mcse"] = np.array([row.mcse for row in rows])
+    frame["n_replicates"] = np.array([row.n_replicates for row in rows], dtype=np.int32)
+    return frame

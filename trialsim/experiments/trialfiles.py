@@ -1,0 +1,23 @@
+"""Parquet files of participant-level tables, one file per table and block of replicates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trialsim.records import TABLES, table
+from trialsim.simulate import Block
+
+
+def write_table(folder: Path, arrow: pa.Table, name: str) -> None:
+    """One Parquet file, zstd, in a folder that is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(arrow, folder / f"{name}.parquet", compression="zstd")
+
+
+def write_trials(folder: Path, block: Block) -> None:
+    """All tables of a block's replicates: <folder>/<table>/from-<first replicate>.parquet."""
+    for name in TABLES:
+        write_table(folder / name, table(block, name), f"from-{block.first:07d}")

@@ -1,0 +1,68 @@
+"""Do both engines give the same trials? Participant by participant, session by session, event by event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from trialsim.design.parts import Design
+from trialsim.simulate import Block, simulate_block
+from trialsim.world.world import World
+
+PARTS = ("participants", "sessions", "observations", "events")
+
+_FIELDS = {
+    "participants": (
+        "n_participants closing_day funnel person randomized_day arm coach asked_day offered_day released_day n_sessions "
+        "call_day status ended_day exit_day exit_kind"
+    ).split(),
+    "sessions": "scheduled_day attended_day".split(),
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first difference found in one part of one replicate."""
+
+    replicate: int
+    part: str
+    detail: str
+
+
+def verify_replicate(world: World, *, seed: int, replicate: int) -> list[Difference]:
+    """Differences between the engines in one replicate, at most one per part; empty if they are the same trial."""
+    process, vector = (
+        simulate_block(world, seed=seed, first=replicate, n_replicates=1, engine=engine)
+        for engine in ("process", "vector")
+    )
+    found = {part: _compare(process, vector, part) for part in PARTS}
+    return [Difference(replicate, part, detail) for part, detail in found.items() if detail]
+
+
+def _compare(process: Block, vector: Block, part: str) -> str:
+    if part == "events":
+        return _differ("event", process.events(0), vector.events(0))
+    if part == "observations":
+        named = [(f.name, getattr(process.follow, f.name), getattr(vector.follow, f.name)) for f in fields(process.follow)]
+        named.append(("value", process.outcomes.realised, vector.outcomes.realised))
+    else:
+        named = [(n, getattr(process.histories, n), getattr(vector.histories, n)) for n in _FIELDS[part]]
+    return next((text for name, a, b in named if (text := _differ(name, a, b))), "")
+
+
+def _differ(name: str, a: Any, b: Any) -> str:
+    """First difference between two arrays, in words; empty if they are equal in shape, type and every value."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return f"{name}: process has {a.dtype} {a.shape}, vector {b.dtype} {b.shape}"
+    if np.array_equal(a, b):
+        return ""
+    place = tuple(int(x) for x in np.argwhere(a != b)[0])
+    return f"{name}{list(place)}: process {a[place]}, vector {b[place]} ({int((a != b).sum())} values differ)"
+
+
+def verify(design: Design, *, replicates: int, seed: int = 1) -> list[Difference]:
+    """All differences between the engines over the first replicates of a design."""
+    world = World(design)
+    return [d for replicate in range(replicates) for d in verify_replicate(world, seed=seed, replicate=replicate)]

@@ -1,0 +1,41 @@
+"""A design in sentences and small tables, to be held against a protocol, and the true effects it implies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trialsim.design.parts import Design
+from trialsim.report.describe import arms, assessment, enrolment, implied, people, plan
+from trialsim.world.world import World
+
+__all__ = ["describe"]
+
+
+def describe(design: Design, *, n_replicates: int = 64, seed: int = 1) -> str:
+    """The design in words; its last section is computed from `n_replicates` simulated replicates.
+
+    Raises ValueError for fewer than 1 replicate or a negative seed.
+    """
+    if n_replicates < 1 or seed < 0:
+        raise ValueError("n_replicates must be 1 or more and seed 0 or more")
+    world = World(design)
+    computed = implied.implied(world, n_replicates=n_replicates, seed=seed)
+    blocks = [block for section in _stated(world) for block in section]
+    return "\n\n".join([*blocks, *computed])
+
+
+def _stated(world: World) -> Iterator[list[str]]:
+    """The sections that say what the design's file says."""
+    design = world.design
+    yield enrolment.title(design)
+    yield enrolment.timeline(design)
+    yield enrolment.recruitment(design)
+    yield enrolment.funnel(design)
+    yield people.participants(world)
+    yield people.allocation(design)
+    yield arms.arms(world)
+    yield assessment.outcomes(design)
+    yield assessment.visits(design)
+    yield assessment.answers(world)
+    yield plan.analyses(design)
+    yield plan.costs(design)

@@ -1,0 +1,273 @@
+"""Each arm in words: delivery, starting, stopping, effects, withdrawal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from textwrap import indent
+
+import numpy as np
+
+from trialsim.design.parts import Arm, Coach, Design, Individual, NoDelivery, SelfPaced
+from trialsim.report.describe.phrases import (
+    chance,
+    given,
+    in_order,
+    moved,
+    moved_by_covariates,
+    named,
+    points_at_visits,
+    share,
+    takes,
+    when,
+)
+from trialsim.report.layout import heading, listed, number, paragraph, percent, plural, table
+from trialsim.world.formulas import saturating_dose
+from trialsim.world.plans import coach_calendar
+from trialsim.world.world import World
+
+Treatment = SelfPaced | Individual
+
+_START, _END = "the start", "the end"
+
+
+def arms(world: World) -> list[str]:
+    """All arms, one after another."""
+    blocks = [heading("Arms")]
+    for name, arm in world.design.arms.items():
+        told = [*_delivered(world, name), *map(_text, (_effects(world.design, arm), _withdrawal(world, arm)))]
+        blocks.append("\n".join([named(name, arm.label), *told]))
+    return blocks
+
+
+def _text(text: str) -> str:
+    return paragraph(text, indent=2)
+
+
+def _delivered(world: World, name: str) -> list[str]:
+    """Delivery, starting and stopping."""
+    arm = world.design.arms[name]
+    if isinstance(arm.delivery, NoDelivery):
+        return [_text("Nothing is delivered beyond the usual care that everybody has.")]
+    if isinstance(arm.delivery, SelfPaced):
+        start = _self_paced_start(world, arm, arm.delivery)
+        told = [_text(_self_paced(arm.delivery))]
+    else:
+        start = _coached_start(world, arm)
+        told = _individual(world, name, arm.delivery)
+    return [*told, _text(f"{start} {_stopping(world, arm, arm.delivery)}")]
+
+
+def _sessions(modules: Sequence[str], noun: str) -> str:
+    return f"{plural(len(modules), noun)} ({'; '.join(modules)})"
+
+
+# --- delivery -----------------------------------------------------------------------------------------------
+
+
+def _individual(world: World, name: str, delivery: Individual) -> list[str]:
+    apart = f", {plural(delivery.interval_days, 'day')} apart" if len(delivery.modules) > 1 else ""
+    minutes = f"of {number(delivery.session_minutes)} minutes{apart}"
+    what = f"One-to-one with a coach: {_sessions(delivery.modules, 'session')} {minutes}."
+    asking = (
+        f"Those who want to start ask for a coach {_after(delivery.referral_days)} randomization. When all"
+        f" are full they wait, first come, first served, {plural(delivery.max_wait_days, 'day')} at most. The"
+        f" first appointment is {_after(delivery.lead_days)} the offer of a coach."
+    )
+    return [_text(what), *_staff(world, name), _text(f"{asking} {_missed(delivery)}")]
+
+
+def _after(days: int) -> str:
+    return f"{plural(days, 'day')} after" if days else "on the day of"
+
+
+def _missed(delivery: Individual) -> str:
+    if not delivery.no_show_prob:
+        return "No appointment is missed."
+    most = delivery.max_reschedules
+    missed = f"An appointment is missed with a chance of {share(delivery.no_show_prob)}"
+    if not most:
+        return f"{missed}, which ends treatment."
+    moved_by = plural(delivery.interval_days, "day")
+    end = f"a session missed more than {plural(most, 'time')} ends treatment"
+    return f"{missed}, which moves the session by {moved_by}; {end}."
+
+
+def _staff(world: World, name: str) -> list[str]:
+    """The coaches in a sentence, or (when they differ) in a table."""
+    coaches = world.design.coaches(name)
+    places = coach_calendar(world, world.arms.index(name))[0]
+    kinds = Counter(zip(coaches, places, strict=True))
+    total = f"{plural(len(coaches), 'coach')} with {plural(sum(places), 'place')} in all"
+    if len(kinds) == 1:
+        return [_text(f"{total}{_alike(world.design, *next(iter(kinds)), len(coaches))}.")]
+    header = ["coaches", "caseload", "sessions/week", "places each", "there from", "takes new until"]
+    rows = [[str(n), *_coach_cells(world.design, coach, held)] for (coach, held), n in kinds.items()]
+    always = all(row[4:] == [_START, _END] for row in rows)
+    shown = slice(0, 4 if always else 6)
+    staff = table(header[shown], [row[shown] for row in rows], "rrrrll"[shown])
+    return [_text(f"{total}:"), indent(staff, "  ")]
+
+
+def _alike(design: Design, coach: Coach, places: int, n: int) -> str:
+    """Caseload, hours, what that makes in places, joining and leaving of n equal coaches."""
+    *_, joins, leaves = _coach_cells(design, coach, places)
+    each, participants = "each with" if n > 1 else "with", plural(coach.caseload or 1, "participant")
+    hours = f"hours for {plural(coach.sessions_per_week or 1, 'session')} a week"
+    text = f", {each} a caseload of {participants} and {hours} ({plural(places, 'place')})"
+    text += f", there from {joins} on" if joins != _START else ""
+    return text + (f", taking new participants until {leaves}" if leaves != _END else "")
+
+
+def _coach_cells(design: Design, coach: Coach, places: int) -> list[str]:
+    """Caseload, hours, places, day of joining, last day of taking somebody new."""
+    joins, leaves = design.day_of(coach.joins), coach.leaves
+    return [
+        number(coach.caseload or 1),
+        number(coach.sessions_per_week or 1),
+        number(places),
+        when(design, joins) if joins > 0 else _START,
+        _END if leaves is None else when(design, design.day_of(leaves) - 1),
+    ]
+
+
+def _self_paced(delivery: SelfPaced) -> str:
+    first = f"The first is done {takes(delivery.first)} after randomization"
+    pace = f" and each next one {takes(delivery.pace)} after that" if len(delivery.modules) > 1 else ""
+    return (
+        f"Web modules worked through alone: {_sessions(delivery.modules, 'module')}, open for"
+        f" {plural(delivery.access_days, 'day')} after randomization. {first}{pace}. {_calls(delivery)}"
+    )
+
+
+def _calls(delivery: SelfPaced) -> str:
+    if not delivery.max_calls:
+        return "Nobody calls those who stall."
+    days, most = plural(delivery.call_after_days, "day"), plural(delivery.max_calls, "call")
+    again = f", and again after as many more, {most} at most" if delivery.max_calls > 1 else ""
+    reached = share(delivery.reachable_prob)
+    whom = f", of the {reached} who can be reached," if delivery.reachable_prob < 1 else ""
+    return (
+        f"Whoever stalls is called after {days} without a module{again}; a call brings"
+        f" {share(delivery.call_success_prob)}{whom} to the next module on the day after."
+    )
+
+
+def _called_back(delivery: SelfPaced) -> float:
+    """Chance that somebody who stalls and can be reached is brought back by one of the calls."""
+    return 1.0 - (1.0 - delivery.call_success_prob) ** delivery.max_calls
+
+
+# --- starting and stopping ----------------------------------------------------------------------------------
+
+
+def _coached_start(world: World, arm: Arm) -> str:
+    text = f"{share(arm.start_prob)} would start if a coach were there at once{_who_starts(world, arm)}."
+    effect = world.design.adherence.wait_effect
+    if not effect or not arm.start_prob or arm.start_prob == 1:
+        return text
+    later = [f"{chance(moved(arm.start_prob, -effect * weeks))} after {weeks} weeks" for weeks in (4, 8)]
+    lowers = f"Each week of waiting lowers the inclination to start by {number(effect)} probit units"
+    return f"{text} {lowers}: {listed(later)}."
+
+
+def _self_paced_start(world: World, arm: Arm, delivery: SelfPaced) -> str:
+    text = f"{share(arm.start_prob)} start by themselves{_who_starts(world, arm)}"
+    back = _called_back(delivery) * delivery.reachable_prob
+    if not back or arm.start_prob == 1:
+        return f"{text}."
+    total = arm.start_prob + (1 - arm.start_prob) * back
+    others = f"calls bring {percent(back)} of the others to the first module"
+    return f"{text}; {others}, so {percent(total)} start in all."
+
+
+def _who_starts(world: World, arm: Arm) -> str:
+    """In brackets: how motivation and covariates move the chance of starting."""
+    adherence = world.design.adherence
+    if arm.start_prob in (0, 1):
+        return ""
+    phrases = _by_motivation(arm.start_prob, adherence.motivation_on_start)
+    by_covariates = moved_by_covariates(world, adherence.covariates, arm.start_prob)
+    phrases += [by_covariates] if by_covariates else []
+    return f" ({'; '.join(phrases)})" if phrases else ""
+
+
+def _by_motivation(prob: float, correlation: float) -> list[str]:
+    if not correlation or prob in (0, 1):
+        return []
+    more, less = (chance(given(prob, sign, correlation)) for sign in (1, -1))
+    return [f"{more} of those one SD more motivated than average, {less} of those one SD less"]
+
+
+def _stopping(world: World, arm: Arm, delivery: Treatment) -> str:
+    noun = "module" if isinstance(delivery, SelfPaced) else "session"
+    if len(delivery.modules) == 1:
+        return ""
+    if not arm.stop_prob:
+        return f"Nobody stops between {noun}s of their own accord."
+    stops = "stall" if _of_whom(arm, delivery) else "stop"
+    text = f"After each {noun} but the last {share(arm.stop_prob)} {stops}"
+    correlation = world.design.adherence.motivation_on_stop
+    if not correlation or arm.stop_prob == 1:
+        return f"{text}{_of_whom(arm, delivery)}."
+    more, less = (chance(given(arm.stop_prob, sign, correlation)) for sign in (-1, 1))
+    text += f" ({more} of those one SD more motivated, {less} of those one SD less){_of_whom(arm, delivery)}."
+    return f"{text} The share holds after the first {noun}; as the less motivated go, later ones lose fewer."
+
+
+def _of_whom(arm: Arm, delivery: Treatment) -> str:
+    """What calls leave of those who stall."""
+    if not isinstance(delivery, SelfPaced) or not _called_back(delivery) or not delivery.reachable_prob:
+        return ""
+    back = _called_back(delivery)
+    if delivery.reachable_prob < 1:
+        return f"; calls bring {percent(back)} of those back who can be reached"
+    return f"; calls bring {percent(back)} of them back, so {percent(arm.stop_prob * (1 - back))} stop"
+
+
+# --- effects and leaving ------------------------------------------------------------------------------------
+
+
+def _effects(design: Design, arm: Arm) -> str:
+    changes = []
+    for name, effect in arm.effects.items():
+        if effect.sd or any(effect.by_visit.values()):
+            spread = f" (SD between participants {number(effect.sd)})" if effect.sd else ""
+            changes.append(f"{name} by {points_at_visits(in_order(design, effect.by_visit))}{spread}")
+    if not changes:
+        return "It changes no outcome."
+    full = "At full dose it" if _has_dose(arm) else "It"
+    return f"{full} changes {' and '.join(changes)}. {_dose(arm)}"
+
+
+def _has_dose(arm: Arm) -> bool:
+    return arm.dose == "saturating" and not isinstance(arm.delivery, NoDelivery)
+
+
+def _dose(arm: Arm) -> str:
+    if isinstance(arm.delivery, NoDelivery):
+        return "Everybody in the arm has this effect."
+    if arm.dose == "assigned":
+        return "Everybody in the arm has the full effect, however many sessions they attend."
+    planned = len(arm.delivery.modules)
+    if planned == 1:
+        return "Those who attend the one session by the visit have the full effect, the others none."
+    some = sorted({n for n in (1, 2, planned // 2) if 0 < n < planned})
+    doses = [f"{percent(_dose_of(arm, n), 0)} after {plural(n, 'session')}" for n in some]
+    k = number(arm.dose_scale)
+    curve = f"(1 - exp(-s/{k})) / (1 - exp(-{planned}/{k}))"
+    grown = listed([*doses, f"100% after all {planned}"])
+    return f"The effect grows with the sessions s attended by the visit, as {curve}: {grown}."
+
+
+def _dose_of(arm: Arm, n: int) -> float:
+    assert not isinstance(arm.delivery, NoDelivery)
+    return float(saturating_dose(np.array(n), len(arm.delivery.modules), arm.dose_scale))
+
+
+def _withdrawal(world: World, arm: Arm) -> str:
+    if not arm.withdrawal_prob:
+        return "Nobody withdraws from the study."
+    stops = ", which ends treatment too" if not isinstance(arm.delivery, NoDelivery) else ""
+    withdraw = f"{share(arm.withdrawal_prob)} withdraw from the study by day {world.horizon}"
+    return f"{withdraw} after randomization, at a constant rate{stops}."

@@ -1,0 +1,340 @@
+"""What `trialsim run` prints: one trial, or the mean of many with Monte Carlo errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, MEAN_CHANGE, NNT, PERCENTAGE, Estimates, Label
+from trialsim.design.parts import Design
+from trialsim.errors import ResultsError
+from trialsim.experiments.performance import Performance, mean_with_error, performance
+from trialsim.experiments.runner import Experiment
+from trialsim.report.layout import date_text, heading, number, paragraph, plural, table, with_error
+from trialsim.world.world import World
+
+NOTE = "Values are means over replicates ± Monte Carlo standard error."
+
+
+class Summary:
+    """Text sections about an experiment; the same for one replicate and for many."""
+
+    def __init__(self, experiment: Experiment, *, skip_failed: bool = False) -> None:
+        self.experiment, self.design = experiment, experiment.design
+        self.world = World(experiment.design)
+        self.skip_failed = skip_failed
+        self.many = len(experiment.replicates) > 1
+
+    def text(self) -> str:
+        """All sections."""
+        sections = [self.title(), self.failures()]
+        if len(self.experiment.replicates):
+            parts = (self.calendar, self.funnel, self.arms, self.attendance, self.staff, self.outcomes, self.analyses, self.cost)
+            sections += [part() for part in parts]
+        return "\n\n".join(section for section in sections if section) + "\n"
+
+    # --- cells ---
+
+    def cell(self, name: str, digits: int = 1, suffix: str = "") -> str:
+        """One measure: its value, or its mean ± Monte Carlo standard error; '-' where there is none."""
+        values = self.experiment.measures.get(name)
+        if values is None:
+            return ""
+        mean, error, n = mean_with_error(values)
+        if n == 0:
+            return "-"
+        if self.many:
+            return with_error(mean, error, digits) + suffix
+        whole = float(mean).is_integer() and digits == 0
+        return number(mean, 0 if whole else digits) + suffix
+
+    def count(self, name: str) -> str:
+        """A number of people or things."""
+        return self.cell(name, 1 if self.many else 0)
+
+    def date(self, name: str) -> str:
+        """A study day as a date (of the mean day, with its error in days)."""
+        mean, error, n = mean_with_error(self.experiment.measures[name])
+        if n == 0:
+            return "-"
+        text = date_text(self.design.date_of(round(mean)))
+        return f"{text} ± {number(error, 1)} days" if self.many else text
+
+    def section(self, title: str, *parts: str) -> str:
+        return "\n\n".join([heading(title, "-"), *(part for part in parts if part)])
+
+    # --- sections ---
+
+    def title(self) -> str:
+        e = self.experiment
+        first = int(e.replicates[0]) if len(e.replicates) else 0
+        what = f"replicates {first} to {int(e.replicates[-1])}" if self.many else f"replicate {first}"
+        about = f"Simulated {what}, seed {e.seed}, {e.engine} engine."
+        return "\n\n".join([heading(self.design.title or self.design.name), about + (f" {NOTE}" if self.many else "")])
+
+    def failures(self) -> str:
+        failures = self.experiment.failures
+        if not failures:
+            return ""
+        rows = [[str(f.replicate), f.stage, f.error] for f in failures[:10]]
+        text = f"{plural(len(failures), 'replicate')} failed and {'is' if len(failures) == 1 else 'are'} not in the summary."
+        return self.section("Failed replicates", text, table(["replicate", "stage", "error"], rows))
+
+    def calendar(self) -> str:
+        rows = [
+            ["Enrolment opens", date_text(self.design.start_date)],
+            ["First participant", self.date("calendar/first_in_day")],
+            ["Last participant", self.date("calendar/last_in_day")],
+            ["Enrolment closes", self.date("calendar/closing_day")],
+            ["Months of enrolment", self.cell("calendar/enrolment_months", 1)],
+            ["Last visit", self.date("calendar/last_visit_day")],
+        ]
+        return self.section("Calendar", table(["", "date"], rows, "ll"))
+
+    def funnel(self) -> str:
+        rows = [["contacted", self.count("funnel/contacted"), "", ""]]
+        for step, reasons in zip(self.world.steps, self.world.reasons, strict=True):
+            rows.append([step, self.count(f"funnel/{step}/passed"), "", ""])
+            rows += [["", "", reason, self.count(f"funnel/{step}/lost/{reason}")] for reason in reasons]
+            rows.append(["", "", "in process at closing", self.count(f"funnel/{step}/in process")])
+        rows.append(["randomized", self.count("randomized/all"), "", ""])
+        head = ["step", "passed", "not passed", "people"]
+        target = f"Target {self.design.sample_size:,}. {self.cell('funnel/contacted_per_randomized')} people contacted for each participant."
+        return self.section("Enrolment (CONSORT)", table(head, rows, "lrlr"), target)
+
+    def arms(self) -> str:
+        names = self.world.arms
+        rows = [["randomized", *(self.count(f"randomized/{arm}") for arm in names)]]
+        for status in ("declined", "stopped_waiting", "discontinued", "completed", "left_study"):
+            cells = [self.count(f"treatment/{arm}/status/{status}") for arm in names]
+            rows.append([f"treatment: {status.replace('_', ' ')}", *cells])
+        rows.append(["withdrew from the study", *(self.count(f"study/{arm}/withdrew") for arm in names)])
+        rows.append(["died", *(self.count(f"study/{arm}/died") for arm in names)])
+        for visit in self.world.visits:
+            rows.append([f"answered {self.visit(visit)}, %", *(self.cell(f"observed/{arm}/{visit}") for arm in names)])
+        rows = [row for row in rows if any(row[1:])]
+        return self.section("Arms (CONSORT)", self._legend(), table(["", *names], rows, "l" + "r" * len(names)))
+
+    def _legend(self) -> str:
+        labels = [f"{name}: {arm.label}." for name, arm in self.design.arms.items() if arm.label]
+        return paragraph(" ".join(labels)) if labels else ""
+
+    def visit(self, name: str) -> str:
+        """A visit's label."""
+        return self.design.visits[name].label or name
+
+    def attendance(self) -> str:
+        treated = [arm for a, arm in enumerate(self.world.arms) if self.world.has_sessions(a)]
+        if not treated:
+            return ""
+        most = max(self.design.n_sessions(arm) for arm in treated)
+        rows = [[f"{plural(k, 'session')} or more, %", *(self.cell(f"treatment/{arm}/at_least_{k}") for arm in treated)]
+                for k in range(1, most + 1)]  # fmt: skip
+        rows.append(["sessions per participant", *(self.cell(f"treatment/{arm}/mean_sessions", 2) for arm in treated)])
+        rows.append(["called at least once, %", *(self.cell(f"treatment/{arm}/called") for arm in treated)])
+        rows = [row for row in rows if any(row[1:])]
+        return self.section("Attendance", table(["", *treated], rows, "l" + "r" * len(treated)))
+
+    def staff(self) -> str:
+        coached = [arm for a, arm in enumerate(self.world.arms) if self.world.coached(a)]
+        if not coached:
+            return ""
+        items = [
+            ("sessions held", "sessions", 0), ("hours of sessions", "hours", 0), ("places taken, %", "places_used", 1),
+            ("participants per coach, median", "median_load", 1), ("smallest", "smallest_load", 1),
+            ("largest", "largest_load", 1), ("had to wait for a coach, %", "waited", 1),
+            ("wait for a coach, mean days", "mean_wait_days", 1), ("longest wait, days", "longest_wait_days", 1),
+        ]  # fmt: skip
+        rows = [[text, *(self.cell(f"coaches/{arm}/{name}", digits) for arm in coached)] for text, name, digits in items]
+        staff = [["coaches", *(str(len(self.design.coaches(arm))) for arm in coached)]]
+        return self.section("Staff", table(["", *coached], staff + rows, "l" + "r" * len(coached)))
+
+    def outcomes(self) -> str:
+        parts = [self._outcome(name) for name in self.world.outcomes]
+        return self.section("Outcomes, as observed", *parts)
+
+    def _outcome(self, name: str) -> str:
+        outcome, arms = self.design.outcomes[name], self.world.arms
+        rows = []
+        for visit in self.world.visits:
+            path = f"outcome/{name}/{{}}/{visit}"
+            rows.append([f"{self.visit(visit)}: observed", *(self.count(f"{path.format(a)}/n") for a in arms)])
+            rows.append(["  mean change", *(self.cell(f"{path.format(a)}/mean_change", 2) for a in arms)])
+            rows.append(["  SD of change", *(self.cell(f"{path.format(a)}/sd_change", 2) for a in arms)])
+            rows.append(["  responders, %", *(self.cell(f"{path.format(a)}/responders") for a in arms)])
+        base = f"Baseline mean {self.cell(f'baseline/{name}/mean', 2)}, SD {self.cell(f'baseline/{name}/sd', 2)}."
+        fall = f"Responders fall by at least {number(100 * outcome.responder_fall)}%."
+        text = paragraph(f"{outcome.label or name}. {base} {fall}")
+        return f"{text}\n\n{table(['', *arms], rows, 'l' + 'r' * len(arms))}"
+
+    def cost(self) -> str:
+        names = [name for name in self.experiment.measures if name.startswith("cost/")]
+        if not any(np.nansum(self.experiment.measures[name]) for name in names):
+            return ""
+        rows = [[name.removeprefix("cost/"), self.cell(name, 0)] for name in names]
+        return self.section(f"Cost ({self.design.costs.currency})", table(["", "amount"], rows, "lr"))
+
+    # --- analysis ---
+
+    def analyses(self) -> str:
+        estimates = self.experiment.estimates
+        if estimates is None or not estimates.labels:
+            return ""
+        parts = []
+        for name in self.design.analyses:
+            parts.append(self._many(estimates, name) if self.many else self._one(estimates, name))
+        return "\n\n".join(parts)
+
+    def _title(self, name: str) -> str:
+        analysis = self.design.analyses[name]
+        kinds = {"modified_poisson": "modified Poisson regression", "linear": "linear regression of change"}
+        adjusted = f", adjusted for {', '.join(analysis.covariates)}" if analysis.covariates else ""
+        rule = " Pairs count as different only when the test of all arms is significant too (Fisher)." if analysis.multiplicity == "lsd" and len(self.world.arms) > 1 else ""  # noqa: E501
+        text = f"{kinds[analysis.kind].capitalize()}{adjusted}; robust variance by {analysis.cluster}; observed data.{rule}"
+        return f"{heading(f'Analysis: {name}', '-')}\n\n{paragraph(text)}"
+
+    def _one(self, estimates: Estimates, name: str) -> str:
+        rows = []
+        for place, label in enumerate(estimates.labels):
+            if label.analysis == name:
+                rows.append([self.visit(label.visit), label.contrast, label.measure, *_result(estimates, place, label)])
+        head = ["visit", "contrast", "measure", "estimate", "95% CI" if self._level(name) == 95 else f"{self._level(name):g}% CI"]
+        return f"{self._title(name)}\n\n{table([*head, 'p', ''], rows, 'lllrrrl')}"
+
+    def _level(self, name: str) -> float:
+        return round(100 * (1 - self.design.analyses[name].alpha), 6)
+
+    def _many(self, estimates: Estimates, name: str) -> str:
+        try:
+            rows = [row for row in performance(estimates, skip_failed=self.skip_failed) if row.label.analysis == name]
+        except ResultsError as error:
+            return f"{self._title(name)}\n\n{paragraph(str(error))}"
+        notes = "For risk ratios, bias and standard errors are those of the logarithm. Truth: average of the potential outcomes."
+        return "\n\n".join([self._title(name), self._arm_table(rows), self._comparison_table(rows), paragraph(notes)])
+
+    def _arm_table(self, rows: Sequence[Performance]) -> str:
+        body = []
+        for label, found in _by_label(rows, (PERCENTAGE, MEAN_CHANGE)):
+            digits = 1 if label.measure == PERCENTAGE else 2
+            cells = [_cell(found, s, digits) for s in ("mean estimate", "truth", "bias")]
+            body.append([self.visit(label.visit), label.contrast, label.measure, *cells])
+        return table(["visit", "arm", "measure", "mean estimate", "truth", "bias"], body, "lllrrr") if body else ""
+
+    def _comparison_table(self, rows: Sequence[Performance]) -> str:
+        statistics = ("mean estimate", "truth", "bias", "empirical SE", "model SE", "coverage", "power", "failed fits")
+        body = []
+        for label, found in _by_label(rows, (*COMPARISONS, GLOBAL_TEST)):
+            digits = 2 if label.measure == "risk difference" else 3
+            shown = [s for s in statistics if s != "failed fits"]
+            cells = [_cell(found, s, 3 if s in ("coverage", "power") else digits) for s in shown]
+            failed = found["failed fits"].value
+            body.append([self.visit(label.visit), label.contrast, label.measure, *cells, number(100 * failed, 1)])
+        head = ["visit", "contrast", "measure", *statistics[:-1], "failed, %"]
+        return table(head, body, "lll" + "r" * len(statistics)) if body else ""
+
+
+def _by_label(rows: Sequence[Performance], measures: Sequence[str]) -> list[tuple[Label, dict[str, Performance]]]:
+    grouped: dict[Label, dict[str, Performance]] = {}
+    for row in rows:
+        if row.label.measure in measures:
+            grouped.setdefault(row.label, {})[row.statistic] = row
+    return list(grouped.items())
+
+
+def _cell(found: dict[str, Performance], statistic: str, digits: int) -> str:
+    row = found.get(statistic)
+    return "" if row is None else with_error(row.value, row.mcse, digits)
+
+
+def _result(estimates: Estimates, place: int, label: Label) -> list[str]:
+    """Estimate, interval, p value and verdict of one replicate."""
+    if not estimates.converged[0, place]:
+        return ["failed", str(estimates.reason[0, place]), "", ""]
+    digits = 1 if label.measure in (PERCENTAGE, "risk difference", NNT) else 2
+    value, low, high = (float(x[0, place]) for x in (estimates.estimate, estimates.ci_low, estimates.ci_high))
+    interval = "" if np.isnan(low) else f"{number(low, digits)} to {number(high, digits)}"
+    p, significant = float(estimates.p_value[0, place]), float(estimates.significant[0, place])
+    verdict = {1.0: "different", 0.0: "not shown to differ"}.get(significant, "")
+    return [number(value, digits), interval, "" if np.isnan(p) else p_text(p), verdict]
+
+
+def p_text(p: float) -> str:
+    """A p value as journals print it."""
+    return "<0.001" if p < 0.001 else number(p, 3)
+
+
+def summary_text(experiment: Experiment, *, skip_failed: bool = False) -> str:
+    """The whole summary of an experiment as plain text."""
+    return Summary(experiment, skip_failed=skip_failed).text()
+
+
+def one_line(design: Design) -> str:
+    """A design in one line, for lists."""
+    return f"{design.title or design.name} ({len(design.arms)} arms, {design.sample_size:,} participants)"
+
+
+def performance_rows(experiment: Experiment, *, skip_failed: bool = False) -> list[Performance]:
+    """Performance of many replicates; empty for one, without analyses, or where failed fits forbid it."""
+    estimates = experiment.estimates
+    if estimates is None or len(experiment.replicates) < 2 or not estimates.labels:
+        return []
+    try:
+        return performance(estimates, skip_failed=skip_failed)
+    except ResultsError:
+        return []
+
+
+def summary_json(experiment: Experiment, *, skip_failed: bool = False) -> dict[str, Any]:
+    """The summary as data: every measure, and estimates (one replicate) or performance (many)."""
+    many = len(experiment.replicates) > 1
+    measures = {}
+    for name, values in experiment.measures.items():
+        mean, error, n = mean_with_error(values)
+        measures[name] = {"value": _finite(mean)} | ({"mcse": _finite(error), "n_replicates": n} if many else {})
+    return {
+        "design": experiment.design.name,
+        "seed": experiment.seed,
+        "engine": experiment.engine,
+        "replicates": len(experiment.replicates),
+        "failures": [vars(failure) for failure in experiment.failures],
+        "measures": measures,
+        "performance" if many else "estimates": _performance_json(experiment, skip_failed) if many else _estimates_json(experiment),
+    }
+
+
+def _finite(x: float) -> float | None:
+    return float(x) if np.isfinite(x) else None
+
+
+def _performance_json(experiment: Experiment, skip_failed: bool) -> Any:
+    estimates = experiment.estimates
+    if estimates is None:
+        return []
+    try:
+        rows = performance(estimates, skip_failed=skip_failed)
+    except ResultsError as error:
+        return {"refused": str(error)}
+    return [
+        _label_json(row.label)
+        | {"statistic": row.statistic, "value": _finite(row.value), "mcse": _finite(row.mcse), "n_replicates": row.n_replicates}
+        for row in rows
+    ]
+
+
+def _estimates_json(experiment: Experiment) -> list[dict[str, Any]]:
+    e = experiment.estimates
+    if e is None:
+        return []
+    names = ("estimate", "std_error", "ci_low", "ci_high", "p_value", "significant", "truth")
+    return [
+        _label_json(label)
+        | {name: _finite(float(getattr(e, name)[0, place])) for name in names}
+        | {"converged": bool(e.converged[0, place]), "reason": str(e.reason[0, place]), "n_used": int(e.n_used[0, place])}
+        for place, label in enumerate(e.labels)
+    ]
+
+
+def _label_json(label: Label) -> dict[str, Any]:
+    return {name: getattr(label, name) for name in ("analysis", "contrast", "visit", "measure", "estimand")}
