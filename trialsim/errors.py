@@ -28,7 +28,7 @@ class Fault:
 
     def __str__(self) -> str:
         given = f" (given: {self.given})" if self.given else ""
-        hint = f" {self.hint}" if self.hint else ""
+        hint = f"{' ' if given else '. '}{self.hint}" if self.hint else ""
         path = f"{self.path}: " if self.path else ""
         return f"{self.where}: {path}{self.rule}{given}{hint}"
 

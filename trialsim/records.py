@@ -51,13 +51,22 @@ def to_arrow(schema: Schema, columns: Columns) -> pa.Table:
 def _array(column: Column, values: Values) -> pa.Array:
     if isinstance(values, tuple):
         codes, names = values
-        index = pa.array(codes.astype(np.int32), mask=codes < 0)
+        index = _nullable(codes.astype(np.int8 if len(names) < 128 else np.int32))
         return pa.DictionaryArray.from_arrays(index, pa.array(list(names), type=pa.string()))
     if isinstance(values, pa.Array):
         return values
+    kind = _TYPES[column.type].to_pandas_dtype()
     if column.type in ("int8", "int16", "int32") and "null" in column.meaning:
-        return pa.array(values, type=_TYPES[column.type], mask=values == NONE)
-    return pa.array(values, type=_TYPES[column.type])
+        return _nullable(np.asarray(values, dtype=kind))
+    if column.type == "bool" and values.dtype == np.float64:
+        return pa.array(values > 0, mask=np.isnan(values))
+    return pa.array(np.asarray(values, dtype=kind))
+
+
+def _nullable(values: Array) -> pa.Array:
+    """Whole numbers whose -1 means nothing."""
+    nothing = values == NONE
+    return pa.array(values, mask=nothing) if nothing.any() else pa.array(values)
 
 
 def coded(names: Sequence[str | None], *, repeat: int = 1) -> tuple[NDArray[np.int32], list[str]]:
@@ -72,15 +81,19 @@ class _Flat:
     """Participants of some replicates as rows: replicate after replicate, in order of randomization."""
 
     def __init__(self, block: Block, columns: NDArray[np.intp]) -> None:
-        self.block, self.columns = block, columns
-        self.valid = block.plan.cohort.valid.T[columns]
+        self.block = block
+        everyone = len(columns) == block.n_replicates
+        self.columns: slice | NDArray[np.intp] = slice(None) if everyone else columns
+        self.valid = block.plan.cohort.valid.T[self.columns]
+        self.full = bool(self.valid.all())
         replicate, participant = np.nonzero(self.valid)
         self.replicate = (block.first + columns[replicate]).astype(np.int32)
         self.participant = participant.astype(np.int32)
 
     def take(self, values: Array) -> Array:
         """(..., N, R) -> (..., rows)."""
-        return np.moveaxis(values, -1, -2)[..., self.columns, :][..., self.valid]
+        chosen = values.swapaxes(-1, -2)[..., self.columns, :]
+        return chosen.reshape(*chosen.shape[:-2], -1) if self.full else chosen[..., self.valid]
 
     def __len__(self) -> int:
         return len(self.replicate)
@@ -211,52 +224,50 @@ def funnel_counts(block: Block, column: int) -> list[tuple[str, str, int]]:
     """Whole-trial funnel of one replicate: (step, reason, people); reason 'passed', a loss, or 'in process'."""
     rows: dict[tuple[str, str], int] = {}
     for site in range(len(block.world.sites)):
-        for step, reason, n in _site_funnel(block, column, site):
-            rows[step, reason] = rows.get((step, reason), 0) + n
+        for step, reason, n in _site_funnel(block, site):
+            rows[step, reason] = rows.get((step, reason), 0) + int(n[column])
     return [(step, reason, n) for (step, reason), n in rows.items()]
 
 
-def _site_funnel(block: Block, column: int, site: int) -> list[tuple[str, str, int]]:
-    """Funnel of one site: contacted, then for each step passed, lost by reason, and still in process at closing."""
-    world, persons = block.world, block.plan.cohort.persons
-    rows = persons.site == site
-    closing = block.histories.closing_day[column]
-    days = persons.step_day[:, rows, column] <= closing
-    lost_step, lost_reason = persons.lost_step[rows, column], persons.lost_reason[rows, column]
-    early = block.fruitless[site]
-    n_before = int(days[0].sum()) + sum(int(n[column]) for step in early for n in step)
-    counts = [("contacted", "passed", n_before)]
-    at_site = (block.plan.cohort.site[:, column] == site) & block.plan.cohort.valid[:, column]
+def _site_funnel(block: Block, site: int) -> list[tuple[str, str, Array]]:
+    """Funnel of one site: contacted, then for each step passed, lost by reason, and in process at closing; (R,) each."""
+    world, persons, cohort = block.world, block.plan.cohort.persons, block.plan.cohort
+    rows = slice(*np.searchsorted(persons.site, [site, site + 1]))
+    by_closing = persons.step_day[:, rows] <= block.histories.closing_day
+    lost_step, lost_reason = persons.lost_step[rows], persons.lost_reason[rows]
+    early = [sum(step, np.zeros(block.n_replicates, dtype=np.int64)) for step in block.fruitless[site]]
+    before = by_closing[0].sum(axis=0) + sum(early)
+    counts = [("contacted", "passed", before)]
     for index, (step, reasons) in enumerate(zip(world.steps, world.reasons, strict=True)):
-        last = index == len(world.steps) - 1
-        passed = int(at_site.sum()) if last else int((days[index + 1] & (lost_step > index)).sum())
-        if index < world.n_lead:
-            lost = [int(n[column]) for n in early[index]]
+        if index == len(world.steps) - 1:
+            passed = ((cohort.site == site) & cohort.valid).sum(axis=0)
         else:
-            gone = days[index + 1] & (lost_step == index)
-            lost = [int((gone & (lost_reason == place)).sum()) for place in range(len(reasons))]
-        passed += sum(int(n[column]) for lead in early[index + 1 :] for n in lead)
+            passed = (by_closing[index + 1] & (lost_step > index)).sum(axis=0)
+        passed = passed + sum(early[index + 1 :])
+        if index < world.n_lead:
+            lost = block.fruitless[site][index]
+        else:
+            gone = by_closing[index + 1] & (lost_step == index)
+            lost = [(gone & (lost_reason == place)).sum(axis=0) for place in range(len(reasons))]
         counts.append((step, "passed", passed))
         counts += [(step, reason, n) for reason, n in zip(reasons, lost, strict=True)]
-        counts.append((step, "in process", n_before - passed - sum(lost)))
-        n_before = passed
+        counts.append((step, "in process", before - passed - sum(lost)))
+        before = passed
     return counts
 
 
 def _funnel(block: Block, columns: NDArray[np.intp]) -> Columns:
-    rows = [
-        (block.first + int(column), site, step, reason, n)
-        for column in columns
-        for site, name in enumerate(block.world.sites)
-        for step, reason, n in _site_funnel(block, int(column), site)
-    ]
-    replicate, site, step, reason, n = (list(part) for part in zip(*rows, strict=True))
+    rows = [(site, *row) for site in range(len(block.world.sites)) for row in _site_funnel(block, site)]
+    n = np.stack([count[columns] for *_, count in rows], axis=1)
+    times = len(columns)
+    step, steps = coded([step for _, step, _, _ in rows])
+    reason, reasons = coded([reason for _, _, reason, _ in rows])
     return {
-        "replicate": np.array(replicate, dtype=np.int32),
-        "site": (np.array(site), block.world.sites),
-        "step": coded(step),
-        "reason": coded(reason),
-        "n": np.array(n, dtype=np.int32),
+        "replicate": np.repeat((block.first + columns).astype(np.int32), len(rows)),
+        "site": (np.tile(np.array([site for site, *_ in rows]), times), block.world.sites),
+        "step": (np.tile(step, times), steps),
+        "reason": (np.tile(reason, times), reasons),
+        "n": n.ravel().astype(np.int32),
     }
 
 

@@ -230,9 +230,9 @@ def test_snapshot_of_a_small_design() -> None:
             0.0,
             "measured at screening without error, is below 4.",
         ),
-        ("covariates.female.prob", 0.55, "female yes/no 55% women"),
-        ("covariates.age.low", 50.0, "mean 50, SD 12; cut below 50 (mean then 59.6)"),
-        ("covariates.conditions.mean", 2.0, "conditions Poisson count mean 2"),
+        ("covariates.female.prob", 0.55, "female yes/no, 55% yes women"),
+        ("covariates.age.low", 50.0, "normal, mean 50, SD 12, cut below 50 (mean then 59.57)"),
+        ("covariates.conditions.mean", 2.0, "conditions Poisson count, mean 2"),
         ("outcomes.pain.covariates.age", 0.05, "0.05 points higher per unit of age"),
         ("allocation.block_sizes", [8], "in the ratio 2:1:1, in permuted blocks of 8, within"),
         (

@@ -46,6 +46,8 @@ CONSTANT = 1e-10
 COLLINEAR = 1e-10
 # A cell without variation has a sum of squared scores of about 1e-28 times its sum of squares: rounding.
 NO_VARIANCE = 1e-24
+# Squares below this lose digits.
+SMALLEST_SQUARE = 1e-290
 
 _PIECE = 64
 _ROWS_AT_ONCE = 16_000
@@ -285,7 +287,7 @@ def _variance_faults(data: _Data, meat: Floats, cov: Floats) -> Reasons:
     reason = _no_faults(data)
     shape = data.sum_y2.shape
     squares = _diagonal(meat)[:, : shape[1] * shape[2]].reshape(shape)
-    _mark_cells(reason, squares <= NO_VARIANCE * data.sum_y2, "zero variance")
+    _mark_cells(reason, squares <= NO_VARIANCE * data.sum_y2 + SMALLEST_SQUARE, "zero variance")
     _mark(reason, ~np.isfinite(cov).all(axis=(1, 2)), "the variance is not finite")
     return reason
 

@@ -21,7 +21,8 @@ NO_VARIANCE = 1e-12
 class Estimate:
     """Arrays of one shape, the replicate first; NaN where there is no estimate.
 
-    `std_error` is on the scale of the estimate, except for a ratio, where it is that of log(estimate).
+    `std_error` is on the scale of the estimate, except for a ratio, where it is that of log(estimate). A
+    contrast that does not vary between clusters has an estimate, and NaN for all the rest.
     """
 
     estimate: Floats
@@ -103,7 +104,10 @@ def number_needed_to_treat(risk_difference: Estimate) -> Estimate:
 
 
 def global_test(fit: CellFit) -> WaldTest:
-    """Wald test that all arms are equal, at each visit, with A - 1 degrees of freedom; NaN if A is 1."""
+    """Wald test that all arms are equal, at each visit, with A - 1 degrees of freedom.
+
+    NaN if A is 1, and where the contrasts of the arms have a singular covariance (fewer than A clusters).
+    """
     n_replicates, n_arms, n_visits = fit.cell.shape
     statistic = np.full((n_replicates, n_visits), np.nan)
     if n_arms > 1:

@@ -65,9 +65,6 @@ def _funnel(design: Design) -> Iterator[Problem]:
             yield (*path, "losses"), "reasons are given but nobody is lost (prob is 1)", "Lower prob, or drop losses."
         for reason, criterion in step.criteria.items():
             yield from _criterion((*path, "criteria", reason), criterion, design)
-    first = next(iter(design.funnel.values()))
-    if first.criteria and len(design.funnel) == 1:
-        return
 
 
 def _criterion(path: Path, criterion: Criterion, design: Design) -> Iterator[Problem]:
@@ -90,10 +87,11 @@ def _calendar(design: Design) -> Iterator[Problem]:
     for name, site in recruitment.sites.items():
         if design.day_of(site.opens) < 0:
             yield ("recruitment", "sites", name, "opens"), "a site opens before start_date", ""
-    for field, entries in (("rate_changes", recruitment.rate_changes), ("pauses", recruitment.pauses)):
-        for index, entry in enumerate(entries):
-            for site_name in entry.sites:
-                yield from _named(("recruitment", field, index, "sites"), site_name, recruitment.sites, "site")
+    concerned = [("rate_changes", index, change.sites) for index, change in enumerate(recruitment.rate_changes)]
+    concerned += [("pauses", index, pause.sites) for index, pause in enumerate(recruitment.pauses)]
+    for field, index, sites in concerned:
+        for site_name in sites:
+            yield from _named(("recruitment", field, index, "sites"), site_name, recruitment.sites, "site")
     for index, pause in enumerate(recruitment.pauses):
         if design.day_of(pause.ends) <= design.day_of(pause.starts):
             yield ("recruitment", "pauses", index, "ends"), "a pause must end after it starts", ""

@@ -7,6 +7,7 @@ are in `checks.py`. Nothing here reads files or draws numbers.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
@@ -27,7 +28,9 @@ Text = Annotated[str, Strict(), Field(max_length=2_000)]
 
 
 def _only_dates(value: Any) -> Any:
-    if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
+    day = isinstance(value, dt.date) and not isinstance(value, dt.datetime)
+    text = isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) is not None
+    if not (day or text):
         raise ValueError("must be a date (YYYY-MM-DD)")
     return value
 
@@ -183,9 +186,9 @@ class Outcome(Part):
     """A bounded score, the mean of several items, measured with error around a latent course."""
 
     label: Text = ""
-    low: Number = 0.0
+    low: Annotated[Number, Field(ge=-1e6, le=1e6)] = 0.0
     """Lowest value of the instrument."""
-    high: Number = 10.0
+    high: Annotated[Number, Field(ge=-1e6, le=1e6)] = 10.0
     """Highest value of the instrument."""
     items: Annotated[Count, Field(le=1_000)] = 1
     """Number of averaged whole-number items: values lie on a grid of 1/items."""
@@ -283,7 +286,7 @@ class Individual(Part):
     kind: Literal["individual"]
     modules: Modules
     """The sessions' names, in order."""
-    coaches: Count | Annotated[tuple[Coach, ...], Field(min_length=1, max_length=1_000)]
+    coaches: Annotated[int, Strict(), Field(ge=1, le=1_000)] | Annotated[tuple[Coach, ...], Field(min_length=1, max_length=1_000)]
     """A number of equal coaches, or a list of coaches."""
     caseload: Annotated[Count, Field(le=10_000)] = 15
     """Participants in treatment with one coach at the same time, at most."""
@@ -352,7 +355,7 @@ class Allocation(Part):
 
     kind: Literal["simple", "blocks"]
     """simple: each by chance alone; blocks: permuted blocks, within strata if any."""
-    ratio: dict[Name, Count]
+    ratio: Annotated[dict[Name, Annotated[int, Strict(), Field(ge=1, le=1_000)]], Field(min_length=1)]
     """Parts of each arm."""
     block_sizes: tuple[Annotated[Count, Field(le=1_000)], ...] = ()
     """Block sizes, chosen at random with equal chance; multiples of the ratio's sum."""

@@ -85,7 +85,8 @@ def resolved_yaml(design: BaseModel) -> str:
 
 def digest(design: BaseModel) -> str:
     """Twelve hex digits that identify a validated design, however its file was written."""
-    data = json.dumps(design.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    # Not sorted by key: the order of funnel steps, arms and outcomes has meaning, and fields have a fixed order.
+    data = json.dumps(design.model_dump(mode="json"), separators=(",", ":"))
     return hashlib.sha256(data.encode()).hexdigest()[:12]
 
 

@@ -182,15 +182,14 @@ def _lines(replicate: NDArray[np.intp], n_replicates: int) -> list[NDArray[np.in
 
 
 class _Pool:
-    """Coaches of one arm in every replicate: the first free day of each place, shape (R, coaches, places)."""
+    """Coaches of one arm in every replicate: the first free day of each place, shape (places, R, coaches)."""
 
     def __init__(self, plan: Plan, arm: int, n_replicates: int) -> None:
         places, joins, leaves = coach_calendar(plan.world, arm)
-        width = max(places)
-        closed = np.arange(width) >= np.array(places)[:, None]
-        first_free = np.where(closed, LONG, np.array(joins)[:, None]).astype(np.int32)
-        self.free = np.broadcast_to(first_free, (n_replicates, *first_free.shape)).copy()
-        self.leaves = np.array(leaves, dtype=np.int32)[:, None]
+        closed = np.arange(max(places))[:, None] >= np.array(places)
+        first_free = np.where(closed, LONG, np.array(joins)).astype(np.int32)
+        self.free = np.repeat(first_free[:, None, :], n_replicates, axis=1)
+        self.leaves = np.array(leaves, dtype=np.int32)
         self.all_stay = bool((self.leaves == LONG).all())
 
     def serve(
@@ -205,19 +204,29 @@ class _Pool:
         coach: Ints,
     ) -> None:
         """Offer one participant of each replicate the first place there is, with the coach who has most free."""
-        free = self.free[replicate]
-        day = np.maximum(free, asks[:, None, None])
-        if not self.all_stay:
-            day[day >= self.leaves] = LONG
-        offer = day.min(axis=(1, 2))
-        takes = offer <= deadline
-        n_free = (day <= offer[:, None, None]).sum(axis=2)
+        free = self.free if len(now) == self.free.shape[1] else self.free[:, replicate]
+        offer, n_free = self._first_free(free, asks)
         chosen = n_free.argmax(axis=1)
-        place = free[np.arange(len(now)), chosen].argmin(axis=1)
-        released = np.minimum(offer + length, exit_day)
-        self.free[replicate[takes], chosen[takes], place[takes]] = released[takes] + 1
-        offered[now[takes]] = offer[takes]
-        coach[now[takes]] = chosen[takes]
+        each = np.arange(len(now))
+        place = free[:, each, chosen].argmin(axis=0)
+        takes = offer <= deadline
+        if not takes.all():
+            now, replicate, chosen, place = now[takes], replicate[takes], chosen[takes], place[takes]
+            offer, length, exit_day = offer[takes], length[takes], exit_day[takes]
+        self.free[place, replicate, chosen] = np.minimum(offer + length, exit_day) + 1
+        offered[now] = offer
+        coach[now] = chosen
+
+    def _first_free(self, free: Ints, asks: Ints) -> tuple[Ints, NDArray[np.int8]]:
+        """Day of the first free place from the day of asking on, and each coach's free places on that day."""
+        if self.all_stay:
+            n_free = (free <= asks[:, None]).sum(axis=0, dtype=np.int8)
+            if n_free.any(axis=1).all():
+                return asks, n_free
+        day = np.maximum(free, asks[:, None])
+        day[day >= self.leaves] = LONG
+        offer = day.min(axis=(0, 2))
+        return offer, (day <= offer[:, None]).sum(axis=0, dtype=np.int8)
 
 
 def _allocate(plan: Plan) -> NDArray[np.int8]:

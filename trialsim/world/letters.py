@@ -33,7 +33,10 @@ def _lost(world: World, draws: Draws, persons: Persons, site: int, closing_day: 
 def _lost_with_pool(
     world: World, draws: Draws, persons: Persons, site: int, closing_day: Ints, sent: Floats, luck: Floats, pool: int
 ) -> Ints:
-    """Contacts up to the last person by closing, plus a Poisson number since, at most the pool; less the persons."""
+    """Contacts up to the last person by closing, plus a Poisson number since, at most the pool; less the persons.
+
+    All of the pool if one more person would have been contacted by closing, had the pool not been exhausted.
+    """
     rows = persons.site == site
     contacted = persons.step_day[0][rows] <= closing_day
     n = contacted.sum(axis=0)
@@ -45,7 +48,8 @@ def _lost_with_pool(
     up_to = np.where(n > 0, letters[last, at], 0)
     since = np.where(n > 0, sent - time[last, at], sent)
     rest = formulas.poisson_inverse(luck, (1 - world.lead_prob) * np.maximum(since, 0))
-    return (np.minimum(up_to + rest, pool) - n).astype(np.int32)
+    exhausted = (time < sent).sum(axis=0) > n
+    return (np.where(exhausted, pool, np.minimum(up_to + rest, pool)) - n).astype(np.int32)
 
 
 def _split(world: World, draws: Draws, site: int, lost: Ints) -> list[list[Ints]]:

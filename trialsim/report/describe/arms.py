@@ -48,7 +48,7 @@ def _delivered(world: World, name: str) -> list[str]:
     """Delivery, starting and stopping."""
     arm = world.design.arms[name]
     if isinstance(arm.delivery, NoDelivery):
-        return [_text("Nothing is delivered beyond the usual care that everybody has.")]
+        return [_text("There are no sessions: everybody has usual care.")]
     if isinstance(arm.delivery, SelfPaced):
         start = _self_paced_start(world, arm, arm.delivery)
         told = [_text(_self_paced(arm.delivery))]

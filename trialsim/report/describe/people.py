@@ -9,8 +9,6 @@ from trialsim.report.describe.phrases import points
 from trialsim.report.layout import heading, listed, number, paragraph, percent, plural, table
 from trialsim.world.world import World
 
-_KINDS = {"binary": "yes/no", "normal": "normal", "count": "Poisson count"}
-
 
 def participants(world: World) -> list[str]:
     """Covariates, what they move, and latent motivation."""
@@ -32,26 +30,25 @@ def _covariates_intro(design: Design) -> str:
 
 
 def _covariates_table(world: World) -> str:
-    covariates = world.design.covariates
-    rows = [
-        [name, _KINDS[c.kind], _distribution(c, world.covariate_means[name])]
-        for name, c in covariates.items()
-    ]
-    header = ["covariate", "kind", "among the people screened"]
+    covariates, means = world.design.covariates, world.covariate_means
+    rows = [[name, _distribution(covariate, means[name])] for name, covariate in covariates.items()]
+    header = ["covariate", "among the people screened"]
     if not any(covariate.label for covariate in covariates.values()):
-        return table(header, rows, "lll")
+        return table(header, rows, "ll")
     labelled = [[*row, covariate.label] for row, covariate in zip(rows, covariates.values(), strict=True)]
-    return table([*header, "meaning"], labelled, "llll")
+    return table([*header, "meaning"], labelled, "lll")
 
 
 def _distribution(covariate: Covariate, mean: float) -> str:
     if isinstance(covariate, BinaryCovariate):
-        return percent(covariate.prob, None)
+        return f"yes/no, {percent(covariate.prob, None)} yes"
     if isinstance(covariate, CountCovariate):
-        return f"mean {number(covariate.mean)}"
-    normal = f"mean {number(covariate.mean)}, SD {number(covariate.sd)}"
+        return f"Poisson count, mean {number(covariate.mean)}"
+    normal = f"normal, mean {number(covariate.mean)}, SD {number(covariate.sd)}"
     limits = _limits(covariate)
-    return f"{normal}; cut {limits} (mean then {number(mean, 1)})" if limits else normal
+    moves = abs(mean - covariate.mean) > 0.02 * covariate.sd
+    then = f" (mean then {number(mean, 2)})" if moves else ""
+    return f"{normal}, cut {limits}{then}" if limits else normal
 
 
 def _limits(covariate: NormalCovariate) -> str:
