@@ -104,8 +104,9 @@ def portrait(block: Block, column: int = 0) -> dict[str, Array]:
     valid = cohort.valid[:, column]
     picture = _rows(block.histories, column, valid, skip=("person",))
     picture |= _rows(block.follow, column, valid)
-    for name in ("randomized_day", "site", "stratum", "stable", "baseline", "motivation"):
+    for name in ("randomized_day", "site", "stratum", "baseline", "motivation"):
         picture[f"cohort {name}"] = _rows_of(getattr(cohort, name), column, valid)
+    picture["cohort stable"] = _rows_of(np.stack(cohort.stable), column, valid)
     picture |= {f"covariate {k}": _rows_of(v, column, valid) for k, v in cohort.covariates.items()}
     picture["number"] = cohort.persons.number[block.histories.person[valid, column]]
     picture |= _rows(block.outcomes, column, valid)

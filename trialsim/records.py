@@ -236,19 +236,19 @@ def _site_funnel(block: Block, site: int) -> list[tuple[str, str, Array]]:
     by_closing = persons.step_day[:, rows] <= block.histories.closing_day
     lost_step, lost_reason = persons.lost_step[rows], persons.lost_reason[rows]
     early = [sum(step, np.zeros(block.n_replicates, dtype=np.int64)) for step in block.fruitless[site]]
-    before = by_closing[0].sum(axis=0) + sum(early)
+    before = formulas.count(by_closing[0]) + sum(early)
     counts = [("contacted", "passed", before)]
     for index, (step, reasons) in enumerate(zip(world.steps, world.reasons, strict=True)):
         if index == len(world.steps) - 1:
-            passed = ((cohort.site == site) & cohort.valid).sum(axis=0)
+            passed = formulas.count((cohort.site == site) & cohort.valid)
         else:
-            passed = (by_closing[index + 1] & (lost_step > index)).sum(axis=0)
+            passed = formulas.count(by_closing[index + 1] & (lost_step > index))
         passed = passed + sum(early[index + 1 :])
         if index < world.n_lead:
             lost = block.fruitless[site][index]
         else:
             gone = by_closing[index + 1] & (lost_step == index)
-            lost = [(gone & (lost_reason == place)).sum(axis=0) for place in range(len(reasons))]
+            lost = [formulas.count(gone & (lost_reason == place)) for place in range(len(reasons))]
         counts.append((step, "passed", passed))
         counts += [(step, reason, n) for reason, n in zip(reasons, lost, strict=True)]
         counts.append((step, "in process", before - passed - sum(lost)))

@@ -148,6 +148,11 @@ def test_engines_agree_on_two_coached_arms_with_staff_of_different_number() -> N
     assert_equal(design(arms=arms, outcomes={"pain": {"mean": 5.0, "sd": 1.0, "coach_sd": 1.0}}))
 
 
+def test_engines_agree_on_coaches_with_more_places_than_a_byte_can_count() -> None:
+    staff = [{"caseload": 100}, {"caseload": 300}, {"caseload": 1}]
+    assert_equal(design(arms={"coach": coached(coaches=staff, sessions_per_week=500), "usual": usual()}))
+
+
 @pytest.mark.parametrize("prob", [0.0, 1e-9])
 def test_a_pool_may_be_exhausted_without_anybody_willing(prob: float) -> None:
     site = {"rate_per_month": 30.0, "pool": 10}

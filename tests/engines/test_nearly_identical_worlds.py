@@ -38,18 +38,17 @@ def treatment(block: Block, first: int | None = None) -> dict[str, NDArray[Any]]
     number = np.where(cohort.valid, cohort.persons.number[cohort.person], NONE)[:n]
     site = np.where(cohort.valid, np.array(block.world.sites)[cohort.site], "")[:n]
     traits = {f"covariate {k}": v[:n] for k, v in cohort.covariates.items()}
-    latent = {"stable": cohort.stable[:, :n], "baseline": cohort.baseline[:, :n], "motivation": cohort.motivation[:n]}
+    latent = {"stable": np.stack(cohort.stable)[:, :n], "baseline": cohort.baseline[:, :n], "motivation": cohort.motivation[:n]}
     return {"number": number, "site": site, **traits, **latent, **rows(block.histories, n, skip=WHOLE_TRIAL)}
 
 
 def persons(block: Block, site: str) -> dict[str, NDArray[Any]]:
     """Everybody who passes the first step at a site, by screening number."""
-    people = block.plan.cohort.persons
-    mine = people.site == block.world.sites.index(site)
-    kept = ("step_day", "stable", "entry")
-    whole = {name: getattr(people, name)[:, mine] for name in kept}
-    flat = {name: getattr(people, name)[mine] for name in ("lost_step", "lost_reason")}
-    return whole | flat | {f"covariate {k}": v[mine] for k, v in people.covariates.items()}
+    people, world = block.plan.cohort.persons, block.world
+    mine = people.site == world.sites.index(site)
+    told = {name: getattr(people, name)[..., mine, :] for name in ("step_day", "lost_step", "lost_reason")}
+    levels = {f"levels {name}": np.stack(people.traits.levels(k))[:, mine] for k, name in enumerate(world.outcomes)}
+    return told | levels | {f"covariate {name}": people.traits.covariate(name)[mine] for name in world.design.covariates}
 
 
 def common(left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]) -> list[str]:

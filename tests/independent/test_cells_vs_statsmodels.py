@@ -1,4 +1,4 @@
-"""The fast fit against statsmodels: GEE, GLM with clustered errors, Wald tests, and the delta method from scratch."""
+"""The fast fit against statsmodels: GEE, GLM with clustered errors, Wald tests, delta method from scratch."""
 
 from __future__ import annotations
 
@@ -170,11 +170,11 @@ def test_wrong_world_a_model_based_variance_is_noticed(family: Any) -> None:
         close(np.sqrt(np.diag(case.fit().cov[0])), np.sqrt(np.diag(gee.cov_naive)), digits=2)
 
 
-# ---------------------------------------------------------------------------------------- what is said about arms
+# ------------------------------------------------------------------------------------- what is said about arms
 
 
 def predicted_mean(case: Case, replicate: int, arm: int, visit: int) -> Callable[[Array], float]:
-    """Mean prediction over the analysed participants, all of them set to one arm, as a function of the parameters."""
+    """Mean prediction over the analysed participants, all set to one arm, as a function of the parameters."""
     person = np.unique(case.rows(replicate)[3])
     cells = np.zeros((len(person), case.n_arms * case.y.shape[2]))
     cells[:, arm * case.y.shape[2] + visit] = 1

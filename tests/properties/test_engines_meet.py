@@ -95,7 +95,7 @@ def coaches(choose: Choose) -> int | list[Data]:
     for _ in range(choose([1, 2, 3])):
         joins, stays = choose([0, 0, 7, 40]), choose([None, None, 1, 14, 60])
         leaves = None if stays is None else joins + stays
-        staff.append({"joins": joins, "leaves": leaves, "caseload": choose([None, 1, 2, 5])})
+        staff.append({"joins": joins, "leaves": leaves, "caseload": choose([None, 1, 2, 300])})
     return staff
 
 
@@ -105,7 +105,7 @@ def one_to_one(choose: Choose) -> Data:
         "modules": modules(choose([1, 2, 3, 4])),
         "coaches": coaches(choose),
         "caseload": choose([1, 2, 3]),
-        "sessions_per_week": choose([20, 1, 2]),
+        "sessions_per_week": choose([20, 1, 2, 500]),
         "interval_days": choose([7, 1, 3, 14]),
         "referral_days": choose([0, 0, 2]),
         "lead_days": choose([0, 0, 5]),

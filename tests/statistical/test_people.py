@@ -277,7 +277,7 @@ def test_selection_on_a_noisy_measure_lets_in_milder_people_than_it_seems() -> N
 
     def level(error_sd: float) -> tuple[float, float]:
         rule = {"eligible": {"criteria": {"mild": {"measure": "pain", "error_sd": error_sd, "at_least": 1.0}}}}
-        values = people(outcomes={"pain": {**WIDE, "sd": 1.5}}, funnel=rule).plan.cohort.stable.ravel()
+        values = people(outcomes={"pain": {**WIDE, "sd": 1.5}}, funnel=rule).plan.cohort.stable[0].ravel()
         return float(values.mean()), se_of_mean(values)
 
     screening_sd = np.sqrt(1.5**2 + 1)

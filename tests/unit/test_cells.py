@@ -77,7 +77,7 @@ def same_bits(one: CellFit, other: CellFit, rows: Any = slice(None)) -> None:
     assert one.reason == tuple(np.array(other.reason, dtype=object)[rows])
 
 
-# ------------------------------------------------------------------------------------------------- known answers
+# -------------------------------------------------------------------------------------------- known answers
 
 
 def test_without_covariates_a_cell_is_the_log_of_its_share() -> None:
@@ -169,7 +169,7 @@ def test_a_step_too_long_is_halved() -> None:
     np.testing.assert_allclose(np.exp(fit.beta[0]), 1 / (5 / 495), rtol=1e-12)
 
 
-# ------------------------------------------------------------------------------------------ the same bits in company
+# --------------------------------------------------------------------------------- the same bits in company
 
 
 @pytest.mark.parametrize("family", ["poisson", "gaussian"])
@@ -238,7 +238,7 @@ def test_the_arguments_are_left_as_they_were() -> None:
     fit_cells(**arguments)
 
 
-# ----------------------------------------------------------------------------------------------- what it refuses
+# ------------------------------------------------------------------------------------------ what it refuses
 
 
 def change_nothing(a: dict[str, Any]) -> None:
@@ -374,7 +374,7 @@ def test_an_empty_block_is_an_empty_fit() -> None:
     assert inference.global_test(fit).p_value.shape == (0, 3)
 
 
-# ------------------------------------------------------------------------------------------- what is made of a fit
+# ------------------------------------------------------------------------------------ what is made of a fit
 
 
 def limits(low: float, high: float) -> Estimate:

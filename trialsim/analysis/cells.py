@@ -48,6 +48,8 @@ COLLINEAR = 1e-10
 NO_VARIANCE = 1e-24
 # Squares below this lose digits.
 SMALLEST_SQUARE = 1e-290
+# A variance that is this part of the sum of its terms' sizes is rounding (as many parameters as clusters).
+CANCELLED = 1e-12
 
 _PIECE = 64
 _ROWS_AT_ONCE = 16_000
@@ -131,7 +133,7 @@ def _check(
         raise ValueError("family 'poisson' needs outcomes that are not negative")
 
 
-# ---------------------------------------------------------------------------------------- the data, in pieces
+# -------------------------------------------------------------------------------------- the data, in pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,13 +258,14 @@ def _numbered(cluster: AnyInts, n_used: Ints) -> tuple[Ints, Ints]:
     return group, n_alone + present.sum(axis=1)
 
 
-# --------------------------------------------------------------------------------------- why a fit is refused
+# ------------------------------------------------------------------------------------- why a fit is refused
 
 
 def _data_faults(data: _Data, family: Family) -> Reasons:
     reason = _no_faults(data)
     _mark_cells(reason, data.n_cell == 0, "no observations")
-    _mark(reason, ~np.isfinite(data.sum_y2).all(axis=(1, 2)), "an observed outcome is not finite")
+    _mark(reason, ~np.isfinite(data.sum_y).all(axis=(1, 2)), "an observed outcome is not finite")
+    _mark(reason, ~np.isfinite(data.sum_y2).all(axis=(1, 2)), "an observed outcome is too large")
     _mark(reason, ~np.isfinite(data.centre).all(axis=1), "a covariate is not finite")
     if family == "poisson":
         _mark_cells(reason, data.sum_y == 0, "no events")
@@ -283,12 +286,17 @@ def _covariate_faults(data: _Data, at: _Moments) -> Reasons:
     return reason
 
 
-def _variance_faults(data: _Data, meat: Floats, cov: Floats) -> Reasons:
+def _variance_faults(data: _Data, bread: Floats, meat: Floats, cov: Floats) -> Reasons:
     reason = _no_faults(data)
-    shape = data.sum_y2.shape
-    squares = _diagonal(meat)[:, : shape[1] * shape[2]].reshape(shape)
-    _mark_cells(reason, squares <= NO_VARIANCE * data.sum_y2 + SMALLEST_SQUARE, "zero variance")
     _mark(reason, ~np.isfinite(cov).all(axis=(1, 2)), "the variance is not finite")
+    shape = data.sum_y2.shape
+    n_cells = shape[1] * shape[2]
+    squares = _diagonal(meat)[:, :n_cells].reshape(shape)
+    _mark_cells(reason, squares <= NO_VARIANCE * data.sum_y2 + SMALLEST_SQUARE, "zero variance")
+    rounding = CANCELLED * _diagonal(_sandwich(np.abs(bread), np.abs(meat)))
+    nothing = _diagonal(cov) <= rounding
+    _mark_cells(reason, nothing[:, :n_cells].reshape(shape), "zero variance")
+    _mark(reason, nothing.any(axis=1), "zero variance of a covariate's coefficient")
     return reason
 
 
@@ -308,7 +316,7 @@ def _mark_cells(reason: Reasons, where: Bools, text: str) -> None:
         reason[replicate] = f"{text} in arm {arm}" + ("" if everywhere else f" at visit {visit}")
 
 
-# ------------------------------------------------------------------------------------------- the coefficients
+# ----------------------------------------------------------------------------------------- the coefficients
 
 
 @dataclass(frozen=True, eq=False)
@@ -398,7 +406,7 @@ def _times(matrices: Floats, vectors: Floats) -> Floats:
     return (matrices @ vectors[..., None])[..., 0]
 
 
-# ------------------------------------------------------------------------------- the variance and the results
+# ----------------------------------------------------------------------------- the variance and the results
 
 
 def _fit(data: _Data, family: Family) -> CellFit:
@@ -436,7 +444,8 @@ def _estimates(data: _Data, beta: Floats, family: Family) -> tuple[dict[str, Flo
         cell = data.sum_y / data.n_cell - _times(at.mean_x, beta).reshape(data.sum_y.shape)
         fitted = _by_visit(cell) + _linear(data, beta)
     meat = _meat(data, (data.y - fitted) * data.seen)
-    cov = _sandwich(_bread(data, at), meat)
+    bread = _bread(data, at)
+    cov = _sandwich(bread, meat)
     shift = (data.centre * beta).sum(axis=1)
     # For the identity link the first of these sums is n_used, and its logarithm below becomes 0.
     sum_x = _row_total(data.x[:, :, :, :1] * at.tilt, data.x)
@@ -446,7 +455,7 @@ def _estimates(data: _Data, beta: Floats, family: Family) -> tuple[dict[str, Flo
         "cov": cov,
         "offset": shift + np.log(sum_x[:, 0] / data.n_used),
         "offset_gradient": data.centre + sum_x[:, 1:] / sum_x[:, :1],
-    }, _variance_faults(data, meat, cov)
+    }, _variance_faults(data, bread, meat, cov)
 
 
 def _by_visit(cell: Floats) -> Floats:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.design.parts import Individual
 from trialsim.world.histories import NONE, FollowUp, Histories, Missing, Status
+from trialsim.world import formulas
 from trialsim.world.formulas import LONG, Bools, Ints
 from trialsim.world.observation import Answers
 from trialsim.world.plans import Course, Plan, coach_calendar
@@ -157,28 +160,32 @@ class _Block:
     ) -> tuple[Ints, Ints]:
         """Days of offer (LONG if none) and coaches, first come first served, all replicates side by side."""
         n_replicates = self.arm.shape[1]
-        replicate = members % n_replicates
-        line = _lines(replicate, n_replicates)
+        waits = np.flatnonzero(deadline >= asks)
+        turns, order = _turns(members[waits] % n_replicates, n_replicates)
+        line = waits[order]
         pool = _Pool(self.plan, arm, n_replicates)
+        queue = [values[line] for values in (members % n_replicates, asks, deadline, length, exit_day)]
         offered = np.full(len(members), LONG, dtype=np.int32)
         coach = np.full(len(members), NONE, dtype=np.int32)
-        for now in line:
-            now = now[deadline[now] >= asks[now]]
-            if len(now):
-                pool.serve(now, replicate[now], asks[now], deadline[now], length[now], exit_day[now], offered, coach)
+        offers = [pool.serve(*(values[first:last] for values in queue)) for first, last in pairwise(turns)]
+        if offers:
+            offered[line] = np.concatenate([offer for offer, _ in offers])
+            coach[line] = np.concatenate([chosen for _, chosen in offers])
         return offered, coach
 
 
-def _lines(replicate: NDArray[np.intp], n_replicates: int) -> list[NDArray[np.intp]]:
-    """Who comes first, second, ... in each replicate: positions among members, one array per turn.
+def _turns(replicate: NDArray[np.intp], n_replicates: int) -> tuple[list[int], NDArray[np.intp]]:
+    """An order in which the first of every replicate come first, then the second ones, ...; and where each turn begins.
 
-    Members are in order of participants, then replicates; the stable sort keeps each replicate's order.
+    Members are in order of participants; the stable sorts keep each replicate's order.
     """
-    order = np.argsort(replicate.astype(np.int16), kind="stable")
+    by_replicate = np.argsort(replicate.astype(np.int16), kind="stable")
     counts = np.bincount(replicate, minlength=n_replicates)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    turns = np.arange(counts.max(initial=0))
-    return [order[(starts + turn)[counts > turn]] for turn in turns]
+    turn = np.arange(len(replicate)) - np.repeat(starts, counts)
+    order = by_replicate[np.argsort(turn, kind="stable")]
+    sizes = np.bincount(turn) if len(turn) else np.empty(0, dtype=np.int64)
+    return [0, *np.cumsum(sizes).tolist()], order
 
 
 class _Pool:
@@ -193,40 +200,35 @@ class _Pool:
         self.all_stay = bool((self.leaves == LONG).all())
 
     def serve(
-        self,
-        now: NDArray[np.intp],
-        replicate: NDArray[np.intp],
-        asks: Ints,
-        deadline: Ints,
-        length: Ints,
-        exit_day: Ints,
-        offered: Ints,
-        coach: Ints,
-    ) -> None:
-        """Offer one participant of each replicate the first place there is, with the coach who has most free."""
-        free = self.free if len(now) == self.free.shape[1] else self.free[:, replicate]
+        self, replicate: NDArray[np.intp], asks: Ints, deadline: Ints, length: Ints, exit_day: Ints
+    ) -> tuple[Ints, NDArray[np.intp]]:
+        """One participant of each replicate takes the first free place, with the coach who has most free.
+
+        Returns days of offer (LONG where it would come after the deadline) and coaches.
+        """
+        free = self.free if len(replicate) == self.free.shape[1] else self.free[:, replicate]
         offer, n_free = self._first_free(free, asks)
         chosen = n_free.argmax(axis=1)
-        each = np.arange(len(now))
-        place = free[:, each, chosen].argmin(axis=0)
+        place = free[:, np.arange(len(replicate)), chosen].argmin(axis=0)
+        released = np.minimum(offer + length, exit_day)
         takes = offer <= deadline
-        if not takes.all():
-            now, replicate, chosen, place = now[takes], replicate[takes], chosen[takes], place[takes]
-            offer, length, exit_day = offer[takes], length[takes], exit_day[takes]
-        self.free[place, replicate, chosen] = np.minimum(offer + length, exit_day) + 1
-        offered[now] = offer
-        coach[now] = chosen
+        if takes.all():
+            self.free[place, replicate, chosen] = released + 1
+        else:
+            self.free[place[takes], replicate[takes], chosen[takes]] = released[takes] + 1
+            offer, chosen = np.where(takes, offer, LONG), np.where(takes, chosen, NONE)
+        return offer, chosen
 
-    def _first_free(self, free: Ints, asks: Ints) -> tuple[Ints, NDArray[np.int8]]:
+    def _first_free(self, free: Ints, asks: Ints) -> tuple[Ints, NDArray[np.int16]]:
         """Day of the first free place from the day of asking on, and each coach's free places on that day."""
         if self.all_stay:
-            n_free = (free <= asks[:, None]).sum(axis=0, dtype=np.int8)
+            n_free = (free <= asks[:, None]).sum(axis=0, dtype=np.int16)
             if n_free.any(axis=1).all():
                 return asks, n_free
         day = np.maximum(free, asks[:, None])
         day[day >= self.leaves] = LONG
         offer = day.min(axis=(0, 2))
-        return offer, (day <= offer[:, None]).sum(axis=0, dtype=np.int8)
+        return offer, (day <= offer[:, None]).sum(axis=0, dtype=np.int16)
 
 
 def _allocate(plan: Plan) -> NDArray[np.int8]:
@@ -256,17 +258,16 @@ def _allocate(plan: Plan) -> NDArray[np.int8]:
 def _funnel(plan: Plan, n_participants: Ints, closing: Ints) -> Ints:
     """Persons counted until enrolment closes: contacted, then for each step the passed and the lost by reason."""
     persons = plan.cohort.persons
-    counts = [(persons.step_day[0] <= closing).sum(axis=0)]
+    counts = [formulas.count(persons.step_day[0] <= closing)]
     last = len(plan.world.steps) - 1
     for step, reasons in enumerate(plan.world.reasons):
         by_closing = persons.step_day[step + 1] <= closing
-        passed = by_closing & (persons.lost_step > step)
-        counts.append(passed.sum(axis=0) if step < last else n_participants)
+        counts.append(formulas.count(by_closing & (persons.lost_step > step)) if step < last else n_participants)
         if step >= plan.world.n_lead and reasons:
             lost = by_closing & (persons.lost_step == step)
-            counts.extend((lost & (persons.lost_reason == place)).sum(axis=0) for place in range(len(reasons)))
+            counts += [formulas.count(lost & (persons.lost_reason == place)) for place in range(len(reasons))]
         else:
-            counts.extend(np.zeros_like(n_participants) for _ in reasons)
+            counts += [np.zeros_like(n_participants) for _ in reasons]
     return np.stack(counts).astype(np.int32)
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import NEVER, Bools, Floats, Ints
-from trialsim.world.persons import Persons, Rows, joint_normals, make_persons
+from trialsim.world.persons import Persons, make_persons
 from trialsim.world.streams import Stream
+from trialsim.world.traits import Rows, Traits, joint_normals
 from trialsim.world.world import World
 
 
@@ -28,6 +29,7 @@ class Cohort:
     randomized_day: Ints  # (N, R); NEVER where not valid
     site: NDArray[np.int16]  # (N, R)
     stratum: NDArray[np.int16]  # (N, R)
+    traits: Traits  # (N, R)
     covariates: dict[str, Floats]  # (N, R) each
     stable: Floats  # (n_outcomes, N, R)
     baseline: NDArray[np.int16]  # (n_outcomes, N, R) in grid steps
@@ -96,31 +98,28 @@ def _short_sites(world: World, persons: Persons, day: Ints) -> Bools:
 
 
 def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Ints) -> Cohort:
-    def gather(values: Floats) -> Floats:
-        return np.take_along_axis(values, person, axis=0)
-
-    covariates = {name: gather(values) for name, values in persons.covariates.items()}
-    site = persons.site[person]
-    entry = np.stack([gather(level) for level in persons.entry])
-    stable = np.stack([gather(level) for level in persons.stable])
-    baseline = _baseline(world, draws, entry)
+    traits = persons.traits.take(person)
+    levels = [traits.levels(k) for k in range(len(world.outcomes))]
+    baseline = _baseline(world, draws, [entry for _, entry in levels])
+    covariates = {name: traits.covariate(name) for name in world.design.covariates}
     return Cohort(
         persons=persons,
         person=person,
         valid=day < NEVER,
         randomized_day=day,
-        site=site,
-        stratum=_stratum(world, site, covariates, baseline),
+        site=traits.site,
+        stratum=_stratum(world, traits.site, covariates, baseline),
+        traits=traits,
         covariates=covariates,
-        stable=stable,
+        stable=np.stack([stable for stable, _ in levels]),
         baseline=baseline,
         motivation=draws.normal(Stream.MOTIVATION, len(person)),
     )
 
 
-def _baseline(world: World, draws: Draws, entry: Floats) -> NDArray[np.int16]:
+def _baseline(world: World, draws: Draws, entry: list[Floats]) -> NDArray[np.int16]:
     """Measured baseline values on each instrument's grid."""
-    n = entry.shape[1]
+    n = len(entry[0])
     errors = joint_normals(world, [draws.normal(Stream.BASELINE_ERROR, n, name) for name in world.outcomes])
     values = []
     for k, outcome in enumerate(world.design.outcomes.values()):

@@ -87,17 +87,23 @@ def binomial_inverse(uniform: Floats, n: Ints, prob: float) -> Ints:
 
 
 def geometric_failures(uniform: Floats, prob: float, most: int) -> Ints:
-    """Failures in a row, each with chance prob, before the first success: floor(log(1-u) / log(prob)), at most `most`."""
-    if prob in (0.0, 1.0):
-        return np.full(uniform.shape, int(prob) * most, dtype=np.int32)
-    return np.minimum(np.log1p(-uniform) / np.log(prob), most).astype(np.int32)
+    """Failures in a row, each with chance prob, before the first success, at most `most`.
+
+    Inverse CDF: at least j failures where u >= 1 - prob^j. Counting limits is many times faster than logarithms.
+    """
+    failures = np.zeros(uniform.shape, dtype=np.int32)
+    for j in range(1, most + 1):
+        failures += uniform >= 1 - prob**j
+    return failures
 
 
 def correlated(first: Floats, second: Floats, correlation: float) -> Floats:
     """A standard normal with the given correlation with `first`: r z1 + sqrt(1 - r^2) z2."""
     if correlation == 0:
         return second
-    return correlation * first + np.sqrt(1 - correlation**2) * second
+    mixed = np.sqrt(1 - correlation**2) * second
+    mixed += correlation * first
+    return mixed
 
 
 def conditional_prob(prob: float, person: Floats, correlation: float) -> Floats | float:
@@ -152,3 +158,10 @@ def to_grid(value: Floats, low: float, high: float, items: int) -> NDArray[np.in
 def from_grid(steps: NDArray[np.int16], low: float, items: int) -> Floats:
     """Value of a number of grid steps [points]."""
     return low + steps / items
+
+
+def count(mask: Bools) -> NDArray[np.int64]:
+    """Number of True in each column of (rows, columns). A matrix product counts five times faster than a sum."""
+    if len(mask) >= 2**24:  # more than single precision can count
+        return mask.sum(axis=0)
+    return (np.ones(len(mask), dtype=np.float32) @ mask.astype(np.float32)).astype(np.int64)

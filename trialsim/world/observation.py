@@ -12,7 +12,6 @@ from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
 from trialsim.world.outcomes import Outcomes, Steps, is_responder
-from trialsim.world.persons import covariate_shift
 from trialsim.world.plans import Plan
 from trialsim.world.streams import Stream
 from trialsim.world.world import World
@@ -50,7 +49,7 @@ def _frailty(plan: Plan, draws: Draws) -> Floats:
 def _steady_shift(plan: Plan) -> Floats | float:
     """Shifts that do not change from visit to visit."""
     world, cohort = plan.world, plan.cohort
-    shift = covariate_shift(world, world.design.observation.covariates, cohort.covariates)
+    shift = cohort.traits.shift(world.design.observation.covariates)
     for name, slope in world.design.observation.baseline.items():
         shift = shift + slope * _centred(world, name, cohort.baseline[world.outcomes.index(name)])
     return shift

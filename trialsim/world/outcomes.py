@@ -12,9 +12,9 @@ from trialsim.world.histories import NONE, Histories
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
-from trialsim.world.persons import joint_normals
 from trialsim.world.plans import Course, Plan
 from trialsim.world.streams import Stream
+from trialsim.world.traits import joint_normals
 from trialsim.world.world import World
 
 Steps = NDArray[np.int16]
@@ -141,12 +141,13 @@ def _potential_course(
     if world.coached(arm):
         start, coach = _potential_start(plan, histories, arm, course, exit_day)
     count = np.zeros(shape, dtype=np.int8)
-    due = [cohort.randomized_day + visit.day for visit in world.design.visits.values()]
+    # Sessions from the exit day on do not take place; those that never do (LONG) lie after every visit.
+    visits = world.design.visits.values()
+    until = [np.minimum(cohort.randomized_day + visit.day, exit_day - 1) for visit in visits]
     for attended in course.attended:
-        day = np.where(attended < LONG, start + attended, LONG)
-        day[day >= exit_day] = LONG
-        for v in range(len(due)):
-            count[v] += day <= due[v]
+        day = start + attended
+        for v, last in enumerate(until):
+            count[v] += day <= last
     return count, coach
 
 

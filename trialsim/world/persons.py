@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.checks import cholesky, correlation_matrix
-from trialsim.design.parts import BinaryCovariate, Covariate, Criterion, NormalCovariate, Step
+from trialsim.design.parts import Criterion, Step
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import NEVER, Bools, Floats, Ints
 from trialsim.world.streams import Stream
+from trialsim.world.traits import Rows, Traits, draw_traits
 from trialsim.world.world import World
 
 
@@ -30,36 +29,16 @@ class Persons:
     step_day: Ints  # (n_steps + 1, P, R)
     lost_step: NDArray[np.int8]  # (P, R)
     lost_reason: NDArray[np.int8]  # (P, R)
-    covariates: dict[str, Floats]  # (P, R)
-    stable: Floats  # (n_outcomes, P, R) latent level
-    entry: Floats  # (n_outcomes, P, R) latent level at screening and baseline
+    traits: Traits  # (P, R)
     last_contact_day: Ints  # (n_sites, R) contact day of each site's last row
-
-
-@dataclass(frozen=True)
-class Rows:
-    """How many rows each site has."""
-
-    per_site: tuple[int, ...]
-
-    @property
-    def total(self) -> int:
-        return sum(self.per_site)
-
-    def draw(self, draws: Draws, world: World, stream: Stream, name: str, *, normal: bool = False) -> Floats:
-        """One stream of all sites' persons, shape (P, R)."""
-        source = draws.normal if normal else draws.uniform
-        parts = [source(stream, rows, site, name) for site, rows in zip(world.sites, self.per_site, strict=True)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def make_persons(world: World, draws: Draws, rows: Rows) -> Persons:
     """Draw the persons of a block of replicates."""
     site = np.repeat(np.arange(len(world.sites), dtype=np.int16), rows.per_site)
     number = np.concatenate([np.arange(n, dtype=np.int32) for n in rows.per_site])
-    covariates = {name: _covariate(world, draws, rows, name) for name in world.design.covariates}
-    stable, entry = _levels(world, draws, rows, covariates, site)
-    lost_step, lost_reason = _losses(world, draws, rows, entry)
+    traits = draw_traits(world, draws, rows, site)
+    lost_step, lost_reason = _losses(world, draws, rows, traits)
     contact = contact_days(world, draws, rows)
     ends = np.cumsum(rows.per_site)
     return Persons(
@@ -68,9 +47,7 @@ def make_persons(world: World, draws: Draws, rows: Rows) -> Persons:
         step_day=_step_days(world, draws, rows, contact),
         lost_step=lost_step,
         lost_reason=lost_reason,
-        covariates=covariates,
-        stable=stable,
-        entry=entry,
+        traits=traits,
         last_contact_day=contact[ends - 1],
     )
 
@@ -111,12 +88,12 @@ def contact_days(world: World, draws: Draws, rows: Rows) -> Ints:
 
 def _inverse(cumulative: Floats, time: Floats) -> Ints:
     """Day on which operational time `time` is reached, replicate by replicate."""
-    days = np.empty(time.shape, dtype=np.int32)
-    for replicate in range(time.shape[1]):
-        column = cumulative[1:, replicate if cumulative.shape[1] > 1 else 0]
-        days[:, replicate] = np.searchsorted(column, time[:, replicate], side="right")
+    days = np.empty(time.shape[::-1], dtype=np.int32)
+    limits = np.ascontiguousarray(cumulative[1:].T)
+    for replicate, own in enumerate(np.ascontiguousarray(time.T)):
+        days[replicate] = np.searchsorted(limits[replicate % len(limits)], own, side="right")
     days[days >= len(cumulative) - 1] = NEVER
-    return days
+    return np.ascontiguousarray(days.T)
 
 
 def letters_up_to(world: World, draws: Draws, site: int, time: Floats) -> NDArray[np.int64]:
@@ -137,98 +114,38 @@ def _beyond_pool(world: World, draws: Draws, site: int, time: Floats) -> Bools:
     return letters_up_to(world, draws, site, np.minimum(time, 1e12)) > (pool or 0)
 
 
-# --- traits -----------------------------------------------------------------------------------------------------------
-
-
-def _covariate(world: World, draws: Draws, rows: Rows, name: str) -> Floats:
-    covariate: Covariate = world.design.covariates[name]
-    uniform = rows.draw(draws, world, Stream.COVARIATE, name)
-    if isinstance(covariate, BinaryCovariate):
-        return (uniform < covariate.prob).astype(float)
-    if isinstance(covariate, NormalCovariate):
-        return formulas.truncated_normal(uniform, covariate.mean, covariate.sd, covariate.low, covariate.high)
-    return formulas.poisson_inverse(uniform, covariate.mean).astype(float)
-
-
-def covariate_shift(world: World, links: dict[str, float], covariates: dict[str, Floats]) -> Floats | float:
-    """Sum over covariates of coefficient x (value - mean among the people screened)."""
-    return sum((coef * (covariates[name] - world.covariate_means[name]) for name, coef in links.items()), 0.0)
-
-
-def joint_normals(world: World, parts: Sequence[Floats]) -> list[Floats]:
-    """Independent standard normals of each outcome -> normals with the outcomes' correlation."""
-    factor = cholesky(correlation_matrix(world.design))
-    assert factor is not None  # checked with the design
-    return [
-        part if not any(row[:k]) else sum((c * parts[j] for j, c in enumerate(row[: k + 1]) if c), np.zeros(1))
-        for k, (row, part) in enumerate(zip(factor, parts, strict=True))
-    ]
-
-
-def _levels(
-    world: World, draws: Draws, rows: Rows, covariates: dict[str, Floats], site: NDArray[np.int16]
-) -> tuple[Floats, Floats]:
-    """Latent level, and latent level at entry (with the passing state), shape (n_outcomes, P, R) each."""
-    design = world.design
-    names = world.outcomes
-    stable_z = joint_normals(world, [rows.draw(draws, world, Stream.STABLE, k, normal=True) for k in names])
-    stable = np.empty((len(names), rows.total, draws.n_replicates))
-    for k, name in enumerate(names):
-        outcome = design.outcomes[name]
-        np.multiply(stable_z[k], outcome.sd, out=stable[k])
-        stable[k] += outcome.mean + covariate_shift(world, outcome.covariates, covariates)
-        if outcome.site_sd > 0:
-            level = [draws.normal(Stream.SITE_LEVEL, 1, s, name)[0] for s in world.sites]
-            stable[k] += outcome.site_sd * np.array(level)[site]
-    if not any(outcome.entry_sd for outcome in design.outcomes.values()):
-        return stable, stable
-    entry_z = joint_normals(world, [rows.draw(draws, world, Stream.ENTRY, k, normal=True) for k in names])
-    sds = [design.outcomes[name].entry_sd for name in names]
-    return stable, np.stack([stable[k] + sd * z for k, (sd, z) in enumerate(zip(sds, entry_z, strict=True))])
-
-
 # --- funnel -----------------------------------------------------------------------------------------------------------
 
 
-def _losses(world: World, draws: Draws, rows: Rows, entry: Floats) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+def _losses(world: World, draws: Draws, rows: Rows, traits: Traits) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """First step that each person does not pass, and the reason's place in the step's list."""
-    shape = entry.shape[1:]
+    shape = (rows.total, draws.n_replicates)
     lost_step = np.full(shape, len(world.steps), dtype=np.int8)
     lost_reason = np.full(shape, -1, dtype=np.int8)
-    for index in range(world.n_lead, len(world.steps)):
+    # From the last step back to the first: what comes earlier has the last word.
+    for index in reversed(range(world.n_lead, len(world.steps))):
         name = world.steps[index]
         step = world.design.funnel[name]
-        for place, (reason, criterion) in enumerate(step.criteria.items()):
-            fails = _fails(world, draws, rows, f"{name}: {reason}", criterion, entry)
-            _lose(lost_step, lost_reason, fails, index, place, len(world.steps))
         if step.prob < 1:
             uniform = rows.draw(draws, world, Stream.FUNNEL_CHANCE, name)
-            place_of = _reason_places(step, uniform)
-            _lose(lost_step, lost_reason, uniform >= step.prob, index, place_of, len(world.steps))
+            fails = uniform >= step.prob
+            lost_step[fails], lost_reason[fails] = index, _reason_places(step, uniform[fails])
+        for place, (reason, criterion) in reversed(list(enumerate(step.criteria.items()))):
+            fails = _fails(world, draws, rows, f"{name}: {reason}", criterion, traits)
+            np.copyto(lost_step, np.int8(index), where=fails)
+            np.copyto(lost_reason, np.int8(place), where=fails)
     return lost_step, lost_reason
 
 
-def _lose(
-    lost_step: NDArray[np.int8],
-    lost_reason: NDArray[np.int8],
-    fails: Bools,
-    index: int,
-    place: int | NDArray[np.int8],
-    n_steps: int,
-) -> None:
-    now = fails & (lost_step == n_steps)
-    lost_step[now] = index
-    lost_reason[now] = place if isinstance(place, int) else place[now]
-
-
-def _fails(world: World, draws: Draws, rows: Rows, key: str, criterion: Criterion, entry: Floats) -> Bools:
+def _fails(world: World, draws: Draws, rows: Rows, key: str, criterion: Criterion, traits: Traits) -> Bools:
     if criterion.measure is None:
         uniform = rows.draw(draws, world, Stream.CRITERION_CHANCE, key)
         return uniform < (criterion.excluded_prob or 0.0)
-    measured = entry[world.outcomes.index(criterion.measure)]
+    _, measured = traits.levels(world.outcomes.index(criterion.measure))
     if criterion.error_sd > 0:
         error = rows.draw(draws, world, Stream.CRITERION_ERROR, key, normal=True)
-        measured = measured + criterion.error_sd * error
+        error *= criterion.error_sd
+        measured = measured + error
     fails = np.zeros(measured.shape, dtype=bool)
     if criterion.at_least is not None:
         fails |= measured < criterion.at_least

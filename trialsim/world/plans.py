@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.parts import Arm, Individual, SelfPaced
+from trialsim.design.parts import Arm, Delay, Individual, SelfPaced
 from trialsim.world import formulas
 from trialsim.world.allocation import Codes, randomization_lists
 from trialsim.world.cohort import Cohort
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Floats, Ints
-from trialsim.world.persons import covariate_shift
 from trialsim.world.streams import Stream
 from trialsim.world.world import World
 
@@ -75,7 +74,7 @@ def _start_inclination(world: World, draws: Draws, cohort: Cohort) -> Floats:
     adherence = world.design.adherence
     own = draws.normal(Stream.START, len(cohort.valid))
     inclination = formulas.correlated(cohort.motivation, own, adherence.motivation_on_start)
-    return inclination + covariate_shift(world, adherence.covariates, cohort.covariates)
+    return inclination + cohort.traits.shift(adherence.covariates)
 
 
 def _course(world: World, draws: Draws, cohort: Cohort, arm: Arm, inclination: Floats) -> Course | None:
@@ -123,61 +122,74 @@ def _coached(draws: Draws, delivery: Individual, margin: Floats, hazard: Floats 
 def _self_paced(draws: Draws, delivery: SelfPaced, margin: Floats, hazard: Floats | float) -> Course:
     """Modules at the person's own pace; whoever stalls is called, and each call may bring them back the day after."""
     shape, n_sessions = margin.shape, len(delivery.modules)
-    n_calls = n_sessions * delivery.max_calls
-    calls = np.full((n_calls, *shape), LONG, dtype=np.int32) if n_calls else None
-    attended = np.empty((n_sessions, *shape), dtype=np.int32)
-    scheduled = np.empty_like(attended)
-    day = np.zeros(shape, dtype=np.int32)
-    end = np.full(shape, delivery.access_days, dtype=np.int32)
-    going = np.ones(shape, dtype=bool)
-    reachable = _reachable(draws, delivery, shape[0])
+    attended = np.full((n_sessions, margin.size), LONG, dtype=np.int32)
+    scheduled = np.full_like(attended, LONG)
+    end = np.full(margin.size, delivery.access_days, dtype=np.int32)
+    completed = np.zeros(margin.size, dtype=bool)
+    phone = _Telephone(draws, delivery, shape)
+    who, day = np.arange(margin.size), np.zeros(margin.size, dtype=np.int32)  # those still going, and their last day
     for k in range(n_sessions):
-        pause = delivery.pace if k else delivery.first
-        luck = draws.uniform(Stream.PACE, shape[0], k) if pause.mean_extra > 0 else None
-        due = day + formulas.delay_days(pause.days, pause.mean_extra, luck)
-        stalls = (draws.uniform(Stream.STOP, shape[0], k) < hazard) if k else margin < 0
-        back, tries = _calls(draws, delivery, k, day)
-        back = np.where(reachable, back, LONG)
-        if calls is not None:
-            _log_calls(calls, k, delivery, day, going & stalls & reachable, tries)
-        stops = going & stalls & (back == LONG)
-        end[stops] = np.minimum(day[stops] + delivery.call_after_days * (delivery.max_calls + 1), delivery.access_days)
-        going = going & ~stops
-        day = np.where(stalls & going, back, due)
-        closed = going & (day >= delivery.access_days)
-        going = going & ~closed
-        scheduled[k] = np.where(going, np.minimum(due, day), LONG)  # a call may bring somebody forward
-        attended[k] = np.where(going, day, LONG)
-        day = np.minimum(day, LONG)
-    end[going] = day[going]
+        due = day + _pause(draws, delivery.pace if k else delivery.first, k, shape[0], who)
+        stalls = _flat(draws.uniform(Stream.STOP, shape[0], k) < hazard if k else margin < 0, who)
+        then = due.copy()
+        then[stalls] = phone.call(k, who[stalls], day[stalls])
+        stops = then == LONG
+        end[who[stops]] = np.minimum(day[stops] + delivery.call_after_days * (delivery.max_calls + 1), delivery.access_days)
+        goes_on = then < delivery.access_days
+        who, day = who[goes_on], then[goes_on]
+        attended[k, who] = day
+        scheduled[k, who] = np.minimum(due[goes_on], day)  # a call may bring somebody forward
+    end[who], completed[who] = day, True
     patience = np.where(attended[0] < LONG, 0, -1).astype(np.int32)
-    return Course(patience, scheduled, attended, end, going, calls)
+    in_shape = (n_sessions, *shape)
+    return Course(
+        patience.reshape(shape),
+        scheduled.reshape(in_shape),
+        attended.reshape(in_shape),
+        end.reshape(shape),
+        completed.reshape(shape),
+        phone.calls,
+    )
 
 
-def _reachable(draws: Draws, delivery: SelfPaced, n: int) -> NDArray[np.bool_] | bool:
-    if delivery.max_calls == 0 or delivery.reachable_prob == 1:
-        return True
-    return draws.uniform(Stream.REACHABLE, n) < delivery.reachable_prob
+def _flat(values: NDArray[np.generic], who: NDArray[np.intp]) -> NDArray[np.generic]:
+    return values.ravel().take(who)
 
 
-def _calls(draws: Draws, delivery: SelfPaced, k: int, day: Ints) -> tuple[Ints, Ints]:
-    """Day on which a call before session k works (LONG if none does), and how many calls are made."""
-    if delivery.max_calls == 0:
-        return np.full(day.shape, LONG, dtype=np.int32), np.zeros(day.shape, dtype=np.int32)
-    luck = draws.uniform(Stream.CALL, len(day), k)
-    failures = formulas.geometric_failures(luck, 1 - delivery.call_success_prob, delivery.max_calls)
-    tries = np.minimum(failures + 1, delivery.max_calls)
-    back = day + delivery.call_after_days * tries + 1
-    return np.where(failures < delivery.max_calls, back, LONG).astype(np.int32), tries
+def _pause(draws: Draws, pause: Delay, k: int, n: int, who: NDArray[np.intp]) -> Ints | int:
+    """Days until session k of those who go on by themselves."""
+    luck = _flat(draws.uniform(Stream.PACE, n, k), who) if pause.mean_extra > 0 else None
+    return formulas.delay_days(pause.days, pause.mean_extra, luck)
 
 
-def _log_calls(
-    calls: Ints, k: int, delivery: SelfPaced, day: Ints, stalled: NDArray[np.bool_], tries: Ints
-) -> None:
-    for attempt in range(delivery.max_calls):
-        called = day + delivery.call_after_days * (attempt + 1)
-        made = stalled & (attempt < tries) & (called < delivery.access_days)
-        calls[k * delivery.max_calls + attempt][made] = called[made]
+class _Telephone:
+    """Calls to those who stall: some cannot be reached at all, each call to the others works with a chance."""
+
+    def __init__(self, draws: Draws, delivery: SelfPaced, shape: tuple[int, int]) -> None:
+        self.draws, self.delivery, self.n = draws, delivery, shape[0]
+        n_calls = len(delivery.modules) * delivery.max_calls
+        self.calls = np.full((n_calls, *shape), LONG, dtype=np.int32) if n_calls else None
+        self.reachable: Floats | None = None
+        if n_calls and delivery.reachable_prob < 1:
+            self.reachable = draws.uniform(Stream.REACHABLE, shape[0])
+
+    def call(self, k: int, who: NDArray[np.intp], day: Ints) -> Ints:
+        """Day of session k for those who stalled after `day`: the day after the call that works; LONG if none does."""
+        if self.calls is None:
+            return np.full(len(who), LONG, dtype=np.int32)
+        most = self.delivery.max_calls
+        luck = _flat(self.draws.uniform(Stream.CALL, self.n, k), who)
+        failures = formulas.geometric_failures(luck, 1 - self.delivery.call_success_prob, most)
+        reached = np.ones(len(who), dtype=bool)
+        if self.reachable is not None:
+            reached = _flat(self.reachable, who) < self.delivery.reachable_prob
+        tries = np.where(reached, np.minimum(failures + 1, most), 0)
+        for attempt in range(most):
+            called = day + self.delivery.call_after_days * (attempt + 1)
+            made = (attempt < tries) & (called < self.delivery.access_days)
+            self.calls[k * most + attempt].ravel()[who[made]] = called[made]
+        back = day + self.delivery.call_after_days * tries + 1
+        return np.where(reached & (failures < most), back, LONG).astype(np.int32)
 
 
 def coach_calendar(world: World, arm: int) -> tuple[list[int], list[int], list[int]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from trialsim.design.checks import cholesky, correlation_matrix
 from trialsim.design.parts import BinaryCovariate, Design, NormalCovariate, NoDelivery
 from trialsim.world.formulas import MONTH_DAYS, truncated_mean
 
@@ -63,6 +64,13 @@ class World:
     def covariate_means(self) -> dict[str, float]:
         """Mean of each covariate among the people screened."""
         return {name: _covariate_mean(covariate) for name, covariate in self.design.covariates.items()}
+
+    @cached_property
+    def correlation_factor(self) -> list[list[float]]:
+        """Lower Cholesky factor of the correlations between outcomes."""
+        factor = cholesky(correlation_matrix(self.design))
+        assert factor is not None  # checked with the design
+        return factor
 
     @cached_property
     def rates(self) -> NDArray[np.float64]:
