@@ -105,7 +105,7 @@ class _Flat:
 def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
     flat, h, world = _Flat(block, columns), block.histories, block.world
     persons = block.plan.cohort.persons
-    row = flat.take(h.person)
+    row = flat.take(block.plan.cohort.person)
     replicate = flat.replicate - block.first
     attended = flat.take(h.attended_day[0])
     ended, status = flat.take(h.ended_day), flat.take(h.status)
@@ -114,8 +114,8 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
     frame: Columns = {
         "replicate": flat.replicate,
         "participant": flat.participant,
-        "site": (flat.take(block.plan.cohort.site), world.sites),
-        "screening_number": persons.number[row],
+        "site": (flat.take(h.site), world.sites),
+        "screening_number": flat.take(h.number),
         "stratum": flat.take(block.plan.cohort.stratum),
         "consent_day": before_last,
         "randomized_day": flat.take(h.randomized_day),

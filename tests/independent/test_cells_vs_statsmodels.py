@@ -174,7 +174,7 @@ def test_wrong_world_a_model_based_variance_is_noticed(family: Any) -> None:
 
 
 def predicted_mean(case: Case, replicate: int, arm: int, visit: int) -> Callable[[Array], float]:
-    """Mean prediction over the analysed participants, all set to one arm, as a function of the parameters."""
+    """Mean prediction over the analysed participants, all set to one arm, as function of parameters."""
     person = np.unique(case.rows(replicate)[3])
     cells = np.zeros((len(person), case.n_arms * case.y.shape[2]))
     cells[:, arm * case.y.shape[2] + visit] = 1

@@ -1,4 +1,4 @@
-"""Whatever the data, a fit neither raises nor warns (warnings are errors), and leaves its neighbours alone."""
+"""Whatever the data, a fit neither raises nor warns (warnings are errors) and leaves its neighbours alone."""
 
 from __future__ import annotations
 

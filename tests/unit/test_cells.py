@@ -1,4 +1,4 @@
-"""The fast fit by hand: known answers, what it refuses and how it says so, and the same bits in any company."""
+"""The fast fit by hand: known answers, what it refuses and how it says so, the same bits in any company."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from trialsim.analysis.inference import Estimate
 
 Array = NDArray[Any]
 NAN = float("nan")
+ROOT = Path(__file__).parents[2]
 
 
 def two_by_two(events: tuple[int, int], n: tuple[int, int], **more: Any) -> CellFit:
@@ -197,18 +199,39 @@ def test_padding_rows_change_no_bit(family: Any, n_arms: int, n_visits: int, n_c
     same_bits(fit_cells(**padded), fit_cells(**arguments))
 
 
+@pytest.mark.parametrize("family", ["poisson", "gaussian"])
+@pytest.mark.parametrize(("n_arms", "n_visits", "n_covariates"), [(3, 3, 3), (1, 1, 0), (1, 1, 1), (2, 1, 0)])
+def test_a_small_trial_beside_a_large_one(family: Any, n_arms: int, n_visits: int, n_covariates: int) -> None:
+    arguments = block(4, 1500, family=family) | {"n_arms": n_arms}
+    arguments["arm"] = np.maximum(np.minimum(arguments["arm"], n_arms - 1), 0)
+    arguments["covariates"] = arguments["covariates"][:, :, :n_covariates]
+    arguments |= {name: arguments[name][:, :, :n_visits] for name in ("y", "observed")}
+    sizes = (100, 470, 1500, 870)
+    for k, size in enumerate(sizes):
+        arguments["arm"][k, size:] = -1
+    together = fit_cells(**arguments)
+    for k, size in enumerate(sizes):
+        same_bits(fit_cells(**part(arguments, np.s_[k : k + 1, :size])), together, slice(k, k + 1))
+
+
 def test_the_number_of_blas_threads_changes_no_bit() -> None:
     code = (
         "import sys; sys.path[:0] = ['tests/unit', '.']\n"
         "import hashlib, test_cells as t\n"
-        "fits = [t.fit_cells(**t.block(4, 2331, n_covariates=8, family=f)) for f in ('poisson', 'gaussian')]\n"
+        "families = 'poisson', 'gaussian'\n"
+        "fits = [t.fit_cells(**t.block(4, 2331, n_covariates=8, family=f)) for f in families]\n"
         "print(hashlib.sha256(b''.join(f.cov.tobytes() + f.cell.tobytes() for f in fits)).hexdigest())"
     )
     digests = set()
     for threads in ("1", "2", "4"):
         environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
         run = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         digests.add(run.stdout.strip())
     assert len(digests) == 1
@@ -432,7 +455,7 @@ def test_one_arm_has_no_global_test() -> None:
 
 
 def test_a_contrast_in_which_every_cluster_has_its_share_of_both_arms_has_no_error() -> None:
-    """Three clusters, each with the same outcomes in both arms: the difference does not vary between clusters."""
+    """Three clusters, each with the same outcomes in both arms: the difference does not vary between them."""
     y = np.tile([0.0, 1, 1, 0, 0, 1, 1, 1, 0], 2)[None, :, None]
     cluster = np.tile(np.repeat([0, 1, 2], 3), 2)[None]
     cluster[0, [2, 11]] = 1

@@ -240,9 +240,9 @@ def _row_total(weights: Floats, rows: Floats) -> Floats:
 def _centred(raw: Floats, filled: Bools, n_used: Ints) -> tuple[Floats, Floats]:
     """`x` of the covariates (R, A, n, 64, C), and the means that were taken off (R, C)."""
     x = np.empty((*raw.shape[:3], 1 + raw.shape[4], _PIECE))
-    x[:, :, :, 0] = filled
-    centre = _row_total(x[:, :, :, :1], _turned(raw)) / np.maximum(n_used, 1)[:, None]
-    np.subtract(_turned(raw), centre[:, None, None, :, None], out=x[:, :, :, 1:])
+    x[:, :, :, 0], x[:, :, :, 1:] = filled, _turned(raw)
+    centre = _row_total(x[:, :, :, :1], x[:, :, :, 1:]) / np.maximum(n_used, 1)[:, None]
+    x[:, :, :, 1:] -= centre[:, None, None, :, None]
     return x, centre
 
 
@@ -393,13 +393,17 @@ def _profile(data: _Data, beta: Floats) -> tuple[Floats, Floats, _Moments]:
 
 
 def _inverse(matrices: Floats) -> Floats:
-    """Inverses of positive definite matrices; NaN for any other, for which np.linalg.inv might raise."""
+    """Inverses; NaN for a matrix that has none, for whose sake np.linalg.inv would refuse them all."""
     roots = np.sqrt(_diagonal(matrices))
     scale = 1 / (roots[..., None] * roots[:, None])
     scaled = matrices * scale
-    sound = (np.linalg.det(scaled) > 0)[:, None, None]
-    inverses = np.linalg.inv(np.where(sound, scaled, np.eye(matrices.shape[-1])))
-    return np.where(sound, inverses * scale, np.nan)
+    try:
+        return np.linalg.inv(scaled) * scale
+    except np.linalg.LinAlgError:
+        determinant = np.linalg.det(scaled)
+        sound = (np.isfinite(determinant) & (determinant != 0))[:, None, None]
+        inverses = np.linalg.inv(np.where(sound, scaled, np.eye(matrices.shape[-1])))
+        return np.where(sound, inverses * scale, np.nan)
 
 
 def _times(matrices: Floats, vectors: Floats) -> Floats:
@@ -470,13 +474,14 @@ def _meat(data: _Data, residuals: Floats) -> Floats:
     x sum of residuals. The members of shared clusters are taken out, added up by cluster, and put in again.
     """
     n_visits = residuals.shape[3]
-    by_covariate = data.x[:, :, :, 1:] * residuals.sum(axis=3, keepdims=True)
-    scores = np.concatenate([residuals, by_covariate], axis=3)
+    scores = np.empty((*residuals.shape[:3], n_visits + data.centre.shape[1], _PIECE))
+    visits, covariates = scores[:, :, :, :n_visits], scores[:, :, :, n_visits:]
+    visits[...] = residuals
+    np.multiply(data.x[:, :, :, 1:], residuals.sum(axis=3, keepdims=True), out=covariates)
     member = np.flatnonzero(data.group >= 0)
     pieces, piece, place = scores.reshape(-1, scores.shape[3], _PIECE), member // _PIECE, member % _PIECE
     shared = pieces[piece, :, place]
     pieces[piece, :, place] = 0.0
-    visits, covariates = scores[:, :, :, :n_visits], scores[:, :, :, n_visits:]
     meat = _by_coefficient(_total(visits @ _turned(visits)), _total(covariates @ _turned(scores)))
     if member.size:
         clusters = _cluster_scores(data, shared, member)

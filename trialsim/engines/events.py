@@ -28,7 +28,7 @@ class _Book:
         self.persons = plan.cohort.persons
         self.h, self.f = histories.replicate(column), follow.replicate(column)
         self.n = int(self.h.n_participants[0])
-        self.who = self.h.person[: self.n, 0]
+        self.site, self.number = self.h.site[: self.n, 0], self.h.number[: self.n, 0]
         self.arm = self.h.arm[: self.n, 0]
         self.status = self.h.status[: self.n, 0]
         self.ended = self.h.ended_day[: self.n, 0]
@@ -36,9 +36,7 @@ class _Book:
 
     def add(self, kind: Kind, participants: Ints, day: Ints, detail: Ints | int = 0) -> None:
         """Events of participants."""
-        person = self.who[participants]
-        site, number = self.persons.site[person], self.persons.number[person]
-        self._rows(kind, day, site, number, participants, self.arm[participants], detail)
+        self._rows(kind, day, self.site[participants], self.number[participants], participants, self.arm[participants], detail)
 
     def _rows(self, kind: Kind, *columns: Ints | int) -> None:
         day, *rest = columns

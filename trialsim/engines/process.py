@@ -144,8 +144,8 @@ class Trial:
         self.passed = [0] * len(world.steps)
         self.lost = [[0] * len(reasons) for reasons in world.reasons]
         self.n_contacted, self.n_participants, self.closing_day = 0, 0, world.last_day
-        blank = ("person", "randomized_day", "arm", "coach", "asked_day", "offered_day", "released_day", "ended_day", "exit_day")
-        self.book: dict[str, list[int]] = {name: [NONE] * size for name in blank}
+        blank = ("site", "number", "randomized_day", "arm", "coach", "asked_day", "offered_day", "released_day", "ended_day")
+        self.book: dict[str, list[int]] = {name: [NONE] * size for name in (*blank, "exit_day")}
         self.book |= {name: [0] * size for name in ("n_sessions", "status", "exit_kind")}
         self.sessions = {name: [[NONE] * size for _ in range(world.max_sessions)] for name in ("scheduled", "attended")}
         self.call_day = [[NONE] * size for _ in range(n_calls)]
@@ -217,7 +217,8 @@ class Trial:
         arm = next(self.envelopes[self.stratum_of[i]])
         self.n_participants += 1
         self.passed[-1] += 1
-        self.book["person"][i], self.book["arm"][i] = person, arm
+        self.book["site"][i], self.book["number"][i] = self.site_of[person], self.number_of[person]
+        self.book["arm"][i] = arm
         self.book["randomized_day"][i] = self.clock.day
         self.tell(Kind.RANDOMIZED, i)
         if self.exit_after[arm][i] < LONG:
@@ -374,19 +375,20 @@ class Trial:
 
     def tell(self, kind: Kind, i: int, detail: int = 0) -> None:
         """Log an event of a participant."""
-        self.log(kind, self.book["person"][i], i, self.book["arm"][i], detail)
+        book = self.book
+        self.events.append((self.clock.day, kind, book["site"][i], book["number"][i], i, book["arm"][i], detail))
 
-    def log(self, kind: Kind, person: int, i: int = NONE, arm: int = NONE, detail: int = 0) -> None:
-        """Log an event."""
+    def log(self, kind: Kind, person: int, detail: int = 0) -> None:
+        """Log an event before randomization, or (no person) of the trial as a whole."""
         site, number = (NONE, NONE) if person == NONE else (self.site_of[person], self.number_of[person])
-        self.events.append((self.clock.day, kind, site, number, i, arm, detail))
+        self.events.append((self.clock.day, kind, site, number, NONE, NONE, detail))
 
     def histories(self) -> Histories:
         """What happened, as arrays with one replicate."""
         entries = [self.n_contacted]
         for passed, lost in zip(self.passed, self.lost, strict=True):
             entries += [passed, *lost]
-        codes = {"arm": np.int8, "n_sessions": np.int8, "status": np.int8, "exit_kind": np.int8, "coach": np.int16}
+        codes = {"site": np.int16, "arm": np.int8, "n_sessions": np.int8, "status": np.int8, "exit_kind": np.int8, "coach": np.int16}
         book = {name: np.array(v, dtype=codes.get(name, np.int32))[:, None] for name, v in self.book.items()}
         return Histories(
             n_participants=np.array([self.n_participants], dtype=np.int32),
@@ -424,9 +426,10 @@ class FollowUpAct:
 
     def __init__(self, plan: Plan, histories: Histories, answers: Answers, column: int) -> None:
         self.visits = list(plan.world.design.visits.values())
-        self.persons, self.clock, self.events = plan.cohort.persons, Clock(), list[Row]()
+        self.clock, self.events = Clock(), list[Row]()
         self.n = int(histories.n_participants[column])
-        self.person, self.arm = histories.person[:, column].tolist(), histories.arm[:, column].tolist()
+        self.site, self.number = histories.site[:, column].tolist(), histories.number[:, column].tolist()
+        self.arm = histories.arm[:, column].tolist()
         self.randomized = histories.randomized_day[:, column].tolist()
         exit_day = histories.exit_day[:, column]
         self.exit_day = np.where(exit_day == NONE, LONG, exit_day).tolist()
@@ -483,6 +486,4 @@ class FollowUpAct:
             self.book["observed_day"][v, i], self.book["missing"][v, i] = self.clock.day, Missing.ANSWERED
         elif phase == Phase.CLOSE:
             self.book["missing"][v, i] = Missing.NO_ANSWER
-        p = self.person[i]
-        site, number = int(self.persons.site[p]), int(self.persons.number[p])
-        self.events.append((self.clock.day, kinds[phase], site, number, i, self.arm[i], v))
+        self.events.append((self.clock.day, kinds[phase], self.site[i], self.number[i], i, self.arm[i], v))

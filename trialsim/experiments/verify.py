@@ -15,7 +15,7 @@ PARTS = ("participants", "sessions", "observations", "events")
 
 _FIELDS = {
     "participants": (
-        "n_participants closing_day funnel person randomized_day arm coach asked_day offered_day released_day n_sessions "
+        "n_participants closing_day funnel site number randomized_day arm coach asked_day offered_day released_day n_sessions "
         "call_day status ended_day exit_day exit_kind"
     ).split(),
     "sessions": "scheduled_day attended_day".split(),

@@ -50,7 +50,7 @@ def make_cohort(world: World, draws: Draws) -> Cohort:
         short = _short_sites(world, persons, day)
         if not short.any():
             return _cohort(world, draws, persons, person, day)
-        rows = Rows(tuple(int(n * 1.4) + 16 if more else n for n, more in zip(rows.per_site, short, strict=True)))
+        rows = Rows(tuple(int(n * 1.2) + 16 if more else n for n, more in zip(rows.per_site, short, strict=True)))
 
 
 def expected_rows(world: World) -> Rows:
@@ -58,7 +58,7 @@ def expected_rows(world: World) -> Rows:
     design = world.design
     accepted = acceptance(world) * world.lead_prob
     cumulative = np.cumsum(world.rates, axis=1)
-    wanted = design.sample_size + 3 * design.sample_size**0.5 + 3
+    wanted = design.sample_size + design.sample_size**0.5 + 3
     reached = np.flatnonzero(cumulative.sum(axis=0) * accepted >= wanted)
     delays = sum(step.delay.days + step.delay.mean_extra for step in design.funnel.values())
     horizon = min(int(reached[0] + delays) if len(reached) else world.last_day, world.last_day)

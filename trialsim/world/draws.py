@@ -33,6 +33,14 @@ class Draws:
         """Standard normals, shape (rows, n_replicates)."""
         return self._columns(stream, names, lambda source: source.standard_normal((rows, BLOCK)))
 
+    def fill(self, out: Floats, stream: Stream, *names: str | int, normal: bool = False) -> None:
+        """Fill rows of an existing array, (rows, n_replicates), with the same numbers: saves making and copying one."""
+        if self.n_replicates == BLOCK and self.first % BLOCK == 0 and out.flags.c_contiguous:
+            source = generator(self.seed, stream, self.first // BLOCK, names)
+            (source.standard_normal if normal else source.random)(out=out)
+        else:
+            out[:] = (self.normal if normal else self.uniform)(stream, len(out), *names)
+
     def _columns(
         self, stream: Stream, names: tuple[str | int, ...], draw: Callable[[np.random.Generator], Floats]
     ) -> Floats:

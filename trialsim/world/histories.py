@@ -70,7 +70,8 @@ class Histories:
     n_participants: Ints  # (R,)
     closing_day: Ints  # (R,)
     funnel: Ints  # (n_entries, R) persons contacted; then per step: passed, and lost by reason; until closing
-    person: Ints  # (N, R) row in persons
+    site: NDArray[np.int16]  # (N, R)
+    number: Ints  # (N, R) screening number within the site
     randomized_day: Ints  # (N, R)
     arm: Codes  # (N, R)
     coach: NDArray[np.int16]  # (N, R) coach within the arm

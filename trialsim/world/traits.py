@@ -28,9 +28,12 @@ class Rows:
 
     def draw(self, draws: Draws, world: World, stream: Stream, name: str, *, normal: bool = False) -> Floats:
         """One stream of all sites' persons, shape (P, R)."""
-        source = draws.normal if normal else draws.uniform
-        parts = [source(stream, rows, site, name) for site, rows in zip(world.sites, self.per_site, strict=True)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        luck = np.empty((self.total, draws.n_replicates))
+        first = 0
+        for site, rows in zip(world.sites, self.per_site, strict=True):
+            draws.fill(luck[first : first + rows], stream, site, name, normal=normal)
+            first += rows
+        return luck
 
 
 @dataclass(frozen=True)
