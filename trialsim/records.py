@@ -93,7 +93,7 @@ class _Flat:
     def take(self, values: Array) -> Array:
         """(..., N, R) -> (..., rows)."""
         chosen = values.swapaxes(-1, -2)[..., self.columns, :]
-        return chosen.reshape(*chosen.shape[:-2], -1) if self.full else chosen[..., self.valid]
+        return chosen.reshape(*chosen.shape[:-2], len(self)) if self.full else chosen[..., self.valid]
 
     def __len__(self) -> int:
         return len(self.replicate)

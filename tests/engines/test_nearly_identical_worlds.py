@@ -110,8 +110,16 @@ def test_a_new_site_changes_nothing_before_it_opens_and_nothing_at_all_if_it_ope
     for opens, n in ((120, int((before.histories.randomized_day < 120).sum(axis=0).min())), (499, 150)):
         after = simulated(busy(recruitment={"sites": {"late": {"rate_per_month": 90.0, "opens": opens}}}), engine)
         assert n > 30
-        # Strata are numbered by site, so the new site's name is last and its lists are new ones.
         assert differences(treatment(before, n), treatment(after, n)) == []
+
+
+def test_a_new_site_leaves_the_lists_of_other_strata_as_they_were(engine: EngineName) -> None:
+    """Here the site is not the first factor, so that one site more changes the number of every stratum."""
+    strata = {"strata": ["female", "site"]}
+    late = {"sites": {"late": {"rate_per_month": 90.0, "opens": 499}}}
+    before = simulated(busy(allocation=strata), engine)
+    after = simulated(busy(allocation=strata, recruitment=late), engine)
+    assert differences(treatment(before), treatment(after)) == []
 
 
 def test_faster_recruitment_finds_the_same_people_earlier(engine: EngineName) -> None:

@@ -170,7 +170,7 @@ def test_wrong_world_a_model_based_variance_is_noticed(family: Any) -> None:
         close(np.sqrt(np.diag(case.fit().cov[0])), np.sqrt(np.diag(gee.cov_naive)), digits=2)
 
 
-# ------------------------------------------------------------------------------------- what is said about arms
+# ------------------------------------------------------------------------------ what is said about the arms
 
 
 def predicted_mean(case: Case, replicate: int, arm: int, visit: int) -> Callable[[Array], float]:

@@ -142,7 +142,6 @@ def test_people_outside_a_coached_arm_would_have_attended_as_much_as_its_members
     assert not exchangeable(0.9 * members, others)
 
 
-@pytest.mark.xfail(reason="potential waits ignore that the next place may be taken: truth is too good where coaches are scarce")
 @pytest.mark.parametrize(
     "scarce",
     [

@@ -52,6 +52,7 @@ SMALLEST_SQUARE = 1e-290
 CANCELLED = 1e-12
 
 _PIECE = 64
+# Few enough to stay near the processor, enough to make the overhead of array calls small.
 _ROWS_AT_ONCE = 16_000
 
 

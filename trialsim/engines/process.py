@@ -21,7 +21,8 @@ from trialsim.design.parts import Individual
 from trialsim.world.formulas import LONG, NEVER, Ints
 from trialsim.world.histories import EVENT_COLUMNS, NONE, FollowUp, Histories, Kind, Missing, Status, sort_events
 from trialsim.world.observation import Answers
-from trialsim.world.plans import DIED, Plan, coach_calendar
+from trialsim.world.places import coach_calendar
+from trialsim.world.plans import DIED, Plan
 
 NAME = "process"
 

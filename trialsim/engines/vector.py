@@ -12,7 +12,8 @@ from trialsim.world.histories import NONE, FollowUp, Histories, Missing, Status
 from trialsim.world import formulas
 from trialsim.world.formulas import LONG, Bools, Ints
 from trialsim.world.observation import Answers
-from trialsim.world.plans import Course, Plan, coach_calendar
+from trialsim.world.places import Places
+from trialsim.world.plans import Course, Plan
 
 NAME = "vector"
 
@@ -164,7 +165,7 @@ class _Block:
         waits = np.flatnonzero(deadline >= asks)
         turns, order = _turns(members[waits] % n_replicates, n_replicates)
         line = waits[order]
-        pool = _Pool(self.plan, arm, n_replicates)
+        pool = Places(self.plan.world, arm, n_replicates)
         queue = [values[line] for values in (members % n_replicates, asks, deadline, length, exit_day)]
         offered = np.full(len(members), LONG, dtype=np.int32)
         coach = np.full(len(members), NONE, dtype=np.int32)
@@ -187,49 +188,6 @@ def _turns(replicate: NDArray[np.intp], n_replicates: int) -> tuple[list[int], N
     order = by_replicate[np.argsort(turn, kind="stable")]
     sizes = np.bincount(turn) if len(turn) else np.empty(0, dtype=np.int64)
     return [0, *np.cumsum(sizes).tolist()], order
-
-
-class _Pool:
-    """Coaches of one arm in every replicate: the first free day of each place, shape (places, R, coaches)."""
-
-    def __init__(self, plan: Plan, arm: int, n_replicates: int) -> None:
-        places, joins, leaves = coach_calendar(plan.world, arm)
-        closed = np.arange(max(places))[:, None] >= np.array(places)
-        first_free = np.where(closed, LONG, np.array(joins)).astype(np.int32)
-        self.free = np.repeat(first_free[:, None, :], n_replicates, axis=1)
-        self.leaves = np.array(leaves, dtype=np.int32)
-        self.all_stay = bool((self.leaves == LONG).all())
-
-    def serve(
-        self, replicate: NDArray[np.intp], asks: Ints, deadline: Ints, length: Ints, exit_day: Ints
-    ) -> tuple[Ints, NDArray[np.intp]]:
-        """One participant of each replicate takes the first free place, with the coach who has most free.
-
-        Returns days of offer (LONG where it would come after the deadline) and coaches.
-        """
-        free = self.free if len(replicate) == self.free.shape[1] else self.free[:, replicate]
-        offer, n_free = self._first_free(free, asks)
-        chosen = n_free.argmax(axis=1)
-        place = free[:, np.arange(len(replicate)), chosen].argmin(axis=0)
-        released = np.minimum(offer + length, exit_day)
-        takes = offer <= deadline
-        if takes.all():
-            self.free[place, replicate, chosen] = released + 1
-        else:
-            self.free[place[takes], replicate[takes], chosen[takes]] = released[takes] + 1
-            offer, chosen = np.where(takes, offer, LONG), np.where(takes, chosen, NONE)
-        return offer, chosen
-
-    def _first_free(self, free: Ints, asks: Ints) -> tuple[Ints, NDArray[np.int16]]:
-        """Day of the first free place from the day of asking on, and each coach's free places on that day."""
-        if self.all_stay:
-            n_free = (free <= asks[:, None]).sum(axis=0, dtype=np.int16)
-            if n_free.any(axis=1).all():
-                return asks, n_free
-        day = np.maximum(free, asks[:, None])
-        day[day >= self.leaves] = LONG
-        offer = day.min(axis=(0, 2))
-        return offer, (day <= offer[:, None]).sum(axis=0, dtype=np.int16)
 
 
 def _allocate(plan: Plan) -> NDArray[np.int8]:

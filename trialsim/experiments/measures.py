@@ -165,7 +165,7 @@ def _loads(block: Block, arm: int) -> NDArray[np.int64]:
 
 def _use(block: Block, arm: int) -> Floats:
     """Percentage of coach places taken, from the first offer to the last release (coaches' own dates ignored)."""
-    from trialsim.world.plans import coach_calendar
+    from trialsim.world.places import coach_calendar
 
     h = block.histories
     served = (h.arm == arm) & (h.offered_day != NONE)

@@ -46,8 +46,8 @@ def _blocks(world: World, draws: Draws, stratum: int, length: int) -> Codes:
     sizes = np.array(sorted(allocation.block_sizes))
     n_blocks = -(-length // int(sizes[0]))
     width = int(sizes[-1])
-    chosen = sizes[_choice(draws.uniform(Stream.ALLOCATION_SIZE, n_blocks, stratum), len(sizes))]
-    luck = draws.uniform(Stream.ALLOCATION_ORDER, n_blocks * width, stratum)
+    chosen = sizes[_choice(draws.uniform(Stream.ALLOCATION_SIZE, n_blocks, world.strata[stratum]), len(sizes))]
+    luck = draws.uniform(Stream.ALLOCATION_ORDER, n_blocks * width, world.strata[stratum])
     luck = luck.reshape(n_blocks, width, -1).transpose(2, 0, 1).copy()  # (R, blocks, places)
     outside = np.arange(width) >= chosen.T[:, :, None]
     luck[outside] = 2.0

@@ -12,6 +12,7 @@ from trialsim.world.histories import NONE, Histories
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
+from trialsim.world.places import anybody_could_wait, would_be_offered
 from trialsim.world.plans import Course, Plan
 from trialsim.world.streams import Stream
 from trialsim.world.traits import joint_normals
@@ -156,22 +157,27 @@ def _potential_start(
 ) -> tuple[Ints, NDArray[np.int16]]:
     """First appointment (LONG if none) and coach of everybody, were they on the list of this arm.
 
-    Members have what they had. The list is first come first served, so somebody else would have been offered a coach
-    when asking, or when the last member before them was, whichever is later.
+    Members have what they had; the others what the list had in store for them. Where places are always free nobody
+    waits, and the coach is the last one who was given somebody.
     """
     delivery = plan.world.design.arms[plan.world.arms[arm]].delivery
     assert isinstance(delivery, Individual)
-    member = histories.arm == arm
-    served: Bools = member & (histories.offered_day != NONE)
     asks = plan.cohort.randomized_day + delivery.referral_days
-    frontier = np.maximum.accumulate(np.where(served, histories.offered_day, 0), axis=0)
-    offer = np.where(member, np.where(served, histories.offered_day, LONG), np.maximum(asks, frontier))
+    find = would_be_offered if anybody_could_wait(plan.world, arm, histories) else _at_once
+    offer, coach = find(plan.world, arm, histories, asks)
     gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)
-    last_served = np.maximum.accumulate(np.where(served, np.arange(len(member))[:, None], 0), axis=0)
-    coach = np.take_along_axis(histories.coach, last_served, axis=0)
-    coach = np.where(np.logical_or.accumulate(served, axis=0), coach, 0)  # before the first: the first coach
     start = np.where(gets_one, offer + delivery.lead_days, LONG)
     return start.astype(np.int32), np.where(gets_one, coach, NONE).astype(np.int16)
+
+
+def _at_once(world: World, arm: int, histories: Histories, asks: Ints) -> tuple[Ints, NDArray[np.int16]]:
+    """Offers where there is always a place."""
+    served = (histories.arm == arm) & (histories.offered_day != NONE)
+    last_served = np.maximum.accumulate(np.where(served, np.arange(len(asks))[:, None], 0), axis=0)
+    coach = np.take_along_axis(histories.coach, last_served, axis=0)
+    coach = np.where(np.logical_or.accumulate(served, axis=0), coach, 0)  # before the first: the first coach
+    refused = (histories.arm == arm) & ~served
+    return np.where(refused, LONG, asks).astype(np.int32), coach
 
 
 # --- endpoints --------------------------------------------------------------------------------------------------------

@@ -190,18 +190,3 @@ class _Telephone:
             self.calls[k * most + attempt].ravel()[who[made]] = called[made]
         back = day + self.delivery.call_after_days * tries + 1
         return np.where(reached & (failures < most), back, LONG).astype(np.int32)
-
-
-def coach_calendar(world: World, arm: int) -> tuple[list[int], list[int], list[int]]:
-    """Places, first day and day of leaving (LONG: stays) of each coach of an arm.
-
-    Everyone in treatment holds one place: one session per interval, so opening hours bound the caseload.
-    """
-    design, name = world.design, world.arms[arm]
-    delivery = design.arms[name].delivery
-    assert isinstance(delivery, Individual)
-    staff = design.coaches(name)
-    places = [min(c.caseload or 1, max(1, (c.sessions_per_week or 1) * delivery.interval_days // 7)) for c in staff]
-    joins = [design.day_of(c.joins) for c in staff]
-    leaves = [LONG if c.leaves is None else design.day_of(c.leaves) for c in staff]
-    return places, joins, leaves

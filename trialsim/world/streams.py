@@ -29,8 +29,8 @@ class Stream(IntEnum):
     LETTERS_SPLIT = 13  # one row per site, step and reason
     SITE_LEVEL = 14  # one row per site and outcome
     COACH_LEVEL = 15  # rows: coaches, by arm and outcome
-    ALLOCATION_SIZE = 16  # rows: blocks, by stratum
-    ALLOCATION_ORDER = 17  # rows: blocks x places, by stratum
+    ALLOCATION_SIZE = 16  # rows: blocks, by stratum's name
+    ALLOCATION_ORDER = 17  # rows: blocks x places, by stratum's name
     ALLOCATION_SIMPLE = 18  # participants
     MOTIVATION = 19  # participants from here on
     BASELINE_ERROR = 20

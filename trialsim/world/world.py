@@ -92,6 +92,20 @@ class World:
                 rate[(days >= design.day_of(pause.starts)) & (days < design.day_of(pause.ends))] = 0.0
         return rate
 
+    @cached_property
+    def strata(self) -> list[str]:
+        """Names of the allocation strata, in order of their codes: the levels of each factor, the last varying fastest."""
+        names = [""]
+        for factor in self.design.allocation.strata:
+            if factor == "site":
+                levels = [f"site={site}" for site in self.sites]
+            elif isinstance(factor, str):
+                levels = [f"{factor}=no", f"{factor}=yes"]
+            else:
+                levels = [f"{factor.outcome}<{factor.at_least:g}", f"{factor.outcome}>={factor.at_least:g}"]
+            names = [f"{name}, {level}" if name else level for name in names for level in levels]
+        return names
+
     def coached(self, arm: int) -> bool:
         """Whether the arm is delivered one-to-one by coaches."""
         return self.design.arms[self.arms[arm]].delivery.kind == "individual"
