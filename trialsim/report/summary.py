@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, MEAN_CHANGE, NNT, PERCENTAGE, Estimates, Label
+from trialsim.analysis.estimates import (
+    COMPARISONS,
+    GLOBAL_TEST,
+    MEAN_CHANGE,
+    NNT,
+    PERCENTAGE,
+    RISK_DIFFERENCE,
+    Estimates,
+    Label,
+)
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.performance import Performance, mean_with_error, performance
@@ -189,19 +198,55 @@ class Summary:
 
     def _title(self, name: str) -> str:
         analysis = self.design.analyses[name]
-        kinds = {"modified_poisson": "modified Poisson regression", "linear": "linear regression of change"}
+        label = self.design.outcomes[analysis.outcome].label or analysis.outcome
+        kinds = {
+            "modified_poisson": f"modified Poisson regression of response on {label}: adjusted percentages",
+            "linear": f"linear regression of change of {label}: adjusted means",
+        }
         adjusted = f", adjusted for {', '.join(analysis.covariates)}" if analysis.covariates else ""
-        rule = " Pairs count as different only when the test of all arms is significant too (Fisher)." if analysis.multiplicity == "lsd" and len(self.world.arms) > 1 else ""  # noqa: E501
-        text = f"{kinds[analysis.kind].capitalize()}{adjusted}; robust variance by {analysis.cluster}; observed data.{rule}"
+        gated = analysis.multiplicity == "lsd" and len(self.world.arms) > 1
+        rule = " Pairs count as different only when the test of all arms is significant too (Fisher)." if gated else ""
+        kind = kinds[analysis.kind]
+        text = f"{kind[0].upper()}{kind[1:]}{adjusted}; robust variance by {analysis.cluster}; observed data.{rule}"
         return f"{heading(f'Analysis: {name}', '-')}\n\n{paragraph(text)}"
 
     def _one(self, estimates: Estimates, name: str) -> str:
+        """One replicate: the arms' adjusted values, then the comparisons, visit by visit."""
+        mine = {(label.visit, label.contrast, label.measure): _Result(estimates, place)
+                for place, label in enumerate(estimates.labels) if label.analysis == name}  # fmt: skip
+        failed = next((result for result in mine.values() if not result.converged), None)
+        if failed is not None:
+            return f"{self._title(name)}\n\nThe fit failed: {failed.reason}. There are no estimates."
+        arms = self._arm_rows(mine)
+        pairs = list(dict.fromkeys(contrast for _, contrast, measure in mine if measure in COMPARISONS))
+        level = f"{self._level(name):g}% CI"
+        parts = [self._title(name), table(["visit", *self.world.arms, "arms differ, p"], arms, "l" + "r" * (len(self.world.arms) + 1))]
+        if pairs:
+            parts.append(self._pair_table(mine, pairs, level))
+        return "\n\n".join(parts)
+
+    def _arm_rows(self, mine: dict[tuple[str, str, str], _Result]) -> list[list[str]]:
         rows = []
-        for place, label in enumerate(estimates.labels):
-            if label.analysis == name:
-                rows.append([self.visit(label.visit), label.contrast, label.measure, *_result(estimates, place, label)])
-        head = ["visit", "contrast", "measure", "estimate", "95% CI" if self._level(name) == 95 else f"{self._level(name):g}% CI"]
-        return f"{self._title(name)}\n\n{table([*head, 'p', ''], rows, 'lllrrrl')}"
+        for visit in self.world.visits:
+            cells = [mine.get((visit, arm, PERCENTAGE)) or mine[visit, arm, MEAN_CHANGE] for arm in self.world.arms]
+            test = mine.get((visit, "all arms", GLOBAL_TEST))
+            rows.append([self.visit(visit), *(cell.with_interval() for cell in cells), test.p() if test else ""])
+        return rows
+
+    def _pair_table(self, mine: dict[tuple[str, str, str], _Result], pairs: list[str], level: str) -> str:
+        """Comparisons: each measure with its interval, p of the first, verdict, number needed to treat."""
+        measures = [m for m in COMPARISONS if any(key[2] == m for key in mine)]
+        rows = []
+        for visit in self.world.visits:
+            for pair in pairs:
+                found = [mine[visit, pair, measure] for measure in measures]
+                needed = mine.get((visit, pair, NNT))
+                cells = [result.with_interval() for result in found]
+                rows.append([self.visit(visit), pair, *cells, found[0].p(), found[0].verdict(), needed.needed() if needed else ""])
+        head = ["visit", "comparison", *(f"{m}, {level}" for m in measures), "p", "", "needed to treat"]
+        if all(not row[-1] for row in rows):
+            head, rows = head[:-1], [row[:-1] for row in rows]
+        return table(head, rows, "ll" + "r" * (len(measures) + 1) + "l" + "r" * (len(head) - len(measures) - 4))
 
     def _level(self, name: str) -> float:
         return round(100 * (1 - self.design.analyses[name].alpha), 6)
@@ -248,16 +293,36 @@ def _cell(found: dict[str, Performance], statistic: str, digits: int) -> str:
     return "" if row is None else with_error(row.value, row.mcse, digits)
 
 
-def _result(estimates: Estimates, place: int, label: Label) -> list[str]:
-    """Estimate, interval, p value and verdict of one replicate."""
-    if not estimates.converged[0, place]:
-        return ["failed", str(estimates.reason[0, place]), "", ""]
-    digits = 1 if label.measure in (PERCENTAGE, "risk difference", NNT) else 2
-    value, low, high = (float(x[0, place]) for x in (estimates.estimate, estimates.ci_low, estimates.ci_high))
-    interval = "" if np.isnan(low) else f"{number(low, digits)} to {number(high, digits)}"
-    p, significant = float(estimates.p_value[0, place]), float(estimates.significant[0, place])
-    verdict = {1.0: "different", 0.0: "not shown to differ"}.get(significant, "")
-    return [number(value, digits), interval, "" if np.isnan(p) else p_text(p), verdict]
+class _Result:
+    """One label of one replicate, as text."""
+
+    def __init__(self, estimates: Estimates, place: int) -> None:
+        self.label = estimates.labels[place]
+        self.converged = bool(estimates.converged[0, place])
+        self.reason = str(estimates.reason[0, place])
+        names = ("estimate", "ci_low", "ci_high", "p_value", "significant")
+        self.value, self.low, self.high, self.p_value, self.significant = (
+            float(getattr(estimates, name)[0, place]) for name in names
+        )
+
+    def with_interval(self) -> str:
+        """'1.27 (1.04 to 1.54)'."""
+        digits = 1 if self.label.measure in (PERCENTAGE, RISK_DIFFERENCE) else 2
+        return f"{number(self.value, digits)} ({number(self.low, digits)} to {number(self.high, digits)})"
+
+    def p(self) -> str:
+        """The p value, if there is one."""
+        return "" if np.isnan(self.p_value) else p_text(self.p_value)
+
+    def verdict(self) -> str:
+        """Whether the arms count as different."""
+        return {1.0: "different", 0.0: "not shown to differ"}.get(self.significant, "")
+
+    def needed(self) -> str:
+        """Number needed to treat with its interval, where the risk difference is clear of 0."""
+        if not np.isfinite(self.high) or self.value <= 0:
+            return "-"
+        return f"{number(self.value, 0)} ({number(self.low, 0)} to {number(self.high, 0)})"
 
 
 def p_text(p: float) -> str:
