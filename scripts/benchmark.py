@@ -9,14 +9,15 @@ Times depend on the machine and its other work; compare the ratios. One process,
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+# ruff: noqa: E402
+from trialsim.experiments.threads import one_thread_per_worker
+
+one_thread_per_worker()  # before NumPy starts
 
 import numpy as np
 import simpy
@@ -29,12 +30,6 @@ from trialsim.simulate import Block, batches, simulate_block
 from trialsim.world.world import World
 
 TABLES = ("funnel", "participants", "sessions", "observations", "resources", "truth")
-
-
-def timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def block_of(world: World, engine: str, first: int, n: int) -> Block:
@@ -66,32 +61,58 @@ def bare_simpy(n_events: int) -> Callable[[], None]:
 def bare_draws(n_values: int) -> Callable[[], None]:
     """The floor of the vector engine: drawing as many uniforms and normals."""
     generator = np.random.Generator(np.random.PCG64(1))
-    return lambda: (generator.random(n_values), generator.standard_normal(n_values)) and None
+
+    def draw() -> None:
+        generator.random(n_values)
+        generator.standard_normal(n_values)
+
+    return draw
+
+
+class Stopwatch:
+    """Seconds per replicate of each kind of work, several rounds of it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = {}
+
+    def note(self, name: str, work: Callable[[], Block | None], replicates: int) -> Block | None:
+        """Do it, note how long it took, and give back what it made."""
+        started = time.perf_counter()
+        made = work()
+        self.seconds.setdefault(name, []).append((time.perf_counter() - started) / replicates)
+        return made
+
+    def medians(self) -> dict[str, float]:
+        """Median of each kind."""
+        return {name: statistics.median(values) for name, values in self.seconds.items()}
+
+
+def one_round(watch: Stopwatch, world: World, start: int, n: int, floors: dict[str, Callable[[], None]]) -> None:
+    """All kinds of work once, one after the other, so that a slow moment of the machine hits all alike."""
+    block = watch.note("vector: data", lambda: block_of(world, "vector", start, n), n)
+    watch.note("vector: analysis", lambda: (analyse_block(block), None)[1], n)
+    watch.note("vector: tables", lambda: with_tables(block, events=False), n)
+    watch.note("vector: event list", lambda: (table(block, "events"), None)[1], n)
+    single = watch.note("process: data", lambda: block_of(world, "process", start, 1), 1)
+    watch.note("process: analysis", lambda: (analyse_block(single), None)[1], 1)
+    watch.note("process: tables and events", lambda: with_tables(single, events=True), 1)
+    for name, floor in floors.items():
+        watch.note(name, floor, 1)
 
 
 def measure(design: Design, rounds: int) -> dict[str, float]:
-    """Median seconds per replicate of each kind of work; rounds interleave them."""
-    world = World(design)
+    """Median seconds per replicate of each kind of work, and the number of events."""
+    world, watch = World(design), Stopwatch()
     n = batches(design, 0, 10_000)[0][1]
-    seconds: dict[str, list[float]] = {}
-
-    def note(name: str, work: Callable[[], object], replicates: int) -> None:
-        seconds.setdefault(name, []).append(timed(work) / replicates)
-
-    block_of(world, "vector", 0, n)
+    with_tables(block_of(world, "vector", 0, n), events=True)  # first imports, first use
     n_events = len(block_of(world, "process", 0, 1).events(0))
+    floors = {
+        "bare SimPy loop, as many events": bare_simpy(n_events),
+        "bare draws, 100 per participant": bare_draws(50 * design.sample_size),
+    }
     for r in range(rounds):
-        blocks: list[Block] = []
-        note("vector: data", lambda: blocks.append(block_of(world, "vector", r * n, n)), n)
-        note("vector: analysis", lambda: analyse_block(blocks[-1]), n)
-        note("vector: tables", lambda: with_tables(blocks[-1], events=False), n)
-        note("vector: event list", lambda: table(blocks[-1], "events"), n)
-        note("process: data", lambda: blocks.append(block_of(world, "process", r, 1)), 1)
-        note("process: analysis", lambda: analyse_block(blocks[-1]), 1)
-        note("process: tables and events", lambda: with_tables(blocks[-1], events=True), 1)
-        note("bare SimPy loop, as many events", bare_simpy(n_events), 1)
-        note("bare draws, 100 per participant", bare_draws(50 * design.sample_size), 1)
-    return {name: statistics.median(values) for name, values in seconds.items()} | {"events": n_events}
+        one_round(watch, world, r * n, n, floors)
+    return watch.medians() | {"events": n_events}
 
 
 def report(label: str, found: dict[str, float]) -> None:
@@ -115,7 +136,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     rounds = 2 if parser.parse_args().quick else 7
-    print(f"Python {sys.version.split()[0]}, NumPy {np.__version__}, SimPy {simpy.__version__}; medians of {rounds} rounds")
+    versions = f"Python {sys.version.split()[0]}, NumPy {np.__version__}, SimPy {simpy.__version__}"
+    print(f"{versions}; medians of {rounds} rounds")
     for n in (300, 2331):
         report(f"RESOLVE, N = {n}", measure(read_design("resolve", overrides=[f"sample_size={n}"]), rounds))
 

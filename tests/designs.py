@@ -65,9 +65,7 @@ def plain_data(**parts: Any) -> Data:
     data["outcomes"] = {
         name: {"course": dict.fromkeys(visits, 0.0), **outcome} for name, outcome in data["outcomes"].items()
     }
-    data["arms"] = {
-        name: {"response_prob": dict.fromkeys(visits, 0.8), **arm} for name, arm in data["arms"].items()
-    }
+    data["arms"] = {name: {"response_prob": dict.fromkeys(visits, 0.8), **arm} for name, arm in data["arms"].items()}
     data.setdefault("allocation", {"kind": "simple", "ratio": dict.fromkeys(data["arms"], 1)})
     return data
 
@@ -113,14 +111,22 @@ def busy_data() -> Data:
             "month_cv": 0.2,
         },
         funnel={
-            "reached": {"prob": 0.6, "losses": {"wrong number": 3.0, "no answer": 1.0}, "delay": {"days": 1, "mean_extra": 3.0}},
+            "reached": {
+                "prob": 0.6,
+                "losses": {"wrong number": 3.0, "no answer": 1.0},
+                "delay": {"days": 1, "mean_extra": 3.0},
+            },
             "eligible": {
                 "criteria": {
                     "too little pain": {"measure": "pain", "error_sd": 0.8, "at_least": 4.0},
                     "other": {"excluded_prob": 0.1},
                 }
             },
-            "consented": {"prob": 0.8, "losses": {"declined": 2.0, "too busy": 1.0}, "delay": {"days": 2, "mean_extra": 5.0}},
+            "consented": {
+                "prob": 0.8,
+                "losses": {"declined": 2.0, "too busy": 1.0},
+                "delay": {"days": 2, "mean_extra": 5.0},
+            },
         },
         covariates={
             "female": {"kind": "binary", "prob": 0.7},

@@ -19,7 +19,7 @@ Z = 4.5
 """Standard errors within which an estimate must lie; chance of a false alarm 7 in a million."""
 
 
-# --- statistics -------------------------------------------------------------------------------------------------------
+# --- statistics -----------------------------------------------------------------------------------------------------
 
 
 def agrees(estimate: ArrayLike, truth: ArrayLike, std_error: ArrayLike) -> bool:
@@ -54,7 +54,7 @@ def se_of_sd(sd: float, n: int) -> float:
     return float(sd / np.sqrt(2 * n))
 
 
-# --- simulating -------------------------------------------------------------------------------------------------------
+# --- simulating -----------------------------------------------------------------------------------------------------
 
 
 def run(design: Design, *, n: int = 16, first: int = 0, seed: int = 1, engine: EngineName = "vector") -> Block:
@@ -62,7 +62,7 @@ def run(design: Design, *, n: int = 16, first: int = 0, seed: int = 1, engine: E
     return simulate_block(World(design), seed=seed, first=first, n_replicates=n, engine=engine)
 
 
-# --- comparing --------------------------------------------------------------------------------------------------------
+# --- comparing ------------------------------------------------------------------------------------------------------
 
 
 def same(left: Any, right: Any) -> bool:
@@ -126,7 +126,7 @@ def _rows_of(values: Array, column: int, valid: Array) -> Array:
     return mine[..., valid] if mine.ndim and mine.shape[-1] == len(valid) else mine
 
 
-# --- reading histories ------------------------------------------------------------------------------------------------
+# --- reading histories ----------------------------------------------------------------------------------------------
 
 
 def members(block: Block, arm: str) -> Array:

@@ -17,7 +17,7 @@ from trialsim.world.outcomes import is_responder
 from trialsim.world.plans import DIED, WITHDREW
 
 Array = NDArray[Any]
-Values = Array | tuple[Array, Sequence[str]] | pa.Array
+Values = Any  # an array, (codes, names), or an Arrow array
 Columns = dict[str, Values]
 
 _TYPES = {"int8": pa.int8(), "int16": pa.int16(), "int32": pa.int32(), "float64": pa.float64(), "bool": pa.bool_()}
@@ -230,12 +230,12 @@ def funnel_counts(block: Block, column: int) -> list[tuple[str, str, int]]:
 
 
 def _site_funnel(block: Block, site: int) -> list[tuple[str, str, Array]]:
-    """Funnel of one site: contacted, then for each step passed, lost by reason, and in process at closing; (R,) each."""
+    """Funnel of one site: contacted; then for each step passed, lost by reason, in process at closing; (R,) each."""
     world, persons, cohort = block.world, block.plan.cohort.persons, block.plan.cohort
     rows = slice(*np.searchsorted(persons.site, [site, site + 1]))
     by_closing = persons.step_day[:, rows] <= block.histories.closing_day
     lost_step, lost_reason = persons.lost_step[rows], persons.lost_reason[rows]
-    early = [sum(step, np.zeros(block.n_replicates, dtype=np.int64)) for step in block.fruitless[site]]
+    early: list[Array] = [sum(step, np.zeros(block.n_replicates, dtype=np.int64)) for step in block.fruitless[site]]
     before = formulas.count(by_closing[0]) + sum(early)
     counts = [("contacted", "passed", before)]
     for index, (step, reasons) in enumerate(zip(world.steps, world.reasons, strict=True)):
@@ -245,7 +245,7 @@ def _site_funnel(block: Block, site: int) -> list[tuple[str, str, Array]]:
             passed = formulas.count(by_closing[index + 1] & (lost_step > index))
         passed = passed + sum(early[index + 1 :])
         if index < world.n_lead:
-            lost = block.fruitless[site][index]
+            lost: list[Array] = list(block.fruitless[site][index])
         else:
             gone = by_closing[index + 1] & (lost_step == index)
             lost = [formulas.count(gone & (lost_reason == place)) for place in range(len(reasons))]

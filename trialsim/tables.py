@@ -152,14 +152,18 @@ ESTIMATES = _schema(
     Column("analysis", "name", "analysis of the plan"),
     Column("contrast", "name", "arm, pair of arms ('a - b'), or 'all arms'"),
     _VISIT,
-    Column("measure", "name", "percentage, mean change, risk ratio, risk difference, mean difference, NNT or global test"),
+    Column(
+        "measure", "name", "percentage, mean change, risk ratio, risk difference, mean difference, NNT or global test"
+    ),
     Column("estimand", "name", "what the truth is the value of"),
     Column("estimate", "float64", "estimate; for the global test the chi-squared statistic"),
     Column("std_error", "float64", "standard error; of the logarithm for risk ratios"),
     Column("ci_low", "float64", "lower confidence limit"),
     Column("ci_high", "float64", "upper confidence limit"),
     Column("p_value", "float64", "two-sided p value"),
-    Column("significant", "bool", "after the analysis's rule for multiplicity; null if the fit failed or it does not apply"),
+    Column(
+        "significant", "bool", "after the analysis's rule for multiplicity; null if the fit failed or it does not apply"
+    ),
     Column("n_used", "int32", "participants analysed"),
     Column("converged", "bool", "whether the fit gave an answer"),
     Column("reason", "name", "why not; null if it did"),

@@ -41,7 +41,7 @@ def each_replicate(block: Block) -> range:
     return range(block.n_replicates)
 
 
-# --- enrolment --------------------------------------------------------------------------------------------------------
+# --- enrolment ------------------------------------------------------------------------------------------------------
 
 
 def test_enrolment_stops_exactly_at_the_sample_size(trial: Block) -> None:
@@ -91,7 +91,9 @@ def test_nobody_is_contacted_before_a_site_opens_or_in_a_pause(trial: Block) -> 
 def test_a_site_s_pool_is_never_exceeded_and_is_used_up_if_there_is_time(engine: EngineName) -> None:
     sites = {"small": {"rate_per_month": 60.0, "pool": 25}, "large": {"rate_per_month": 60.0, "pool": 10_000}}
     funnel = {"reached": {"prob": 0.5}, "seen": {"criteria": {"no": {"excluded_prob": 0.3}}}}
-    block = run(design(recruitment={"sites": sites}, funnel=funnel, sample_size=400, max_enrolment_days=300), engine=engine)
+    block = run(
+        design(recruitment={"sites": sites}, funnel=funnel, sample_size=400, max_enrolment_days=300), engine=engine
+    )
     rows = table(block, "funnel").to_pandas()
     contacted = rows[rows["step"] == "contacted"].pivot(index="replicate", columns="site", values="n")
     assert (contacted["small"] == 25).all()
@@ -131,7 +133,7 @@ def test_days_of_a_participant_come_in_order(trial: Block) -> None:
     assert (asked["asked_day"] == asked["randomized_day"] + 2).all()
 
 
-# --- allocation -------------------------------------------------------------------------------------------------------
+# --- allocation -----------------------------------------------------------------------------------------------------
 
 
 def test_within_a_stratum_arms_never_stray_further_than_one_block_allows(trial: Block) -> None:
@@ -165,7 +167,7 @@ def test_every_complete_block_is_in_ratio(engine: EngineName) -> None:
             assert len({tuple(row) for row in full}) > 1, "the order within blocks varies"
 
 
-# --- coaches ----------------------------------------------------------------------------------------------------------
+# --- coaches --------------------------------------------------------------------------------------------------------
 
 
 def test_no_coach_ever_has_more_participants_than_places(trial: Block) -> None:
@@ -244,7 +246,7 @@ def test_the_table_of_resources_counts_places_and_people_waiting(trial: Block) -
         assert entries[entries["coach"].isna()]["waiting"].tolist() == [waiting]
 
 
-# --- sessions ---------------------------------------------------------------------------------------------------------
+# --- sessions -------------------------------------------------------------------------------------------------------
 
 
 def test_appointments_are_one_interval_apart_and_missed_ones_move_by_one(trial: Block) -> None:
@@ -308,7 +310,9 @@ def test_missing_more_appointments_than_allowed_ends_treatment(engine: EngineNam
 
 
 def test_web_modules_are_opened_while_access_lasts_and_calls_come_on_time(engine: EngineName) -> None:
-    web = online(sessions=5, access_days=60, max_calls=2, call_after_days=14, call_success_prob=0.5, arm={"stop_prob": 0.4})
+    web = online(
+        sessions=5, access_days=60, max_calls=2, call_after_days=14, call_success_prob=0.5, arm={"stop_prob": 0.4}
+    )
     block = run(design(arms={"web": web}, sample_size=100), n=4, engine=engine)
     h = block.histories
     since = np.where(h.attended_day != NONE, h.attended_day - h.randomized_day, NONE)
@@ -334,7 +338,7 @@ def test_an_arm_without_sessions_has_none_and_waits_for_nobody(trial: Block) -> 
         assert (days[mine] == NONE).all()
 
 
-# --- leaving the study, questionnaires --------------------------------------------------------------------------------
+# --- leaving the study, questionnaires ------------------------------------------------------------------------------
 
 
 def test_nothing_happens_to_anybody_who_has_left_the_study(trial: Block) -> None:
@@ -411,7 +415,7 @@ def test_exactly_what_was_answered_is_observed(trial: Block) -> None:
         assert not data.responder[name][~answered].any()
 
 
-# --- truth ------------------------------------------------------------------------------------------------------------
+# --- truth ----------------------------------------------------------------------------------------------------------
 
 
 def test_what_happens_under_the_arm_given_is_the_potential_outcome_of_that_arm(trial: Block) -> None:

@@ -1,4 +1,4 @@
-"""Every design of the library through both engines, and every replicate in different company: exactly the same trials."""
+"""Every design of the library through both engines, every replicate in other company: exactly the same trials."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_seed_or_replicate_of_its_own_gives_a_trial_of_its_own() -> None:
     assert differences(trial, portrait(run(named("busy"), n=1, first=1))) != []
 
 
-# --- cases that once differed -----------------------------------------------------------------------------------------
+# --- cases that once differed ---------------------------------------------------------------------------------------
 
 
 def assert_equal(trial: Design) -> None:

@@ -32,13 +32,17 @@ def rows(part: Any, first: int, skip: tuple[str, ...] = ()) -> dict[str, NDArray
 
 
 def treatment(block: Block, first: int | None = None) -> dict[str, NDArray[Any]]:
-    """Arrivals, arms, waiting, sessions, exits of the first (default all) participants, by site and screening number."""
+    """Arrivals, arms, waiting, sessions, exits of the first participants (default: all), and where they come from."""
     n = first or len(block.histories.arm)
     cohort = block.plan.cohort
     number = np.where(cohort.valid, cohort.persons.number[cohort.person], NONE)[:n]
     site = np.where(cohort.valid, np.array(block.world.sites)[cohort.site], "")[:n]
     traits = {f"covariate {k}": v[:n] for k, v in cohort.covariates.items()}
-    latent = {"stable": np.stack(cohort.stable)[:, :n], "baseline": cohort.baseline[:, :n], "motivation": cohort.motivation[:n]}
+    latent = {
+        "stable": np.stack(cohort.stable)[:, :n],
+        "baseline": cohort.baseline[:, :n],
+        "motivation": cohort.motivation[:n],
+    }
     return {"number": number, "site": site, **traits, **latent, **rows(block.histories, n, skip=WHOLE_TRIAL)}
 
 
@@ -48,7 +52,9 @@ def persons(block: Block, site: str) -> dict[str, NDArray[Any]]:
     mine = people.site == world.sites.index(site)
     told = {name: getattr(people, name)[..., mine, :] for name in ("step_day", "lost_step", "lost_reason")}
     levels = {f"levels {name}": np.stack(people.traits.levels(k))[:, mine] for k, name in enumerate(world.outcomes)}
-    return told | levels | {f"covariate {name}": people.traits.covariate(name)[mine] for name in world.design.covariates}
+    return (
+        told | levels | {f"covariate {name}": people.traits.covariate(name)[mine] for name in world.design.covariates}
+    )
 
 
 def common(left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]) -> list[str]:
@@ -62,7 +68,7 @@ def common(left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]) -> lis
     return differences(cut(left), cut(right))
 
 
-# --- who comes --------------------------------------------------------------------------------------------------------
+# --- who comes ------------------------------------------------------------------------------------------------------
 
 
 def test_one_more_participant_leaves_all_before_as_they_were(engine: EngineName) -> None:
@@ -91,7 +97,9 @@ def test_the_order_of_sites_in_the_file_does_not_change_whom_they_find(engine: E
     other = simulated(in_order(["west", "north", "south"]), engine)
     for site in ("north", "south", "west"):
         assert common(persons(one, site), persons(other, site)) == []
-    funnels = [table(block, "funnel").to_pandas().set_index(["replicate", "site", "step", "reason"]) for block in (one, other)]
+    funnels = [
+        table(block, "funnel").to_pandas().set_index(["replicate", "site", "step", "reason"]) for block in (one, other)
+    ]
     assert funnels[0].sort_index().equals(funnels[1].sort_index().reindex(funnels[0].sort_index().index))
     arrivals = [np.sort(block.histories.randomized_day, axis=0) for block in (one, other)]
     assert arrivals[0].tolist() == arrivals[1].tolist()
@@ -153,7 +161,7 @@ def test_a_stricter_criterion_lets_a_part_of_the_same_people_through(engine: Eng
         assert (other["lost_step"][:n] <= one["lost_step"][:n]).all()
 
 
-# --- what they are given ----------------------------------------------------------------------------------------------
+# --- what they are given --------------------------------------------------------------------------------------------
 
 
 def without_effect() -> Design:
@@ -174,7 +182,9 @@ def test_an_arm_without_effect_changes_only_its_own_outcomes(engine: EngineName)
 
 def waiting(coaches: int) -> Design:
     """Long queues of patient people whom nothing takes off the list."""
-    arms = {"coach": coached(coaches=coaches, caseload=2, no_show_prob=0.2, max_wait_days=20_000, arm={"stop_prob": 0.1})}
+    arms = {
+        "coach": coached(coaches=coaches, caseload=2, no_show_prob=0.2, max_wait_days=20_000, arm={"stop_prob": 0.1})
+    }
     return design(arms={**arms, "usual": usual()}, sample_size=80)
 
 
@@ -209,7 +219,7 @@ def test_withdrawal_in_one_arm_is_nobody_else_s_business(engine: EngineName) -> 
     assert (earlier <= np.where(left["exit_day"] == NONE, 10_000, left["exit_day"])[mine]).all()
 
 
-# --- what is measured -------------------------------------------------------------------------------------------------
+# --- what is measured -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("visit", ["m3", "m12"])

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
-from designs import coached, design
+from designs import busy, coached, design
 from helpers import run
 
 from trialsim.design.parts import Design
-from trialsim.simulate import EngineName
+from trialsim.simulate import Block, EngineName
 from trialsim.world.histories import NONE, Status
+from trialsim.world.places import would_be_offered
 
 AT_ONCE = 30_000.0
 """People per month: the first comes on the opening day for certain, for all practical purposes."""
 
 
 def on_schedule(days: list[int], coaching: dict[str, Any], **parts: Any) -> Design:
-    """One person a site, each on its opening day; one arm; three sessions a week apart: a place is taken for 15 days."""
+    """One person a site, on its opening day; one arm; three sessions a week apart: a place is taken for 15 days."""
     plan = {"coaches": 1, "caseload": 1, "referral_days": 0, "lead_days": 0, **coaching}
     return design(
         sample_size=len(days),
@@ -94,10 +98,33 @@ def test_a_place_is_given_back_on_the_day_of_leaving_the_study_and_taken_on_the_
     n_followed = 0
     for column in range(16):
         served = [i for i in range(5) if h.offered_day[i, column] != NONE]
-        for before, after in zip(served, served[1:], strict=False):
+        for before, after in pairwise(served):
             assert h.offered_day[after, column] == h.released_day[before, column] + 1
             n_followed += int(h.released_day[before, column] == h.exit_day[before, column])
     assert n_followed > 5
+
+
+def as_an_outsider(block: Block, arm: int, i: int, column: int) -> tuple[int, int]:
+    """What a member of a coached arm would be offered, and by whom, had neither they nor anybody after them joined."""
+    before = block.histories.replicate(column)
+    told = {name: getattr(before, name).copy() for name in ("arm", "coach", "offered_day", "released_day")}
+    told["arm"][i:] = np.where(before.arm[i:] == NONE, NONE, (arm + 1) % len(block.world.arms))
+    for name in ("coach", "offered_day", "released_day"):
+        told[name][i:] = NONE
+    asks = before.randomized_day + block.world.design.arms[block.world.arms[arm]].delivery.referral_days
+    offer, coach = would_be_offered(block.world, arm, replace(before, **told), asks)
+    return int(offer[i, 0]), int(coach[i, 0])
+
+
+def test_what_others_would_have_been_offered_is_what_they_are_offered_as_members(engine: EngineName) -> None:
+    """Would-be waits (the truth behind potential outcomes) are checked on those whose wait is known: the members."""
+    block = run(busy(), n=2, engine=engine)
+    h = block.histories
+    served = [(i, c) for c in range(2) for i in np.flatnonzero((h.arm[:, c] == 0) & (h.offered_day[:, c] != NONE))]
+    waited = [h.offered_day[i, c] > h.asked_day[i, c] for i, c in served]
+    assert sum(waited) > 10
+    for i, c in served:
+        assert as_an_outsider(block, 0, i, c) == (h.offered_day[i, c], h.coach[i, c])
 
 
 def test_sessions_are_on_the_days_of_the_calculation_by_hand(engine: EngineName) -> None:

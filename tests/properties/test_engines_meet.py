@@ -224,7 +224,13 @@ def test_the_random_designs_visit_the_corners_they_are_meant_for() -> None:
             block = run(awkward(Random(1_000 * chapter + page).choice), seed=page, n=2)
             seen.update(corners(block))
     ways = {f"treatment ended: {status.name}" for status in Status}
-    assert seen >= ways | {"nobody randomized", "full sample", "enrolment ran out of time", "waited for a coach", "called"}
+    assert seen >= ways | {
+        "nobody randomized",
+        "full sample",
+        "enrolment ran out of time",
+        "waited for a coach",
+        "called",
+    }
 
 
 def assert_engines_meet(design: Design, *, seed: int, first: int) -> Block:

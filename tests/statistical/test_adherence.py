@@ -29,7 +29,7 @@ def correlations(**adherence: Any) -> Data:
     return {"adherence": adherence}
 
 
-# --- starting ---------------------------------------------------------------------------------------------------------
+# --- starting -------------------------------------------------------------------------------------------------------
 
 
 def starters(start_prob: float, correlation: float, delivery: str = "coach") -> tuple[NDArray[np.bool_], Floats]:
@@ -81,7 +81,9 @@ def test_waiting_wears_the_inclination_to_start_away_at_the_stated_rate() -> Non
     crowd = {"recruitment": {"sites": {"north": {"rate_per_month": 30_000.0}}}}
 
     def share(wait_effect: float) -> tuple[float, Floats]:
-        block = one_arm(coached(sessions=1, **staff, arm={"start_prob": 0.8}), **crowd, **correlations(wait_effect=wait_effect))
+        block = one_arm(
+            coached(sessions=1, **staff, arm={"start_prob": 0.8}), **crowd, **correlations(wait_effect=wait_effect)
+        )
         weeks = (80 - block.histories.randomized_day - 2) / 7
         return float((block.histories.offered_day == 80).mean()), weeks
 
@@ -92,7 +94,7 @@ def test_waiting_wears_the_inclination_to_start_away_at_the_stated_rate() -> Non
     assert not agrees(share(0.08)[0], expected, se_of_share(expected, N * R))
 
 
-# --- stopping ---------------------------------------------------------------------------------------------------------
+# --- stopping -------------------------------------------------------------------------------------------------------
 
 
 def sessions_held(stop_prob: float, correlation: float = 0.0, delivery: str = "coach") -> NDArray[np.int64]:
@@ -135,7 +137,23 @@ def test_the_first_chance_of_stopping_is_the_stated_one_and_stayers_are_a_select
     assert not agrees(sessions_held(0.15, abs(correlation - 0.4) + 0.1) / (N * R), expected, se)
 
 
-# --- missed appointments ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("delivery", ["coach", "web"])
+def test_those_who_stop_are_less_motivated_by_as_much_as_the_correlation_says(delivery: str) -> None:
+    """E[motivation | stops after the first session] = -correlation x density at the threshold / chance."""
+
+    def first_to_stop(correlation: float) -> Floats:
+        arm = {"stop_prob": 0.15}
+        kind = coached(sessions=4, **PLENTY, arm=arm) if delivery == "coach" else online(sessions=4, arm=arm)
+        block = one_arm(kind, **correlations(motivation_on_stop=correlation))
+        return block.plan.cohort.motivation[block.histories.n_sessions == 1]
+
+    truth = -0.4 * stats.norm.pdf(stats.norm.ppf(0.15)) / 0.15
+    right, wrong = first_to_stop(0.4), first_to_stop(0.2)
+    assert agrees(right.mean(), truth, se_of_mean(right))
+    assert not agrees(wrong.mean(), truth, se_of_mean(wrong))
+
+
+# --- missed appointments --------------------------------------------------------------------------------------------
 
 
 def appointments(no_show_prob: float) -> tuple[Floats, Floats]:
@@ -161,14 +179,12 @@ def test_missed_appointments_are_geometric_and_too_many_end_the_treatment() -> N
     assert not agrees(wrong_lost, q**3, se_of_share(q**3, n * (1 - q**3) ** 4))
 
 
-# --- calls ------------------------------------------------------------------------------------------------------------
+# --- calls ----------------------------------------------------------------------------------------------------------
 
 
 def called(success: float, reachable: float = 1.0) -> tuple[float, float, float]:
     """Everybody stalls before the second module: share brought back, mean number of calls, number of people."""
-    arm = online(
-        sessions=2, max_calls=3, call_success_prob=success, reachable_prob=reachable, arm={"stop_prob": 1.0}
-    )
+    arm = online(sessions=2, max_calls=3, call_success_prob=success, reachable_prob=reachable, arm={"stop_prob": 1.0})
     h = one_arm(arm).histories
     calls = (h.call_day != NONE).sum(axis=0)
     return float((h.n_sessions == 2).mean()), float(calls.mean()), float(calls.std())
@@ -193,7 +209,7 @@ def test_those_who_cannot_be_reached_are_never_brought_back() -> None:
     assert not agrees(called(0.25)[0], truth, se)
 
 
-# --- leaving the study ------------------------------------------------------------------------------------------------
+# --- leaving the study ----------------------------------------------------------------------------------------------
 
 
 def leaving(withdrawal_prob: float, death_prob: float, **parts: Any) -> Block:
@@ -205,7 +221,9 @@ def exits(withdrawal_prob: float, death_prob: float) -> Floats:
     """Shares: left by half time by withdrawing; withdrew; died."""
     h = leaving(withdrawal_prob, death_prob).histories
     after = h.exit_day - h.randomized_day
-    return np.array([((h.exit_kind == 1) & (after <= 182)).mean(), (h.exit_kind == 1).mean(), (h.exit_kind == 2).mean()])
+    return np.array(
+        [((h.exit_kind == 1) & (after <= 182)).mean(), (h.exit_kind == 1).mean(), (h.exit_kind == 2).mean()]
+    )
 
 
 @pytest.mark.parametrize(("withdraw", "die"), [(0.2, 0.0), (0.0, 0.1), (0.2, 0.1)])

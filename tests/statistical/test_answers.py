@@ -88,7 +88,10 @@ def test_the_motivated_answer_more_where_motivation_is_part_of_the_person() -> N
 
 def test_a_covariate_and_the_baseline_value_shift_the_chance_to_answer_by_their_probits() -> None:
     """Predicted chance of each participant, averaged over thirds of the predictions."""
-    told: Data = {"covariates": {"age": {"kind": "normal", "mean": 50.0, "sd": 10.0}}, "outcomes": {"pain": {**WIDE, "sd": 2.0}}}
+    told: Data = {
+        "covariates": {"age": {"kind": "normal", "mean": 50.0, "sd": 10.0}},
+        "outcomes": {"pain": {**WIDE, "sd": 2.0}},
+    }
 
     def gap(slope: float) -> tuple[Floats, Floats]:
         block = asked(**told, observation={"frailty": 0.4, "covariates": {"age": slope}, "baseline": {"pain": -0.2}})

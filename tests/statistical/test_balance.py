@@ -41,8 +41,14 @@ def known_and_unknown(block: Block) -> dict[str, Floats]:
     """What might differ between arms by chance alone, (N, R) each."""
     cohort = block.plan.cohort
     known = {"female": cohort.covariates["female"], "age": cohort.covariates["age"], "site": cohort.site.astype(float)}
-    unknown = {"motivation": cohort.motivation, "stable": cohort.stable[0], "untreated": block.outcomes.potential[0, 2, 0]}
-    return known | {"baseline": cohort.baseline[0].astype(float)} | unknown | {"day": cohort.randomized_day.astype(float)}
+    unknown = {
+        "motivation": cohort.motivation,
+        "stable": cohort.stable[0],
+        "untreated": block.outcomes.potential[0, 2, 0],
+    }
+    return (
+        known | {"baseline": cohort.baseline[0].astype(float)} | unknown | {"day": cohort.randomized_day.astype(float)}
+    )
 
 
 def broken(block: Block) -> NDArray[np.int8]:
@@ -103,7 +109,9 @@ def test_blocks_within_strata_balance_what_they_stratify_by_and_leave_the_rest_t
         assert standardized_differences(arm, balanced).var(ddof=1) < 0.5
     for free in (cohort.covariates["age"], cohort.motivation):
         assert agrees(standardized_differences(arm, free).var(ddof=1), 1, np.sqrt(2 / R))
-    women = standardized_differences(allocated("simple").histories.arm, allocated("simple").plan.cohort.covariates["female"])
+    women = standardized_differences(
+        allocated("simple").histories.arm, allocated("simple").plan.cohort.covariates["female"]
+    )
     assert agrees(women.var(ddof=1), 1, np.sqrt(2 / R))
 
 
@@ -117,7 +125,7 @@ def test_the_next_arm_cannot_be_told_from_the_last_one_except_at_the_end_of_a_bl
     assert not agrees(repeated, 1 / 3, se_of_share(1 / 3, 4_000))
 
 
-# --- potential outcomes -------------------------------------------------------------------------------------------------
+# --- potential outcomes ---------------------------------------------------------------------------------------------
 
 
 def sessions_of_members_and_others(**coaching: Any) -> tuple[Floats, Floats]:

@@ -41,7 +41,7 @@ def baseline(block: Block, name: str = "pain") -> Floats:
     return formulas.from_grid(block.plan.cohort.baseline[k], outcome.low, outcome.items).ravel()
 
 
-# --- covariates -------------------------------------------------------------------------------------------------------
+# --- covariates -----------------------------------------------------------------------------------------------------
 
 
 def covariates(**changes: float) -> dict[str, Floats]:
@@ -85,7 +85,7 @@ def test_covariates_are_independent_of_each_other() -> None:
     assert not agrees(apart + 0.1, 0, 1 / np.sqrt(250 * 32))
 
 
-# --- levels and changes -----------------------------------------------------------------------------------------------
+# --- levels and changes ---------------------------------------------------------------------------------------------
 
 SPREAD: Data = {"sd": 1.5, "entry_sd": 0.6, "error_sd": 0.5, "change_sd": 0.8, "persistence": 0.6}
 
@@ -183,7 +183,7 @@ def test_sites_and_coaches_differ_by_their_own_spread(part: str) -> None:
     assert not agrees(spread(0.9)[0], truth, se_of_sd(truth, 640))
 
 
-# --- several outcomes -------------------------------------------------------------------------------------------------
+# --- several outcomes -----------------------------------------------------------------------------------------------
 
 
 def two_outcomes(correlation: float) -> Block:
@@ -204,7 +204,7 @@ def test_outcomes_have_the_stated_correlation_at_every_assessment() -> None:
     assert not agrees(between_outcomes(two_outcomes(0.7)), 0.6, se)
 
 
-# --- marked improvement ------------------------------------------------------------------------------------------------
+# --- marked improvement ---------------------------------------------------------------------------------------------
 
 
 def test_a_stated_share_recovers_and_mostly_stays_recovered() -> None:
@@ -217,9 +217,7 @@ def test_a_stated_share_recovers_and_mostly_stays_recovered() -> None:
         flags = points(people(outcomes={"pain": outcome})) < -1
         n = flags.shape[1]
         limits = stats.norm.ppf(list(prob.values()))
-        both = [
-            stats.multivariate_normal(cov=[[1, 0.7], [0.7, 1]]).cdf([a, b]) for a, b in pairwise(limits)
-        ]
+        both = [stats.multivariate_normal(cov=[[1, 0.7], [0.7, 1]]).cdf([a, b]) for a, b in pairwise(limits)]
         together = [np.mean(a & b) for a, b in pairwise(flags)]
         shares = agrees(flags.mean(axis=1), list(prob.values()), se_of_share(list(prob.values()), n))
         return [shares, agrees(together, both, se_of_share(both, n))]
@@ -229,7 +227,7 @@ def test_a_stated_share_recovers_and_mostly_stays_recovered() -> None:
     assert recovered(0.7, 1.1)[0] is False
 
 
-# --- regression to the mean ---------------------------------------------------------------------------------------------
+# --- regression to the mean -----------------------------------------------------------------------------------------
 
 
 def fall_from_baseline(entry_sd: float, *, limit: float = 1.0) -> tuple[float, float]:
@@ -287,7 +285,7 @@ def test_selection_on_a_noisy_measure_lets_in_milder_people_than_it_seems() -> N
     assert not agrees(level(0.5)[0], truth, se)
 
 
-# --- effects ----------------------------------------------------------------------------------------------------------
+# --- effects --------------------------------------------------------------------------------------------------------
 
 
 @cache

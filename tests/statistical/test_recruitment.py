@@ -96,7 +96,7 @@ def test_the_last_participant_comes_when_waiting_for_that_many_takes() -> None:
     assert not agrees(closing_days(36.0, n).mean(), 60 / rate - 0.5, se)
 
 
-# --- the funnel -------------------------------------------------------------------------------------------------------
+# --- the funnel -----------------------------------------------------------------------------------------------------
 
 FUNNEL: Data = {
     "reached": {"prob": 0.6, "losses": {"wrong number": 3.0, "no answer": 1.0}},
@@ -132,9 +132,7 @@ def funnel_counts(change: str) -> NDArray[np.int64]:
     if change == "later reasons exchanged":
         steps["consented"]["losses"] = {"declined": 1.0, "moved": 2.0}
     sites = {"north": {"rate_per_month": CONTACTS / 100 * MONTH_DAYS}}
-    plan = design(
-        funnel=steps, recruitment={"sites": sites}, sample_size=150, max_enrolment_days=100, arms=ONE_ARM
-    )
+    plan = design(funnel=steps, recruitment={"sites": sites}, sample_size=150, max_enrolment_days=100, arms=ONE_ARM)
     rows = table(run(plan, n=N_FUNNELS), "funnel").to_pandas()
     counts = rows.groupby(["step", "reason", "replicate"], observed=True)["n"].sum()
     return np.array([counts[step, reason].to_numpy() for step, reason in SHARES])
@@ -151,7 +149,7 @@ def funnel_agrees(counts: NDArray[np.int64]) -> bool:
 
 @pytest.mark.parametrize("change", ["as designed", "everybody is followed"])
 def test_losses_at_every_step_are_a_thinned_poisson_process(change: str) -> None:
-    """Also where people are only counted because nobody looks at them: the funnel is the same as if all were followed."""
+    """Also where people are only counted because nobody looks at them: the funnel is as if all were followed."""
     assert funnel_agrees(funnel_counts(change))
 
 

@@ -18,7 +18,9 @@ from trialsim.world.world import World
 ARMS = {name: usual() for name in ("a", "b", "c")}
 
 
-def lists(allocation: Data, *, n: int = 48, n_replicates: int = 16, seed: int = 1, **parts: Any) -> dict[int, NDArray[np.int8]]:
+def lists(
+    allocation: Data, *, n: int = 48, n_replicates: int = 16, seed: int = 1, **parts: Any
+) -> dict[int, NDArray[np.int8]]:
     """The lists of a trial of n participants."""
     arms = {name: ARMS[name] for name in allocation["ratio"]}
     world = World(design(arms=arms, allocation=allocation, sample_size=n, **parts))
@@ -69,7 +71,9 @@ def test_the_order_in_which_block_sizes_are_written_does_not_matter() -> None:
     assert lists(blocks(ratio, 2, 6))[0].tolist() == lists(blocks(ratio, 6, 2))[0].tolist()
 
 
-@pytest.mark.parametrize("allocation", [blocks({"a": 1, "b": 1}, 2, 4, 6), {"kind": "simple", "ratio": {"a": 1, "b": 1}}])
+@pytest.mark.parametrize(
+    "allocation", [blocks({"a": 1, "b": 1}, 2, 4, 6), {"kind": "simple", "ratio": {"a": 1, "b": 1}}]
+)
 def test_a_longer_list_begins_with_the_same_arms(allocation: Data) -> None:
     (shorter,), (longer,) = lists(allocation, n=30).values(), lists(allocation, n=90).values()
     assert longer[:30].tolist() == shorter.tolist()

@@ -22,7 +22,7 @@ def smallest_k(cdf: np.ndarray, uniform: float) -> int:
     return int(np.flatnonzero(cdf >= uniform)[0])
 
 
-# --- normal distribution ----------------------------------------------------------------------------------------------
+# --- normal distribution --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("prob", [0.001, 0.3, 0.5, 0.975])
@@ -49,7 +49,9 @@ def test_truncated_normal_and_its_mean_equal_the_textbook_distribution(low: floa
 
 
 @pytest.mark.parametrize(("low", "high"), LIMITS)
-def test_truncated_normal_stays_finite_and_within_limits_for_extreme_luck(low: float | None, high: float | None) -> None:
+def test_truncated_normal_stays_finite_and_within_limits_for_extreme_luck(
+    low: float | None, high: float | None
+) -> None:
     values = formulas.truncated_normal(EDGES, 58.8, 14.3, low, high)
     assert np.isfinite(values).all()
     assert (values >= (-math.inf if low is None else low)).all()
@@ -88,7 +90,7 @@ def test_a_personal_chance_is_that_of_a_correlated_latent_variable() -> None:
     assert formulas.conditional_prob(prob, np.array(person), correlation) == pytest.approx(expected, rel=1e-8)
 
 
-# --- times ------------------------------------------------------------------------------------------------------------
+# --- times ----------------------------------------------------------------------------------------------------------
 
 
 def test_delay_without_luck_is_its_shortest() -> None:
@@ -140,7 +142,7 @@ def test_patience_has_its_limits() -> None:
     assert formulas.patience_days(margin, 0.1, 0).tolist() == [-1, -1, 0, 0, 0]
 
 
-# --- counts -----------------------------------------------------------------------------------------------------------
+# --- counts ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mean", [1e-9, 0.05, 0.7, 3.0, 24.0, 400.0])
@@ -175,7 +177,9 @@ def test_binomial_inverse_at_the_edges() -> None:
     n = np.array([0, 5, 100, 1_000_000], dtype=np.int32)
     assert formulas.binomial_inverse(EDGES, n, 0.0).tolist() == [0, 0, 0, 0]
     assert formulas.binomial_inverse(EDGES, n, 1.0).tolist() == n.tolist()
-    assert formulas.binomial_inverse(EDGES, n, 1 - 2**-53).tolist()[2:] == [100, 1_000_000], "a share of 1 but for rounding"
+    assert formulas.binomial_inverse(EDGES, n, 1 - 2**-53).tolist()[2:] == [100, 1_000_000], (
+        "a share of 1 but for rounding"
+    )
     inside = formulas.binomial_inverse(EDGES, n, 0.5)
     assert (inside >= 0).all()
     assert (inside <= n).all()
@@ -212,7 +216,7 @@ def test_gamma_multiplier_is_finite_for_extreme_luck() -> None:
     assert (values >= 0).all()
 
 
-# --- dose and scale ---------------------------------------------------------------------------------------------------
+# --- dose and scale -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scale", [0.01, 3.0, 1e6])

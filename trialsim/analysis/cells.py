@@ -159,9 +159,7 @@ class _Data:
         return _Data(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
 
 
-def _arrange(
-    y: Floats, observed: Bools, arm: AnyInts, covariates: Floats, cluster: AnyInts, n_arms: int
-) -> _Data:
+def _arrange(y: Floats, observed: Bools, arm: AnyInts, covariates: Floats, cluster: AnyInts, n_arms: int) -> _Data:
     rows, filled = _places(arm, observed, n_arms)
     n_used = filled.sum(axis=(1, 2, 3))
     made = _gathered(observed, rows) & filled[..., None]

@@ -1,4 +1,4 @@
-"""Estimates of many replicates: one labelled column per analysis, contrast, visit and measure, one row per replicate."""
+"""Estimates of many replicates: a labelled column per analysis, contrast, visit and measure, a row per replicate."""
 
 from __future__ import annotations
 
@@ -97,7 +97,11 @@ def concatenate_labels(parts: Sequence[Estimates], replicate: NDArray[np.int32])
     types: dict[str, Any] = {"n_used": np.int32, "converged": np.bool_, "reason": object}
     empty = (len(replicate), 0)
     columns = {
-        name: np.concatenate([np.empty(empty, dtype=types.get(name, float)), *(getattr(p, name) for p in parts)], axis=1)
+        name: np.concatenate(
+            [np.empty(empty, dtype=types.get(name, float)), *(getattr(p, name) for p in parts)], axis=1
+        )
         for name in names
     }
-    return Estimates(labels, replicate, **{name: values.astype(types.get(name, float)) for name, values in columns.items()})
+    return Estimates(
+        labels, replicate, **{name: values.astype(types.get(name, float)) for name, values in columns.items()}
+    )

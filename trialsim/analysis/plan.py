@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from trialsim.world.observation import ObservedData
 from trialsim.world.outcomes import is_responder
 
 Floats = NDArray[np.float64]
+Values = dict[str, NDArray[Any]]
 
 
 def analyse_block(block: Block) -> Estimates:
@@ -101,7 +103,7 @@ class _Rows:
         self.alpha = analysis.alpha
         self.binary = analysis.kind == "modified_poisson"
         self.labels: list[Label] = []
-        self.found: list[dict[str, Floats]] = []
+        self.found: list[Values] = []
         self.means = inference.cell_means(self.fit, alpha=self.alpha)
         self.test = inference.global_test(self.fit)
         self.pairs: dict[tuple[str, int, int], inference.Estimate] = {}
@@ -113,7 +115,7 @@ class _Rows:
                 self._pair(arms.index(a), arms.index(b), f"{a} - {b}", v, visit, gate)
         return self._stacked(replicate)
 
-    def _add(self, contrast: str, visit: str, measure: str, estimand: str, values: dict[str, Floats]) -> None:
+    def _add(self, contrast: str, visit: str, measure: str, estimand: str, values: Values) -> None:
         self.labels.append(Label(self.name, contrast, visit, measure, estimand))
         self.found.append(values)
 
@@ -157,7 +159,13 @@ class _Rows:
         return self.pairs[key]
 
     def _contrast(
-        self, contrast: str, visit: str, measure: str, values: dict[str, Floats], n: NDArray[np.int64], gate: Floats | None
+        self,
+        contrast: str,
+        visit: str,
+        measure: str,
+        values: Values,
+        n: NDArray[np.int64],
+        gate: Floats | None,
     ) -> None:
         p = values["p_value"]
         gated = gate is not None and self.design.analyses[self.name].multiplicity == "lsd"
@@ -191,7 +199,7 @@ class _Rows:
         )
 
 
-def _pick(found: inference.Estimate, place: tuple[object, ...], scale: float = 1.0) -> dict[str, Floats]:
+def _pick(found: inference.Estimate, place: Any, scale: float = 1.0) -> Values:
     """One cell or contrast of an inference result, for all replicates."""
     names = ("estimate", "std_error", "ci_low", "ci_high")
     values = {name: scale * getattr(found, name)[place] for name in names}

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -18,6 +18,7 @@ from trialsim.errors import TrialsimError
 
 if TYPE_CHECKING:
     from trialsim.design.parts import Design
+    from trialsim.simulate import EngineName
 
 INTERRUPTED = 130
 
@@ -92,8 +93,12 @@ def _command_line() -> str:
 
 @cli.command()
 @_options(DESIGN, SEED)
-@click.option("--replicates", type=click.IntRange(1, 10_000_000), default=1, show_default=True, help="Trials to simulate.")
-@click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the first replicate.")
+@click.option(
+    "--replicates", type=click.IntRange(1, 10_000_000), default=1, show_default=True, help="Trials to simulate."
+)
+@click.option(
+    "--first", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the first replicate."
+)
 @click.option(
     "--engine", type=click.Choice(["process", "vector"]), help="Default: process for one replicate, vector for many."
 )
@@ -116,14 +121,14 @@ def run(
 ) -> None:
     """Simulate a trial, print what happened, and keep its tables."""
     from trialsim.experiments import store
-    from trialsim.experiments.runner import one_thread_per_worker
+    from trialsim.experiments.threads import one_thread_per_worker
 
     one_thread_per_worker()
     from trialsim.experiments.runner import run as run_experiment
     from trialsim.report.summary import performance_rows, summary_json, summary_text
 
     loaded = _load(design, overrides)
-    name = engine or ("process" if replicates == 1 else "vector")
+    name: EngineName = cast("EngineName", engine) if engine else ("process" if replicates == 1 else "vector")
     key = store.run_key(loaded, seed, first, replicates, name)
     target = out or store.default_folder(loaded.name, key)
     started = time.perf_counter()
@@ -149,13 +154,13 @@ def run(
 
 @cli.command()
 @DESIGN
-@click.option("--replicates", type=click.IntRange(2, 1_000_000), default=200, show_default=True, help="Trials to simulate.")
+@click.option(
+    "--replicates", type=click.IntRange(2, 1_000_000), default=200, show_default=True, help="Trials to simulate."
+)
 @_options(SEED, SET, WORKERS, AS_JSON)
-def compare(
-    design: str, replicates: int, seed: int, overrides: tuple[str, ...], workers: int, as_json: bool
-) -> None:
+def compare(design: str, replicates: int, seed: int, overrides: tuple[str, ...], workers: int, as_json: bool) -> None:
     """Hold a simulation against published values; exit code 1 if one lies outside its range."""
-    from trialsim.experiments.runner import one_thread_per_worker
+    from trialsim.experiments.threads import one_thread_per_worker
 
     one_thread_per_worker()
     from trialsim.experiments.targets import compare as hold
@@ -166,14 +171,18 @@ def compare(
     targets = targets_of(loaded.name)
     with progress_on(replicates, "replicates") as progress:
         findings = hold(loaded, targets, replicates=replicates, seed=seed, workers=workers, progress=progress)
-    click.echo(json.dumps(comparison_json(findings), indent=2) if as_json else comparison_text(loaded, targets, findings))
+    click.echo(
+        json.dumps(comparison_json(findings), indent=2) if as_json else comparison_text(loaded, targets, findings)
+    )
     if not all(finding.inside for finding in findings if finding.target.held):
         sys.exit(1)
 
 
 @cli.command()
 @DESIGN
-@click.option("--replicates", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="Trials to compare.")
+@click.option(
+    "--replicates", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="Trials to compare."
+)
 @_options(SEED, SET)
 def verify(design: str, replicates: int, seed: int, overrides: tuple[str, ...]) -> None:
     """Run both engines and say whether every participant, session, observation and event is equal."""
@@ -194,11 +203,13 @@ def verify(design: str, replicates: int, seed: int, overrides: tuple[str, ...]) 
 
 @cli.command()
 @DESIGN
-@click.option("--replicates", type=click.IntRange(2, 100_000), default=64, show_default=True, help="Trials for implied values.")
+@click.option(
+    "--replicates", type=click.IntRange(2, 100_000), default=64, show_default=True, help="Trials for implied values."
+)
 @_options(SEED, SET)
 def describe(design: str, replicates: int, seed: int, overrides: tuple[str, ...]) -> None:
     """Say the design in sentences and tables, with the true effects it implies."""
-    from trialsim.experiments.runner import one_thread_per_worker
+    from trialsim.experiments.threads import one_thread_per_worker
 
     one_thread_per_worker()
     from trialsim.report.describe import describe as in_words

@@ -133,7 +133,11 @@ def _outcomes(design: Design) -> Iterator[Problem]:
         yield from _unknown((*path, "correlation"), outcome.correlation, earlier, "outcome declared earlier")
         earlier.append(name)
     if not _positive_definite(design):
-        yield ("outcomes",), "the correlations between outcomes contradict each other", "They must form a correlation matrix."
+        yield (
+            ("outcomes",),
+            "the correlations between outcomes contradict each other",
+            "They must form a correlation matrix.",
+        )
 
 
 def correlation_matrix(design: Design) -> list[list[float]]:
@@ -178,8 +182,10 @@ def _visits(design: Design) -> Iterator[Problem]:
         if b.day <= a.day:
             yield ("visits", second, "day"), f"visits must be in order of time ('{second}' is not after '{first}')", ""
         elif b.day + b.opens <= a.day + a.closes:
-            yield ("visits", second), f"the window overlaps the window of '{first}'", (
-                f"'{first}' closes on day {a.day + a.closes}, '{second}' opens on day {b.day + b.opens}."
+            yield (
+                ("visits", second),
+                f"the window overlaps the window of '{first}'",
+                (f"'{first}' closes on day {a.day + a.closes}, '{second}' opens on day {b.day + b.opens}."),
             )
 
 
@@ -210,11 +216,17 @@ def _allocation(design: Design) -> Iterator[Problem]:
     total = sum(allocation.ratio.values())
     if allocation.kind == "blocks":
         if not allocation.block_sizes:
-            yield ("allocation", "block_sizes"), "permuted blocks need block_sizes", f"For example [{total}, {2 * total}]."
+            yield (
+                ("allocation", "block_sizes"),
+                "permuted blocks need block_sizes",
+                f"For example [{total}, {2 * total}].",
+            )
         for index, size in enumerate(allocation.block_sizes):
             if size % total:
-                yield ("allocation", "block_sizes", index), f"block size {size} does not fit the ratio", (
-                    f"Use multiples of {total}, the sum of the ratio's parts."
+                yield (
+                    ("allocation", "block_sizes", index),
+                    f"block size {size} does not fit the ratio",
+                    (f"Use multiples of {total}, the sum of the ratio's parts."),
                 )
     elif allocation.block_sizes or allocation.strata:
         yield ("allocation", "kind"), "simple allocation has neither block_sizes nor strata", "Use kind: blocks."
@@ -272,6 +284,8 @@ def _size(design: Design) -> Iterator[Problem]:
             break
         people *= step.prob
     if people > MOST_PEOPLE:
-        yield ("recruitment", "sites"), f"about {people:.3g} people would be screened", (
-            f"At most {MOST_PEOPLE} can be simulated; lower the rates, the first chances or max_enrolment_days."
+        yield (
+            ("recruitment", "sites"),
+            f"about {people:.3g} people would be screened",
+            (f"At most {MOST_PEOPLE} can be simulated; lower the rates, the first chances or max_enrolment_days."),
         )

@@ -244,7 +244,9 @@ class NoDelivery(Part):
     kind: Literal["none"]
 
 
-Modules = Annotated[tuple[Annotated[str, Strict(), Field(min_length=1, max_length=80)], ...], Field(min_length=1, max_length=60)]
+Modules = Annotated[
+    tuple[Annotated[str, Strict(), Field(min_length=1, max_length=80)], ...], Field(min_length=1, max_length=60)
+]
 
 
 class SelfPaced(Part):
@@ -286,7 +288,10 @@ class Individual(Part):
     kind: Literal["individual"]
     modules: Modules
     """The sessions' names, in order."""
-    coaches: Annotated[int, Strict(), Field(ge=1, le=1_000)] | Annotated[tuple[Coach, ...], Field(min_length=1, max_length=1_000)]
+    coaches: (
+        Annotated[int, Strict(), Field(ge=1, le=1_000)]
+        | Annotated[tuple[Coach, ...], Field(min_length=1, max_length=1_000)]
+    )
     """A number of equal coaches, or a list of coaches."""
     caseload: Annotated[Count, Field(le=10_000)] = 15
     """Participants in treatment with one coach at the same time, at most."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from trialsim.design.parts import Individual
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.design.parts import Individual, Visit
 from trialsim.world.formulas import Ints
 from trialsim.world.histories import EVENT_COLUMNS, NONE, FollowUp, Histories, Kind, Missing, Status, sort_events
 from trialsim.world.plans import DIED, WITHDREW, Plan
@@ -36,9 +39,11 @@ class _Book:
 
     def add(self, kind: Kind, participants: Ints, day: Ints, detail: Ints | int = 0) -> None:
         """Events of participants."""
-        self._rows(kind, day, self.site[participants], self.number[participants], participants, self.arm[participants], detail)
+        self._rows(
+            kind, day, self.site[participants], self.number[participants], participants, self.arm[participants], detail
+        )
 
-    def _rows(self, kind: Kind, *columns: Ints | int) -> None:
+    def _rows(self, kind: Kind, *columns: NDArray[np.integer[Any]] | int) -> None:
         day, *rest = columns
         block = np.empty((len(np.atleast_1d(day)), len(EVENT_COLUMNS)), dtype=np.int32)
         for place, values in enumerate([day, int(kind), *rest]):
@@ -125,9 +130,9 @@ class _Book:
             who = np.flatnonzero(observed != NONE).astype(np.int32)
             self.add(Kind.ANSWERED, who, observed[who], v)
 
-    def _moments(self, visit: object, v: int) -> list[tuple[Kind, int, np.ndarray]]:  # type: ignore[type-arg]
+    def _moments(self, visit: Visit, v: int) -> list[tuple[Kind, int, NDArray[np.bool_]]]:
         anyone = np.ones(self.n, dtype=bool)
         unanswered = self.f.missing[v, : self.n, 0] == Missing.NO_ANSWER
-        reminders = [(Kind.REMINDED, r, anyone) for r in visit.reminders]  # type: ignore[attr-defined]
-        opens = (Kind.WINDOW_OPENED, visit.opens, anyone)  # type: ignore[attr-defined]
-        return [opens, *reminders, (Kind.WINDOW_CLOSED, visit.closes, unanswered)]  # type: ignore[attr-defined]
+        reminders = [(Kind.REMINDED, r, anyone) for r in visit.reminders]
+        opens = (Kind.WINDOW_OPENED, visit.opens, anyone)
+        return [opens, *reminders, (Kind.WINDOW_CLOSED, visit.closes, unanswered)]

@@ -1,8 +1,9 @@
 """The reference engine: SimPy processes that read like the trial's protocol, with a full event log.
 
-The clock counts ticks: study day x number of phases + phase, so that the order of things within a day is data (`Phase`)
-and not an accident of the event queue. Act one enrols, randomizes and treats; act two follows up. They are apart because
-whether somebody answers may depend on how they are, and outcomes are computed, on arrays, between the acts.
+The clock counts ticks: study day x number of phases + phase, so that the order of things within a day is data
+(`Phase`) and not an accident of the event queue. Act one enrols, randomizes and treats; act two follows up. They are
+apart because whether somebody answers may depend on how they are, and outcomes are computed, on arrays, between the
+acts.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Coaches:
 
     def _free(self, coach: int) -> int:
         open_today = self.joins[coach] <= self.clock.day < self.leaves[coach]
-        return self.staff[coach].capacity - self.staff[coach].count if open_today else 0
+        return int(self.staff[coach].capacity) - self.staff[coach].count if open_today else 0
 
 
 class Trial:
@@ -136,7 +137,7 @@ class Trial:
         self.envelopes = {code: iter(arms[:, c].tolist()) for code, arms in self.plan.lists.items()}
         self.exit_after = self.plan.exit_after[:, :, c].tolist()
         self.exit_kind_of = self.plan.exit_kind[:, :, c].tolist()
-        self.courses = [course and _Course(course, c) for course in self.plan.courses]
+        self.courses = [None if course is None else _Course(course, c) for course in self.plan.courses]
 
     def _open_books(self) -> None:
         """Empty histories."""
@@ -145,13 +146,25 @@ class Trial:
         self.passed = [0] * len(world.steps)
         self.lost = [[0] * len(reasons) for reasons in world.reasons]
         self.n_contacted, self.n_participants, self.closing_day = 0, 0, world.last_day
-        blank = ("site", "number", "randomized_day", "arm", "coach", "asked_day", "offered_day", "released_day", "ended_day")
+        blank = (
+            "site",
+            "number",
+            "randomized_day",
+            "arm",
+            "coach",
+            "asked_day",
+            "offered_day",
+            "released_day",
+            "ended_day",
+        )
         self.book: dict[str, list[int]] = {name: [NONE] * size for name in (*blank, "exit_day")}
         self.book |= {name: [0] * size for name in ("n_sessions", "status", "exit_kind")}
         self.sessions = {name: [[NONE] * size for _ in range(world.max_sessions)] for name in ("scheduled", "attended")}
         self.call_day = [[NONE] * size for _ in range(n_calls)]
         self.treatment: dict[int, simpy.Process] = {}
-        self.coaches = {arm: Coaches(self.clock, self.plan, arm) for arm in range(len(world.arms)) if world.coached(arm)}
+        self.coaches = {
+            arm: Coaches(self.clock, self.plan, arm) for arm in range(len(world.arms)) if world.coached(arm)
+        }
         self.n_expected = 0
 
     def run(self) -> Trial:
@@ -389,7 +402,14 @@ class Trial:
         entries = [self.n_contacted]
         for passed, lost in zip(self.passed, self.lost, strict=True):
             entries += [passed, *lost]
-        codes = {"site": np.int16, "arm": np.int8, "n_sessions": np.int8, "status": np.int8, "exit_kind": np.int8, "coach": np.int16}
+        codes = {
+            "site": np.int16,
+            "arm": np.int8,
+            "n_sessions": np.int8,
+            "status": np.int8,
+            "exit_kind": np.int8,
+            "coach": np.int16,
+        }
         book = {name: np.array(v, dtype=codes.get(name, np.int32))[:, None] for name, v in self.book.items()}
         return Histories(
             n_participants=np.array([self.n_participants], dtype=np.int32),
@@ -437,7 +457,7 @@ class FollowUpAct:
         self.exit_kind = histories.exit_kind[:, column].tolist()
         self.after_days = answers.after_days[:, :, column].tolist()
         shape = (len(self.visits), plan.cohort.shape[0])
-        self.book: dict[str, NDArray[np.int32] | NDArray[np.int8]] = {
+        self.book: dict[str, NDArray[Any]] = {
             "due_day": np.full(shape, NONE, dtype=np.int32),
             "observed_day": np.full(shape, NONE, dtype=np.int32),
             "missing": np.full(shape, Missing.NOT_RANDOMIZED, dtype=np.int8),

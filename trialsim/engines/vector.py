@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.design.parts import Individual
-from trialsim.world.histories import NONE, FollowUp, Histories, Missing, Status
 from trialsim.world import formulas
 from trialsim.world.formulas import LONG, Bools, Ints
+from trialsim.world.histories import NONE, FollowUp, Histories, Missing, Status
 from trialsim.world.observation import Answers
 from trialsim.world.places import Places
 from trialsim.world.plans import Course, Plan
@@ -166,10 +167,11 @@ class _Block:
         turns, order = _turns(members[waits] % n_replicates, n_replicates)
         line = waits[order]
         pool = Places(self.plan.world, arm, n_replicates)
-        queue = [values[line] for values in (members % n_replicates, asks, deadline, length, exit_day)]
+        columns: tuple[NDArray[Any], ...] = (members % n_replicates, asks, deadline, length, exit_day)
+        queue = [values[line] for values in columns]
         offered = np.full(len(members), LONG, dtype=np.int32)
         coach = np.full(len(members), NONE, dtype=np.int32)
-        offers = [pool.serve(*(values[first:last] for values in queue)) for first, last in pairwise(turns)]
+        offers = [pool.serve(*[values[first:last] for values in queue]) for first, last in pairwise(turns)]
         if offers:
             offered[line] = np.concatenate([offer for offer, _ in offers])
             coach[line] = np.concatenate([chosen for _, chosen in offers])
@@ -217,7 +219,7 @@ def _allocate(plan: Plan) -> NDArray[np.int8]:
 def _funnel(plan: Plan, n_participants: Ints, closing: Ints) -> Ints:
     """Persons counted until enrolment closes: contacted, then for each step the passed and the lost by reason."""
     persons = plan.cohort.persons
-    counts = [formulas.count(persons.step_day[0] <= closing)]
+    counts: list[NDArray[Any]] = [formulas.count(persons.step_day[0] <= closing)]
     last = len(plan.world.steps) - 1
     for step, reasons in enumerate(plan.world.reasons):
         by_closing = persons.step_day[step + 1] <= closing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessP
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ from trialsim.analysis.plan import analyse_block
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.measures import Measures, measure
+from trialsim.experiments.threads import one_thread_per_worker
 from trialsim.experiments.trialfiles import write_trials
 from trialsim.simulate import Block, EngineName, batches, simulate_block
 from trialsim.world.world import World
@@ -190,12 +189,6 @@ def _in_workers(design: Design, task: Task, cut: list[tuple[int, int]], workers:
         raise ResultsError("a worker process died (perhaps out of memory). Try fewer --workers.") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def one_thread_per_worker() -> None:
-    """Several workers with several linear-algebra threads each are slower than one: ask for one, before they start."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
 
 
 _WORLD: dict[str, World] = {}

@@ -28,6 +28,7 @@ from trialsim.records import to_arrow
 from trialsim.tables import SCHEMA_VERSION, SCHEMAS
 from trialsim.world.streams import BLOCK
 
+
 def run_digest(experiment_key: dict[str, Any]) -> str:
     """First 12 hex digits of the sha256 of what makes a run what it is."""
     return hashlib.sha256(json.dumps(experiment_key, sort_keys=True).encode()).hexdigest()[:12]
@@ -64,7 +65,9 @@ def new_folder(target: Path, key: dict[str, Any]) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir()
     except OSError as error:
-        raise ResultsError(f"{target}: results cannot be written here ({_cause(error)}). Choose another --out.") from error
+        raise ResultsError(
+            f"{target}: results cannot be written here ({_cause(error)}). Choose another --out."
+        ) from error
     try:
         yield draft
         _take_place(draft, target)
@@ -87,8 +90,8 @@ def _refuse_occupied(target: Path, key: dict[str, Any]) -> None:
         raise ResultsError(f"{target}: there is something else already. Choose another --out.") from None
     if old != key:
         raise ResultsError(
-            f"{target}: holds results of another run (seed {old.get('seed')}, {old.get('replicates')} replicates, design "
-            f"{old.get('design')}). Choose another --out, or remove it."
+            f"{target}: holds results of another run (seed {old.get('seed')}, {old.get('replicates')} replicates, "
+            f"design {old.get('design')}). Choose another --out, or remove it."
         )
 
 
@@ -114,7 +117,7 @@ def write_experiment(folder: Path, experiment: Experiment, rows: Sequence[Perfor
         write_table(folder / "data", to_arrow(SCHEMAS["estimates"], experiment.estimates.columns()), "estimates")
     write_table(folder / "data", to_arrow(SCHEMAS["replicates"], _replicates(experiment)), "replicates")
     if rows:
-        write_table(folder / "data", to_arrow(SCHEMAS["performance"], performance_columns(list(rows))), "performance")  # type: ignore[arg-type]
+        write_table(folder / "data", to_arrow(SCHEMAS["performance"], performance_columns(list(rows))), "performance")
     write_table(folder / "data", _measures(experiment), "measures")
 
 
@@ -133,12 +136,15 @@ def _replicates(experiment: Experiment) -> dict[str, Any]:
         return [values[good[r]] if r in good else missing for r in every]
 
     m = experiment.measures
-    closing, last = m.get("calendar/closing_day", []), m.get("calendar/last_visit_day", [])
+    nothing = np.empty(0)
+    closing, last = m.get("calendar/closing_day", nothing), m.get("calendar/last_visit_day", nothing)
     return {
         "design_point": np.zeros(len(every), dtype=np.int32),
         "replicate": np.array(every, dtype=np.int32),
         "status": (np.array([int(r in failed) for r in every]), ["ok", "failed"]),
-        "stage": pa.array([failed[r].stage if r in failed else None for r in every], type=pa.string()).dictionary_encode(),
+        "stage": pa.array(
+            [failed[r].stage if r in failed else None for r in every], type=pa.string()
+        ).dictionary_encode(),
         "error": pa.array([failed[r].error if r in failed else None for r in every], type=pa.string()),
         "seconds": np.array(of_good(experiment.seconds, np.nan), dtype=float),
         "n_randomized": pa.array([_whole(x) for x in of_good(m.get("randomized/all", []), None)], type=pa.int32()),

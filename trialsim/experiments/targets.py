@@ -32,7 +32,7 @@ class Target(_Part):
     """One published value and the range that the simulated mean has to lie in."""
 
     measure: Text
-    """What is simulated: a measure's path, `estimate/ANALYSIS/CONTRAST/VISIT/MEASURE`, or `power/` with the same rest."""
+    """What is simulated: a measure's path, `estimate/ANALYSIS/CONTRAST/VISIT/MEASURE`, or `power/...`."""
     label: Text
     published: Number
     low: Number
@@ -117,9 +117,13 @@ def _find(experiment: Experiment, target: Target) -> Finding:
     if kind in ("estimate", "power"):
         values = _of_analysis(experiment.estimates, kind, rest, target)
         log = kind == "estimate" and rest.endswith("ratio")
-        summary = proportion_with_error(values) if kind == "power" else mean_with_error(np.log(values) if log else values)
+        summary = (
+            proportion_with_error(values) if kind == "power" else mean_with_error(np.log(values) if log else values)
+        )
         value, error, n = summary
-        return Finding(target, float(np.exp(value)), error * float(np.exp(value)), n) if log else Finding(target, *summary)
+        return (
+            Finding(target, float(np.exp(value)), error * float(np.exp(value)), n) if log else Finding(target, *summary)
+        )
     return Finding(target, *mean_with_error(_of_measures(experiment.measures, target)))
 
 
@@ -139,7 +143,9 @@ def _of_analysis(estimates: Estimates | None, kind: str, path: str, target: Targ
         raise ResultsError(f"target '{target.label}': the design's analyses have no '{path}'.")
     failed = int((~estimates.converged[:, place]).sum())
     if failed:
-        raise ResultsError(f"target '{target.label}': {failed} fits failed, so its mean would be over selected replicates.")
+        raise ResultsError(
+            f"target '{target.label}': {failed} fits failed, so its mean would be over selected replicates."
+        )
     return estimates.significant[:, place] if kind == "power" else estimates.estimate[:, place]
 
 

@@ -14,11 +14,26 @@ from trialsim.world.world import World
 PARTS = ("participants", "sessions", "observations", "events")
 
 _FIELDS = {
-    "participants": (
-        "n_participants closing_day funnel site number randomized_day arm coach asked_day offered_day released_day n_sessions "
-        "call_day status ended_day exit_day exit_kind"
-    ).split(),
-    "sessions": "scheduled_day attended_day".split(),
+    "participants": [
+        "n_participants",
+        "closing_day",
+        "funnel",
+        "site",
+        "number",
+        "randomized_day",
+        "arm",
+        "coach",
+        "asked_day",
+        "offered_day",
+        "released_day",
+        "n_sessions",
+        "call_day",
+        "status",
+        "ended_day",
+        "exit_day",
+        "exit_kind",
+    ],
+    "sessions": ["scheduled_day", "attended_day"],
 }
 
 
@@ -45,7 +60,9 @@ def _compare(process: Block, vector: Block, part: str) -> str:
     if part == "events":
         return _differ("event", process.events(0), vector.events(0))
     if part == "observations":
-        named = [(f.name, getattr(process.follow, f.name), getattr(vector.follow, f.name)) for f in fields(process.follow)]
+        named = [
+            (f.name, getattr(process.follow, f.name), getattr(vector.follow, f.name)) for f in fields(process.follow)
+        ]
         named.append(("value", process.outcomes.realised, vector.outcomes.realised))
     else:
         named = [(n, getattr(process.histories, n), getattr(vector.histories, n)) for n in _FIELDS[part]]

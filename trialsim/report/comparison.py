@@ -19,12 +19,19 @@ def comparison_text(design: Design, targets: Targets, findings: Sequence[Finding
     outside = [f for f in held if not f.inside]
     parts = [
         heading(f"{design.title or design.name}: simulated against published"),
-        table(["target", "published", "range", "simulated", "inside", "kind", "source"], [_row(f) for f in held], "lrrrlll"),
+        table(
+            ["target", "published", "range", "simulated", "inside", "kind", "source"],
+            [_row(f) for f in held],
+            "lrrrlll",
+        ),
         paragraph(targets.note),
     ]
     if shown:
         rows = [[*_row(f)[:4], f.target.source] for f in shown]
-        parts += ["Shown, not held (see the note above):", table(["target", "published", "95% CI", "simulated", "source"], rows, "lrrrl")]
+        parts += [
+            "Shown, not held (see the note above):",
+            table(["target", "published", "95% CI", "simulated", "source"], rows, "lrrrl"),
+        ]
     n = max(f.n_replicates for f in findings)
     fewest = min(f.n_replicates for f in findings)
     count = f"{fewest}" if n == fewest else f"{fewest} to {n}"
@@ -48,14 +55,17 @@ def _row(finding: Finding) -> list[str]:
 def _digits(finding: Finding) -> int:
     """As many decimals as the narrower side of the range needs."""
     target = finding.target
-    width = min(x for x in (target.high - target.published, target.published - target.low, abs(target.published) or 1) if x > 0)
+    width = min(
+        x for x in (target.high - target.published, target.published - target.low, abs(target.published) or 1) if x > 0
+    )
     return max(0, min(3, 1 - math.floor(math.log10(width))))
 
 
 def comparison_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """The same as data."""
     return [
-        f.target.model_dump() | {"simulated": f.value, "mcse": f.mcse, "n_replicates": f.n_replicates, "inside": f.inside}
+        f.target.model_dump()
+        | {"simulated": f.value, "mcse": f.mcse, "n_replicates": f.n_replicates, "inside": f.inside}
         for f in findings
     ]
 

@@ -40,7 +40,16 @@ class Summary:
         """All sections."""
         sections = [self.title(), self.failures()]
         if len(self.experiment.replicates):
-            parts = (self.calendar, self.funnel, self.arms, self.attendance, self.staff, self.outcomes, self.analyses, self.cost)
+            parts = (
+                self.calendar,
+                self.funnel,
+                self.arms,
+                self.attendance,
+                self.staff,
+                self.outcomes,
+                self.analyses,
+                self.cost,
+            )
             sections += [part() for part in parts]
         return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -88,7 +97,8 @@ class Summary:
         if not failures:
             return ""
         rows = [[str(f.replicate), f.stage, f.error] for f in failures[:10]]
-        text = f"{plural(len(failures), 'replicate')} failed and {'is' if len(failures) == 1 else 'are'} not in the summary."
+        be = "is" if len(failures) == 1 else "are"
+        text = f"{plural(len(failures), 'replicate')} failed and {be} not in the summary."
         return self.section("Failed replicates", text, table(["replicate", "stage", "error"], rows))
 
     def calendar(self) -> str:
@@ -110,7 +120,8 @@ class Summary:
             rows.append(["", "", "in process at closing", self.count(f"funnel/{step}/in process")])
         rows.append(["randomized", self.count("randomized/all"), "", ""])
         head = ["step", "passed", "not passed", "people"]
-        target = f"Target {self.design.sample_size:,}. {self.cell('funnel/contacted_per_randomized')} people contacted for each participant."
+        each = self.cell("funnel/contacted_per_randomized")
+        target = f"Target {self.design.sample_size:,}. {each} people contacted for each participant."
         return self.section("Enrolment (CONSORT)", table(head, rows, "lrlr"), target)
 
     def arms(self) -> str:
@@ -156,7 +167,9 @@ class Summary:
             ("largest", "largest_load", 1), ("had to wait for a coach, %", "waited", 1),
             ("wait for a coach, mean days", "mean_wait_days", 1), ("longest wait, days", "longest_wait_days", 1),
         ]  # fmt: skip
-        rows = [[text, *(self.cell(f"coaches/{arm}/{name}", digits) for arm in coached)] for text, name, digits in items]
+        rows = [
+            [text, *(self.cell(f"coaches/{arm}/{name}", digits) for arm in coached)] for text, name, digits in items
+        ]
         staff = [["coaches", *(str(len(self.design.coaches(arm))) for arm in coached)]]
         return self.section("Staff", table(["", *coached], staff + rows, "l" + "r" * len(coached)))
 
@@ -220,7 +233,10 @@ class Summary:
         arms = self._arm_rows(mine)
         pairs = list(dict.fromkeys(contrast for _, contrast, measure in mine if measure in COMPARISONS))
         level = f"{self._level(name):g}% CI"
-        parts = [self._title(name), table(["visit", *self.world.arms, "arms differ, p"], arms, "l" + "r" * (len(self.world.arms) + 1))]
+        parts = [
+            self._title(name),
+            table(["visit", *self.world.arms, "arms differ, p"], arms, "l" + "r" * (len(self.world.arms) + 1)),
+        ]
         if pairs:
             parts.append(self._pair_table(mine, pairs, level))
         return "\n\n".join(parts)
@@ -242,7 +258,16 @@ class Summary:
                 found = [mine[visit, pair, measure] for measure in measures]
                 needed = mine.get((visit, pair, NNT))
                 cells = [result.with_interval() for result in found]
-                rows.append([self.visit(visit), pair, *cells, found[0].p(), found[0].verdict(), needed.needed() if needed else ""])
+                rows.append(
+                    [
+                        self.visit(visit),
+                        pair,
+                        *cells,
+                        found[0].p(),
+                        found[0].verdict(),
+                        needed.needed() if needed else "",
+                    ]
+                )
         head = ["visit", "comparison", *(f"{m}, {level}" for m in measures), "p", "", "needed to treat"]
         if all(not row[-1] for row in rows):
             head, rows = head[:-1], [row[:-1] for row in rows]
@@ -256,7 +281,10 @@ class Summary:
             rows = [row for row in performance(estimates, skip_failed=self.skip_failed) if row.label.analysis == name]
         except ResultsError as error:
             return f"{self._title(name)}\n\n{paragraph(str(error))}"
-        notes = "For risk ratios, bias and standard errors are those of the logarithm. Truth: average of the potential outcomes."
+        notes = (
+            "For risk ratios, bias and standard errors are those of the logarithm. "
+            "Truth: average of the potential outcomes."
+        )
         return "\n\n".join([self._title(name), self._arm_table(rows), self._comparison_table(rows), paragraph(notes)])
 
     def _arm_table(self, rows: Sequence[Performance]) -> str:
@@ -365,7 +393,9 @@ def summary_json(experiment: Experiment, *, skip_failed: bool = False) -> dict[s
         "replicates": len(experiment.replicates),
         "failures": [vars(failure) for failure in experiment.failures],
         "measures": measures,
-        "performance" if many else "estimates": _performance_json(experiment, skip_failed) if many else _estimates_json(experiment),
+        "performance" if many else "estimates": _performance_json(experiment, skip_failed)
+        if many
+        else _estimates_json(experiment),
     }
 
 
@@ -383,7 +413,12 @@ def _performance_json(experiment: Experiment, skip_failed: bool) -> Any:
         return {"refused": str(error)}
     return [
         _label_json(row.label)
-        | {"statistic": row.statistic, "value": _finite(row.value), "mcse": _finite(row.mcse), "n_replicates": row.n_replicates}
+        | {
+            "statistic": row.statistic,
+            "value": _finite(row.value),
+            "mcse": _finite(row.mcse),
+            "n_replicates": row.n_replicates,
+        }
         for row in rows
     ]
 
@@ -396,7 +431,11 @@ def _estimates_json(experiment: Experiment) -> list[dict[str, Any]]:
     return [
         _label_json(label)
         | {name: _finite(float(getattr(e, name)[0, place])) for name in names}
-        | {"converged": bool(e.converged[0, place]), "reason": str(e.reason[0, place]), "n_used": int(e.n_used[0, place])}
+        | {
+            "converged": bool(e.converged[0, place]),
+            "reason": str(e.reason[0, place]),
+            "n_used": int(e.n_used[0, place]),
+        }
         for place, label in enumerate(e.labels)
     ]
 

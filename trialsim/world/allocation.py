@@ -31,7 +31,7 @@ def _most_per_stratum(cohort: Cohort) -> NDArray[np.int64]:
     width = int(cohort.stratum.max(initial=0)) + 1
     flat = cohort.stratum.astype(np.int64) + width * np.arange(n_replicates)
     counts = np.bincount(flat[cohort.valid], minlength=width * n_replicates)
-    return counts.reshape(n_replicates, width).max(axis=0)
+    return np.asarray(counts.reshape(n_replicates, width).max(axis=0))
 
 
 def _simple(world: World, uniform: Floats) -> Codes:

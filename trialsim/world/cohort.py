@@ -38,7 +38,7 @@ class Cohort:
     @property
     def shape(self) -> tuple[int, int]:
         """(N, R)."""
-        return self.valid.shape  # type: ignore[return-value]
+        return self.valid.shape
 
 
 def make_cohort(world: World, draws: Draws) -> Cohort:
@@ -94,7 +94,7 @@ def _in_order(world: World, persons: Persons) -> tuple[Ints, Ints]:
 def _short_sites(world: World, persons: Persons, day: Ints) -> Bools:
     """Sites whose last row comes before enrolment closes in some replicate: more rows could matter there."""
     closing = np.minimum(day[-1], world.last_day)
-    return (persons.last_contact_day <= closing).any(axis=1)
+    return np.asarray((persons.last_contact_day <= closing).any(axis=1))
 
 
 def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Ints) -> Cohort:

@@ -40,7 +40,7 @@ def gamma_multiplier(uniform: Floats, cv: float) -> Floats:
     With Poisson arrivals it gives negative binomial counts: Anisimov and Fedorov 2007, doi:10.1002/sim.2956.
     """
     shape = cv**-2
-    return special.gammaincinv(shape, uniform) / shape
+    return np.asarray(special.gammaincinv(shape, uniform) / shape, dtype=float)
 
 
 def truncated_normal(uniform: Floats, mean: float, sd: float, low: float | None, high: float | None) -> Floats:
@@ -103,7 +103,7 @@ def correlated(first: Floats, second: Floats, correlation: float) -> Floats:
         return second
     mixed = np.sqrt(1 - correlation**2) * second
     mixed += correlation * first
-    return mixed
+    return np.asarray(mixed)
 
 
 def conditional_prob(prob: float, person: Floats, correlation: float) -> Floats | float:
@@ -113,7 +113,7 @@ def conditional_prob(prob: float, person: Floats, correlation: float) -> Floats 
     """
     if correlation == 0 or prob in (0.0, 1.0):
         return prob
-    return special.ndtr((probit(prob) + correlation * person) / np.sqrt(1 - correlation**2))
+    return np.asarray(special.ndtr((probit(prob) + correlation * person) / np.sqrt(1 - correlation**2)))
 
 
 def patience_days(margin: Floats, wait_effect: float, longest: int) -> Ints:
@@ -122,10 +122,9 @@ def patience_days(margin: Floats, wait_effect: float, longest: int) -> Ints:
     margin: inclination to start above its threshold when there is no wait [probit units]; it falls by wait_effect
     per week, so the last day on which it is not negative is floor(7 margin / wait_effect).
     """
+    days = np.full(margin.shape, float(longest))
     if wait_effect > 0:
         days = np.minimum(7.0 * margin / wait_effect, longest)
-    else:
-        days = np.full(margin.shape, float(longest))
     return np.where(margin < 0, -1, np.floor(days)).astype(np.int32)
 
 
@@ -143,7 +142,7 @@ def event_days(uniform: Floats, prob: float, horizon: int) -> Ints:
 def saturating_dose(n_sessions: NDArray[np.integer], planned: int, scale: float) -> Floats:
     """Share of the full effect after s sessions: (1 - exp(-s/k)) / (1 - exp(-S/k))."""
     table = np.expm1(-np.arange(planned + 1) / scale) / np.expm1(-planned / scale)
-    return table[n_sessions]
+    return np.asarray(table[n_sessions])
 
 
 def to_grid(value: Floats, low: float, high: float, items: int) -> NDArray[np.int16]:
@@ -163,5 +162,5 @@ def from_grid(steps: NDArray[np.int16], low: float, items: int) -> Floats:
 def count(mask: Bools) -> NDArray[np.int64]:
     """Number of True in each column of (rows, columns). A matrix product counts five times faster than a sum."""
     if len(mask) >= 2**24:  # more than single precision can count
-        return mask.sum(axis=0)
+        return np.asarray(mask.sum(axis=0))
     return (np.ones(len(mask), dtype=np.float32) @ mask.astype(np.float32)).astype(np.int64)

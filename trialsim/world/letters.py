@@ -14,7 +14,9 @@ from trialsim.world.world import World
 
 def fruitless_contacts(world: World, draws: Draws, persons: Persons, closing_day: Ints) -> list[list[list[Ints]]]:
     """People contacted until enrolment closed who were lost in a leading step: [site][step][reason] counts, (R,)."""
-    return [_split(world, draws, site, _lost(world, draws, persons, site, closing_day)) for site in range(len(world.sites))]
+    return [
+        _split(world, draws, site, _lost(world, draws, persons, site, closing_day)) for site in range(len(world.sites))
+    ]
 
 
 def _lost(world: World, draws: Draws, persons: Persons, site: int, closing_day: Ints) -> Ints:

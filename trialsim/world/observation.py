@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.world.histories import FollowUp, Histories
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
+from trialsim.world.histories import FollowUp, Histories
 from trialsim.world.outcomes import Outcomes, Steps, is_responder
 from trialsim.world.plans import Plan
 from trialsim.world.streams import Stream

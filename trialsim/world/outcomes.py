@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.design.parts import Arm, Individual, Outcome
-from trialsim.world.histories import NONE, Histories
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
+from trialsim.world.histories import NONE, Histories
 from trialsim.world.places import anybody_could_wait, would_be_offered
 from trialsim.world.plans import Course, Plan
 from trialsim.world.streams import Stream
@@ -68,7 +68,7 @@ def _bases(plan: Plan, draws: Draws) -> list[list[Floats]]:
     bases: list[list[Floats]] = [[] for _ in names]
     change: list[Floats] = []
     recovery: list[Floats] = []
-    for v, visit in enumerate(world.visits):
+    for visit in world.visits:
         change = _next(world, draws, Stream.CHANGE, n, visit, change)
         if any(o.recovery for o in world.design.outcomes.values()):
             recovery = _next(world, draws, Stream.RECOVERY, n, visit, recovery)
@@ -118,7 +118,9 @@ def _effect(arm: Arm, outcome: str, visit: str, sessions: NDArray[np.int8], luck
     return formulas.saturating_dose(sessions, len(arm.delivery.modules), arm.dose_scale) * full
 
 
-def _coach_levels(world: World, draws: Draws, arm: int, outcome: str, coach: NDArray[np.int16] | None) -> Floats | float:
+def _coach_levels(
+    world: World, draws: Draws, arm: int, outcome: str, coach: NDArray[np.int16] | None
+) -> Floats | float:
     sd = world.design.outcomes[outcome].coach_sd
     if coach is None or sd == 0:
         return 0.0
@@ -128,9 +130,7 @@ def _coach_levels(world: World, draws: Draws, arm: int, outcome: str, coach: NDA
     return np.where(coach >= 0, sd * by_person, 0.0)
 
 
-def _potential_course(
-    plan: Plan, histories: Histories, arm: int
-) -> tuple[NDArray[np.int8], NDArray[np.int16] | None]:
+def _potential_course(plan: Plan, histories: Histories, arm: int) -> tuple[NDArray[np.int8], NDArray[np.int16] | None]:
     """Sessions by each visit's due day (V, N, R), and coach (N, R), of all participants were they in this arm."""
     world, cohort = plan.world, plan.cohort
     course = plan.courses[arm]

@@ -6,6 +6,7 @@ All of it is fixed before an engine starts; an engine adds time, order and capac
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +135,9 @@ def _self_paced(draws: Draws, delivery: SelfPaced, margin: Floats, hazard: Float
         then = due.copy()
         then[stalls] = phone.call(k, who[stalls], day[stalls])
         stops = then == LONG
-        end[who[stops]] = np.minimum(day[stops] + delivery.call_after_days * (delivery.max_calls + 1), delivery.access_days)
+        end[who[stops]] = np.minimum(
+            day[stops] + delivery.call_after_days * (delivery.max_calls + 1), delivery.access_days
+        )
         goes_on = then < delivery.access_days
         who, day = who[goes_on], then[goes_on]
         attended[k, who] = day
@@ -152,8 +155,8 @@ def _self_paced(draws: Draws, delivery: SelfPaced, margin: Floats, hazard: Float
     )
 
 
-def _flat(values: NDArray[np.generic], who: NDArray[np.intp]) -> NDArray[np.generic]:
-    return values.ravel().take(who)
+def _flat(values: NDArray[Any], who: NDArray[np.intp]) -> NDArray[Any]:
+    return np.asarray(values.ravel().take(who))
 
 
 def _pause(draws: Draws, pause: Delay, k: int, n: int, who: NDArray[np.intp]) -> Ints | int:

@@ -58,7 +58,7 @@ class Traits:
         flat = row.astype(np.intp) * n_replicates + np.arange(n_replicates)
 
         def chosen(values: Floats) -> Floats:
-            return values.ravel().take(flat)
+            return np.asarray(values.ravel().take(flat))
 
         return Traits(
             world=self.world,

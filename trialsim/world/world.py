@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.design.checks import cholesky, correlation_matrix
-from trialsim.design.parts import BinaryCovariate, Design, NormalCovariate, NoDelivery
+from trialsim.design.parts import BinaryCovariate, Covariate, Design, NoDelivery, NormalCovariate
 from trialsim.world.formulas import MONTH_DAYS, truncated_mean
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class World:
 
     @cached_property
     def strata(self) -> list[str]:
-        """Names of the allocation strata, in order of their codes: the levels of each factor, the last varying fastest."""
+        """Names of the allocation strata in order of their codes: levels of the factors, the last varying fastest."""
         names = [""]
         for factor in self.design.allocation.strata:
             if factor == "site":
@@ -121,9 +121,9 @@ def step_reasons(step: Step) -> list[str]:
     return [*step.criteria, *by_chance]
 
 
-def _covariate_mean(covariate: object) -> float:
+def _covariate_mean(covariate: Covariate) -> float:
     if isinstance(covariate, BinaryCovariate):
         return covariate.prob
     if isinstance(covariate, NormalCovariate):
         return truncated_mean(covariate.mean, covariate.sd, covariate.low, covariate.high)
-    return covariate.mean  # type: ignore[attr-defined, no-any-return]
+    return covariate.mean

@@ -23,7 +23,7 @@ from trialsim.report.describe.phrases import (
 )
 from trialsim.report.layout import heading, listed, number, paragraph, percent, plural, table
 from trialsim.world.formulas import saturating_dose
-from trialsim.world.plans import coach_calendar
+from trialsim.world.places import coach_calendar
 from trialsim.world.world import World
 
 Treatment = SelfPaced | Individual

@@ -29,9 +29,7 @@ def outcomes(design: Design) -> list[str]:
     blocks = [heading("Outcomes"), paragraph(intro)]
     for name, outcome in design.outcomes.items():
         texts = [_instrument(outcome), _level(outcome), _course(design, outcome), _responder(outcome)]
-        blocks.append(
-            f"{named(name, outcome.label)}\n" + "\n".join(paragraph(text, indent=2) for text in texts)
-        )
+        blocks.append(f"{named(name, outcome.label)}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
     return [*blocks, *_correlations(design)]
 
 
@@ -49,17 +47,13 @@ def _level(outcome: Outcome) -> str:
         f" SD {number(outcome.sd)}{linked}."
     )
     if outcome.entry_sd:
-        text += (
-            f" A passing state of SD {number(outcome.entry_sd)} adds to it at screening and baseline only."
-        )
+        text += f" A passing state of SD {number(outcome.entry_sd)} adds to it at screening and baseline only."
     if outcome.error_sd:
         text += f" Each assessment has a measurement error of SD {number(outcome.error_sd)}."
     if outcome.site_sd:
         text += f" Sites differ in level with SD {number(outcome.site_sd)}."
     if outcome.coach_sd:
-        text += (
-            f" Coaches differ in their participants' level at follow-up with SD {number(outcome.coach_sd)}."
-        )
+        text += f" Coaches differ in their participants' level at follow-up with SD {number(outcome.coach_sd)}."
     return text
 
 
@@ -74,9 +68,7 @@ def _course(design: Design, outcome: Outcome) -> str:
         text += " " + _recovery(design, outcome, outcome.recovery)
     if (outcome.change_sd or outcome.recovery) and len(design.visits) > 1:
         also = " (and whether somebody recovers, on the probit scale)" if outcome.recovery else ""
-        text += (
-            f" A person's change{also} correlates {number(outcome.persistence)} from one visit to the next."
-        )
+        text += f" A person's change{also} correlates {number(outcome.persistence)} from one visit to the next."
     if outcome.motivation:
         text += f" Somebody one SD more motivated than average is {shifted(outcome.motivation)} at follow-up."
     return text
@@ -112,11 +104,7 @@ def _correlations(design: Design) -> list[str]:
         )
         return [paragraph(text)]
     if len(design.outcomes) > 1:
-        return [
-            paragraph(
-                "The outcomes are independent of each other, but for covariates, motivation and sessions."
-            )
-        ]
+        return [paragraph("The outcomes are independent of each other, but for covariates, motivation and sessions.")]
     return []
 
 
@@ -130,9 +118,7 @@ def visits(design: Design) -> list[str]:
     if any(visit.label for visit in design.visits.values()):
         header.append("meaning")
         rows = [[*row, visit.label] for row, visit in zip(rows, design.visits.values(), strict=True)]
-    intro = (
-        "All days count from randomization. A reminder goes only to those in the study who have not answered."
-    )
+    intro = "All days count from randomization. A reminder goes only to those in the study who have not answered."
     return [heading("Visits"), paragraph(intro), table(header, rows, "lrrlll"[: len(header)])]
 
 
@@ -154,10 +140,7 @@ def _reminders(visit: Visit) -> str:
 def answers(world: World) -> list[str]:
     """Who answers which questionnaire."""
     design = world.design
-    rows = [
-        [name, *(share(arm.response_prob[visit]) for visit in design.visits)]
-        for name, arm in design.arms.items()
-    ]
+    rows = [[name, *(share(arm.response_prob[visit]) for visit in design.visits)] for name, arm in design.arms.items()]
     example = _example(design)
     texts = [_moves(world, *example), _mechanism(design), _answer_time(design), _deaths(world)]
     return [
@@ -222,9 +205,7 @@ def _by_values(world: World, prob: float) -> list[str]:
             if slope:
                 phrases.append(f"{name} {what} ({chance(moved(prob, slope))} when it is one point higher)")
     if observation.attendance and any(world.session_counts):
-        phrases.append(
-            f"attendance ({chance(moved(prob, observation.attendance))} with all sessions attended)"
-        )
+        phrases.append(f"attendance ({chance(moved(prob, observation.attendance))} with all sessions attended)")
     return phrases
 
 

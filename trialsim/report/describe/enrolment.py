@@ -94,8 +94,7 @@ def _site_cells(design: Design, site: Site) -> list[str]:
 
 def _rate_changes(design: Design) -> list[str]:
     return [
-        f"From {when(design, change.starts)} on, the rate {_at(change.sites)} is multiplied by"
-        f" {number(change.factor)}."
+        f"From {when(design, change.starts)} on, the rate {_at(change.sites)} is multiplied by {number(change.factor)}."
         for change in design.recruitment.rate_changes
     ]
 
@@ -116,16 +115,12 @@ def _variation(design: Design) -> str:
     recruitment = design.recruitment
     phrases = []
     if recruitment.site_cv:
-        phrases.append(
-            f"from replicate to replicate (coefficient of variation {number(recruitment.site_cv)})"
-        )
+        phrases.append(f"from replicate to replicate (coefficient of variation {number(recruitment.site_cv)})")
     if recruitment.month_cv:
         phrases.append(f"from month to month (coefficient of variation {number(recruitment.month_cv)})")
     if not phrases:
         return "Rates are known exactly: only the times of contact are random."
-    return (
-        f"Each site's rate varies at random around these values {listed(phrases)}, with a gamma distribution."
-    )
+    return f"Each site's rate varies at random around these values {listed(phrases)}, with a gamma distribution."
 
 
 # --- funnel -------------------------------------------------------------------------------------------------

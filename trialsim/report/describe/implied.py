@@ -73,9 +73,7 @@ def _funnel(world: World, sums: Sums) -> list[str]:
     before = contacted
     for step in world.steps:
         counts = {name: values for name, values in _of_step(sums, step) if name == "passed" or values.any()}
-        rows += [
-            [step, reason, mean(n).text(0), ratio(n, before).text(1, 100)] for reason, n in counts.items()
-        ]
+        rows += [[step, reason, mean(n).text(0), ratio(n, before).text(1, 100)] for reason, n in counts.items()]
         before = counts["passed"]
     note = "People until enrolment closes ('in process': on their way at that moment):"
     return [paragraph(note), table(["step", "result", "people", "% of those before"], rows, "llrr")]
@@ -175,9 +173,7 @@ def _assumptions(world: World) -> list[str]:
         " in fact (treatment policy).",
     ]
     if any(world.has_sessions(arm) for arm in range(len(world.arms))):
-        notes.append(
-            "Somebody who leaves the study attends no more sessions; effects of sessions attended stay."
-        )
+        notes.append("Somebody who leaves the study attends no more sessions; effects of sessions attended stay.")
     if any(world.coached(arm) for arm in range(len(world.arms))):
         notes.append(
             "Under a coached arm, participants of other arms are taken to wait as long as the next in line"
