@@ -175,8 +175,8 @@ def _observations(block: Block, columns: NDArray[np.intp]) -> Columns:
     return {
         "replicate": np.repeat(flat.replicate, per_person),
         "participant": np.repeat(flat.participant, per_person),
-        "visit": (np.tile(np.repeat(np.arange(n_visits), n_outcomes), len(flat)), world.visits),
-        "outcome": (np.tile(np.arange(n_outcomes), len(flat) * n_visits), world.outcomes),
+        "visit": (_cycle(n_visits, each=n_outcomes, times=len(flat)), world.visits),
+        "outcome": (_cycle(n_outcomes, times=len(flat) * n_visits), world.outcomes),
         "arm": (np.repeat(flat.take(block.histories.arm), per_person), world.arms),
         "due_day": by_visit(f.due_day),
         "observed_day": by_visit(f.observed_day),
@@ -190,13 +190,23 @@ def _observations(block: Block, columns: NDArray[np.intp]) -> Columns:
 def _values(flat: _Flat, steps: Array) -> tuple[Array, Array]:
     """Points and response of (K, A, V, N, R) grid steps, in order participant, arm, visit, outcome."""
     world, baseline = flat.block.world, flat.block.plan.cohort.baseline
-    points, responds = [], []
-    for k, outcome in enumerate(world.design.outcomes.values()):
-        taken = flat.take(steps[k])  # (A, V, rows)
-        points.append(formulas.from_grid(taken, outcome.low, outcome.items))
-        responds.append(is_responder(outcome, flat.take(baseline[k]), taken))
+    outcomes = list(world.design.outcomes.values())
+    taken = flat.take(steps)  # (K, A, V, rows)
+    responds = [is_responder(o, flat.take(baseline[k]), taken[k]) for k, o in enumerate(outcomes)]
     order = (3, 1, 2, 0)
-    return np.stack(points).transpose(order).ravel(), np.stack(responds).transpose(order).ravel()
+    in_order = np.ascontiguousarray(taken.transpose(order))  # whole numbers of two bytes are quick to turn round
+    # Divided row by row of a participant: a long inner loop is much quicker than one over outcomes.
+    per_person = in_order.reshape(len(flat), -1)
+    repeats = per_person.shape[1] // len(outcomes)
+    low, items = np.tile([o.low for o in outcomes], repeats), np.tile([float(o.items) for o in outcomes], repeats)
+    points = per_person / items
+    points += low
+    return points.ravel(), np.ascontiguousarray(np.stack(responds).transpose(order)).ravel()
+
+
+def _cycle(n: int, *, each: int = 1, times: int = 1) -> Array:
+    """Codes 0 ... n - 1, each repeated, then all of them repeated."""
+    return np.tile(np.repeat(np.arange(n, dtype=np.int8), each), times)
 
 
 def _truth(block: Block, columns: NDArray[np.intp]) -> Columns:
@@ -205,18 +215,18 @@ def _truth(block: Block, columns: NDArray[np.intp]) -> Columns:
     per_person = n_arms * n_visits * n_outcomes
     value, responder = _values(flat, block.outcomes.potential)
     sessions = flat.take(block.outcomes.sessions).transpose(2, 0, 1)
-    level = flat.take(block.plan.cohort.stable).T[:, None, :]
+    level = np.ascontiguousarray(flat.take(block.plan.cohort.stable).T)
     return {
         "replicate": np.repeat(flat.replicate, per_person),
         "participant": np.repeat(flat.participant, per_person),
-        "arm": (np.tile(np.repeat(np.arange(n_arms), n_visits * n_outcomes), len(flat)), world.arms),
-        "visit": (np.tile(np.repeat(np.arange(n_visits), n_outcomes), len(flat) * n_arms), world.visits),
-        "outcome": (np.tile(np.arange(n_outcomes), len(flat) * n_arms * n_visits), world.outcomes),
+        "arm": (_cycle(n_arms, each=n_visits * n_outcomes, times=len(flat)), world.arms),
+        "visit": (_cycle(n_visits, each=n_outcomes, times=len(flat) * n_arms), world.visits),
+        "outcome": (_cycle(n_outcomes, times=len(flat) * n_arms * n_visits), world.outcomes),
         "value": value,
         "responder": responder,
         "sessions": np.repeat(sessions.reshape(len(flat), -1), n_outcomes, axis=1).ravel(),
         "motivation": np.repeat(flat.take(block.plan.cohort.motivation), per_person),
-        "latent_level": np.broadcast_to(level, (len(flat), n_arms * n_visits, n_outcomes)).ravel(),
+        "latent_level": np.repeat(level, n_arms * n_visits, axis=0).ravel(),
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 from designs import Data, modules, plain_data
-from helpers import engine_differences, run
+from helpers import differences, engine_differences, portrait, run
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -209,6 +209,18 @@ def test_both_engines_give_the_same_trial_on_random_awkward_designs(chapter: int
         chooser = Random(1_000 * chapter + page)
         design = awkward(chooser.choice)
         assert_engines_meet(design, seed=page, first=chooser.choice([0, 15]))
+
+
+@pytest.mark.parametrize("chapter", range(4))
+def test_a_replicate_of_a_random_awkward_design_does_not_depend_on_its_company(chapter: int) -> None:
+    for page in range(15):
+        design = awkward(Random(1_000 * chapter + 500 + page).choice)
+        company = run(design, seed=page, n=16)
+        for k in (0, 9):
+            alone = run(design, seed=page, first=k, n=1)
+            assert differences(portrait(alone), portrait(company, k)) == [], design.model_dump_json(
+                exclude_defaults=True
+            )
 
 
 @settings(max_examples=50)

@@ -56,7 +56,7 @@ class Site(Part):
     opens: When = 0
     """Opening day: a date, or a study day."""
     ramp_months: NonNegative = 0.0
-    """The rate grows linearly from 0 to its full value over this many months [months]."""
+    """The rate grows linearly from 0 to its full value over this time from the opening day [months]."""
     pool: Count | None = None
     """How many people can be contacted at all; none = no limit."""
 
@@ -87,8 +87,11 @@ class Recruitment(Part):
     """Sites and how fast they contact people."""
 
     sites: Annotated[dict[Name, Site], Field(min_length=1, max_length=500)]
+    """The sites, by name."""
     rate_changes: tuple[RateChange, ...] = ()
+    """Changes of contact rates from a day on."""
     pauses: tuple[Pause, ...] = ()
+    """Times without contacts."""
     site_cv: Annotated[NonNegative, Field(le=3)] = 0.0
     """Coefficient of variation between replicates of each site's rate (gamma: Poisson-gamma recruitment)."""
     month_cv: Annotated[NonNegative, Field(le=3)] = 0.0
@@ -110,9 +113,9 @@ class Criterion(Part):
     excluded_prob: Prob | None = None
     """Chance of exclusion, the same for everybody."""
     measure: Name | None = None
-    """Outcome that is measured at screening; it is measured with error, so regression to the mean arises by itself."""
+    """Outcome measured at screening: its level at entry (stable level and passing state) plus error."""
     error_sd: NonNegative = 0.0
-    """Standard deviation of the screening measure's error [outcome points]."""
+    """Standard deviation of this measure's error, separate from the outcome's own `error_sd` [outcome points]."""
     at_least: Number | None = None
     """Eligible when the measured value is at least this [outcome points]."""
     at_most: Number | None = None
@@ -139,7 +142,9 @@ class BinaryCovariate(Part):
     """A yes/no characteristic."""
 
     kind: Literal["binary"]
+    """Says that the covariate is a yes/no characteristic."""
     label: Text = ""
+    """What people read instead of the name."""
     prob: Prob
     """Share with the characteristic among the people screened."""
 
@@ -148,7 +153,9 @@ class NormalCovariate(Part):
     """A continuous characteristic, normal within limits."""
 
     kind: Literal["normal"]
+    """Says that the covariate is continuous."""
     label: Text = ""
+    """What people read instead of the name."""
     mean: Number
     """Mean before the limits are applied."""
     sd: NonNegative
@@ -163,7 +170,9 @@ class CountCovariate(Part):
     """A count, Poisson (for example of chronic conditions)."""
 
     kind: Literal["count"]
+    """Says that the covariate is a count."""
     label: Text = ""
+    """What people read instead of the name."""
     mean: Annotated[NonNegative, Field(le=100)]
     """Mean among the people screened."""
 
@@ -177,19 +186,20 @@ class Recovery(Part):
     prob: dict[Name, Prob]
     """Share in the second component, by visit."""
     drop: Number
-    """Fall of the outcome in the second component [outcome points]."""
+    """Fall of the outcome in the second component, on top of `course` [outcome points]."""
     sd: NonNegative
-    """Standard deviation within the second component [outcome points]."""
+    """SD of a person's own change within the second component, in place of `change_sd` [outcome points]."""
 
 
 class Outcome(Part):
     """A bounded score, the mean of several items, measured with error around a latent course."""
 
     label: Text = ""
+    """What people read instead of the name."""
     low: Annotated[Number, Field(ge=-1e6, le=1e6)] = 0.0
-    """Lowest value of the instrument."""
+    """Lowest value of the instrument [points]."""
     high: Annotated[Number, Field(ge=-1e6, le=1e6)] = 10.0
-    """Highest value of the instrument."""
+    """Highest value of the instrument [points]."""
     items: Annotated[Count, Field(le=1_000)] = 1
     """Number of averaged whole-number items: values lie on a grid of 1/items."""
     mean: Number
@@ -199,24 +209,27 @@ class Outcome(Part):
     entry_sd: NonNegative = 0.0
     """SD of a passing state shared by screening and baseline and gone by the first visit [points]."""
     error_sd: NonNegative = 0.0
-    """SD of measurement error of each assessment [points]."""
+    """SD of measurement error at baseline and at each visit [points]."""
     course: dict[Name, Number]
-    """Natural change from the stable level by visit, of those outside `recovery` [points]."""
+    """Natural change from the stable level at each visit, added for everybody [points]; who recovers falls by `drop`
+    as well."""
     change_sd: NonNegative = 0.0
-    """SD of a person's own change from the stable level at a visit, outside `recovery` [points]."""
+    """SD of a person's own change from the stable level at a visit, of those who do not recover [points]."""
     persistence: Annotated[Prob, Field(lt=1)] = 0.7
     """Correlation of a person's change (and of recovery) between one visit and the next."""
     recovery: Recovery | None = None
+    """Second component of the residual; none = nobody recovers markedly."""
     motivation: Number = 0.0
-    """Change at follow-up per SD of latent motivation [points]."""
+    """Change at every visit, in every arm, per SD of latent motivation [points]."""
     site_sd: NonNegative = 0.0
     """SD between sites of the level [points]."""
     coach_sd: NonNegative = 0.0
-    """SD between coaches of the level at follow-up of the participants they see [points]."""
+    """SD between coaches of the level at follow-up of the participants they are given [points]."""
     covariates: dict[Name, Number] = {}
     """Points of latent level per unit of each covariate, around the covariate's mean."""
     correlation: dict[Name, Correlation] = {}
-    """Correlation with an outcome declared earlier, of every latent part (Gaussian copula)."""
+    """Correlation with an outcome declared earlier, of every part that belongs to the person: stable level, passing
+    state, change, recovery, individual effect, and measurement errors (Gaussian copula)."""
     responder_fall: Prob = 0.3
     """A responder's value is lower than at baseline by at least this fraction of the baseline value."""
 
@@ -225,12 +238,13 @@ class Visit(Part):
     """A scheduled assessment after randomization."""
 
     label: Text = ""
+    """What people read instead of the name."""
     day: Annotated[Count, Field(le=20_000)]
     """Due this many days after randomization [days]."""
     opens: Annotated[int, Strict(), Field(le=0, ge=-20_000)] = 0
     """Questionnaire may be answered from this day relative to the due day (0 or negative) [days]."""
     closes: Annotated[Whole, Field(le=20_000)] = 30
-    """... until this day relative to the due day [days]."""
+    """Questionnaire may be answered until this day relative to the due day [days]."""
     reminders: tuple[Annotated[int, Strict(), Field(ge=-20_000, le=20_000)], ...] = ()
     """Days relative to the due day on which a reminder goes to those who have not answered [days]."""
 
@@ -242,6 +256,7 @@ class NoDelivery(Part):
     """Nothing is delivered beyond the usual care that everybody has (plus, perhaps, printed matter)."""
 
     kind: Literal["none"]
+    """Says that there are no sessions."""
 
 
 Modules = Annotated[
@@ -253,6 +268,7 @@ class SelfPaced(Part):
     """Web modules that participants work through alone, with calls by staff to those who stall."""
 
     kind: Literal["self_paced"]
+    """Says that participants work through web modules alone."""
     modules: Modules
     """The modules' names, in order; each is a session."""
     first: Delay = Delay(days=1)
@@ -266,7 +282,7 @@ class SelfPaced(Part):
     max_calls: Annotated[Whole, Field(le=20)] = 0
     """Calls at most each time somebody stalls; 0 = no calls."""
     reachable_prob: Prob = 1.0
-    """Share of participants who can be reached by telephone at all."""
+    """Share of participants who can be reached by telephone at all; to the others no calls are made or counted."""
     call_success_prob: Prob = 0.0
     """Chance that one call brings somebody who has stalled to the next module the day after."""
 
@@ -275,17 +291,20 @@ class Coach(Part):
     """One member of staff, where they differ from the pool's defaults."""
 
     caseload: Count | None = None
+    """This coach's caseload; none = the delivery's [participants]."""
     sessions_per_week: Count | None = None
+    """This coach's opening hours; none = the delivery's [sessions/week]."""
     joins: When = 0
-    """Takes participants from this day on."""
+    """Takes participants from this day on: a date, or a study day."""
     leaves: When | None = None
-    """Takes no new participants from this day on, and finishes with those in treatment."""
+    """Takes no new participants from this day on, and finishes with those in treatment; none = stays."""
 
 
 class Individual(Part):
     """One-to-one sessions with a coach; when all are full, participants wait, first come, first served."""
 
     kind: Literal["individual"]
+    """Says that participants have one-to-one sessions with a coach."""
     modules: Modules
     """The sessions' names, in order."""
     coaches: (
@@ -294,9 +313,10 @@ class Individual(Part):
     )
     """A number of equal coaches, or a list of coaches."""
     caseload: Annotated[Count, Field(le=10_000)] = 15
-    """Participants in treatment with one coach at the same time, at most."""
+    """Participants in treatment with one coach at the same time, at most [participants]."""
     sessions_per_week: Annotated[Count, Field(le=10_000)] = 20
-    """Opening hours of one coach [sessions/week]; everyone in treatment holds one place in the coach's calendar."""
+    """Opening hours of one coach [sessions/week]; everyone in treatment holds one place, and a coach has as many as the
+    smaller of caseload and sessions_per_week x interval_days / 7 (rounded down, at least 1)."""
     interval_days: Annotated[Count, Field(le=365)] = 7
     """From one appointment to the next [days]."""
     referral_days: Annotated[Whole, Field(le=365)] = 2
@@ -308,7 +328,7 @@ class Individual(Part):
     max_reschedules: Annotated[Whole, Field(le=20)] = 2
     """A session missed more often than this ends the treatment."""
     max_wait_days: Annotated[Whole, Field(le=20_000)] = 365
-    """Nobody waits for a coach longer than this [days]."""
+    """Nobody waits for a coach longer than this from asking [days]."""
     session_minutes: Positive = 50.0
     """Length of a session [minutes]; used for staff hours and cost."""
 
@@ -329,11 +349,15 @@ class Arm(Part):
     """One arm of the trial."""
 
     label: Text = ""
+    """What people read instead of the name."""
     delivery: Delivery
+    """How the arm is delivered; `kind` chooses one of the three."""
     start_prob: Prob = 1.0
-    """Share who would start treatment if it were there at once (and before any call)."""
+    """Share who would start if treatment were there at once and nobody were called, at the screening means of
+    `adherence.covariates`."""
     stop_prob: Prob = 0.0
-    """Chance of stopping after each session, for everybody's first session."""
+    """Chance of stopping after the first session, on average over everybody randomized. A person's chance is the same
+    after every session; where motivation matters fewer stop later, because the less motivated have gone."""
     dose: Literal["saturating", "assigned"] = "saturating"
     """saturating: the effect grows with the sessions attended by the visit; assigned: all have the full effect."""
     dose_scale: Positive = 3.0
@@ -341,9 +365,10 @@ class Arm(Part):
     effects: dict[Name, Effect] = {}
     """By outcome; an outcome not named is not affected."""
     response_prob: dict[Name, OpenProb]
-    """Share answering at each visit, among those still in the study, at the mean of everything that moves it."""
+    """Share answering at each visit, among those still in the study, were all scores and covariates in `observation` at
+    their means among the people screened and no session attended (`attendance` is not centred)."""
     withdrawal_prob: Annotated[Prob, Field(lt=1)] = 0.0
-    """Share withdrawing from the study by the last visit's due day."""
+    """Share withdrawing from the study by the last visit's due day, if nobody died."""
     cost_per_participant: NonNegative = 0.0
     """Materials and access for one participant [currency]."""
 
@@ -352,7 +377,9 @@ class AtLeast(Part):
     """A stratum by a baseline score: below, or at least, a value."""
 
     outcome: Name
+    """Outcome whose baseline value decides."""
     at_least: Number
+    """Value from which on a participant is in the upper stratum [points]."""
 
 
 class Allocation(Part):
@@ -389,17 +416,18 @@ class Observation(Part):
     motivation_on_frailty: Annotated[Prob, Field(lt=1)] = 0.0
     """Correlation of latent motivation with that person part."""
     covariates: dict[Name, Number] = {}
-    """Shift per unit of a covariate around its mean [probit units]."""
+    """Shift per unit of a covariate around its mean among the people screened [probit units]."""
     baseline: dict[Name, Number] = {}
-    """Shift per point of an outcome's baseline value around its screening mean [probit units]."""
+    """Shift per point of an outcome's baseline value around the outcome's `mean` [probit units]."""
     attendance: Number = 0.0
-    """Shift from no sessions to all sessions by the visit [probit units]."""
+    """Shift from no session to all sessions attended by the visit's due day, in proportion between [probit units]."""
     current_value: dict[Name, Number] = {}
-    """Shift per point of an outcome's value at that visit, around its screening mean: missing not at random."""
+    """Shift per point of an outcome's value at that visit around the outcome's `mean` [probit units]: missing not at
+    random."""
     answer_days: Delay = Delay(days=0, mean_extra=10.0)
-    """From the window's opening to the answer, of those who answer."""
+    """From the window's opening to the answer, of those who answer; a later answer comes on the window's last day."""
     death_prob: Annotated[Prob, Field(lt=1)] = 0.0
-    """Share dying by the last visit's due day."""
+    """Share dying by the last visit's due day, if nobody withdrew; the same in every arm."""
 
 
 # --- analysis and cost ----------------------------------------------------------------------------------------------
@@ -411,6 +439,7 @@ class Analysis(Part):
     kind: Literal["modified_poisson", "linear"]
     """modified_poisson: chance of being a responder; linear: mean change from baseline."""
     outcome: Name
+    """The outcome analysed."""
     covariates: tuple[Name, ...] = ()
     """`baseline` (the outcome's), `site`, and names of covariates."""
     cluster: Literal["person", "coach"] = "person"
@@ -427,20 +456,21 @@ class Costs(Part):
     """Cost per unit; what is not given costs nothing."""
 
     currency: Annotated[str, Strict(), Field(max_length=8)] = "USD"
+    """Name of the currency."""
     letter: NonNegative = 0.0
-    """Per person contacted."""
+    """Per person contacted [currency]."""
     screening: NonNegative = 0.0
-    """Per person screened (the first step that looks at the person)."""
+    """Per person screened: who passes the steps before the first one with criteria [currency]."""
     coach_hour: NonNegative = 0.0
-    """Per hour of session held."""
+    """Per hour of session held [currency]."""
     call: NonNegative = 0.0
-    """Per call to somebody who has stalled."""
+    """Per call to somebody who has stalled [currency]."""
     reminder: NonNegative = 0.0
-    """Per reminder of a questionnaire."""
+    """Per reminder of a questionnaire [currency]."""
     assessment: NonNegative = 0.0
-    """Per questionnaire answered, baseline included."""
+    """Per participant at baseline and per visit answered [currency]."""
     site_month: NonNegative = 0.0
-    """Per site and month from its opening to the last visit."""
+    """Per site and month from its opening to the last visit [currency]."""
 
 
 class Design(Part):
@@ -449,27 +479,39 @@ class Design(Part):
     name: Annotated[str, Strict(), Field(pattern=r"^[a-z][a-z0-9_\-]*$", max_length=60)]
     """Short name; folders and targets are found by it."""
     title: Text = ""
+    """One line that says what the trial is."""
     description: Text = ""
+    """A paragraph that says what the trial is."""
     source: Text = ""
     """Where the numbers come from."""
     start_date: Date
-    """Study day 0."""
+    """Date of study day 0."""
     sample_size: Annotated[Count, Field(le=200_000)]
     """Participants to randomize; enrolment closes with the last."""
     max_enrolment_days: Annotated[Count, Field(le=20_000)]
     """Enrolment closes at the end of the day before this study day at the latest [days]."""
     recruitment: Recruitment
+    """Sites and how fast they contact people."""
     funnel: Annotated[dict[str, Step], Field(min_length=1, max_length=30)]
     """Steps from contact to randomization, in order; passing the last one is being randomized."""
     covariates: dict[Name, Covariate] = {}
+    """Characteristics of people, independent of each other."""
     outcomes: Annotated[dict[Name, Outcome], Field(min_length=1, max_length=20)]
+    """What is measured at baseline and at every visit."""
     visits: Annotated[dict[Name, Visit], Field(min_length=1, max_length=30)]
+    """Assessments after randomization, in order of time; their windows may not overlap."""
     arms: Annotated[dict[Name, Arm], Field(min_length=1, max_length=10)]
+    """The arms."""
     allocation: Allocation
+    """How participants come to arms."""
     adherence: Adherence = Adherence()
+    """What moves starting and stopping, beside the arm."""
     observation: Observation = Observation()
+    """What moves answering questionnaires, beside arm and visit; exits by death."""
     analyses: dict[Name, Analysis] = {}
+    """The analysis plan."""
     costs: Costs = Costs()
+    """Cost per unit."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Design:

@@ -12,7 +12,7 @@ from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
 from trialsim.world.histories import NONE, Histories
-from trialsim.world.places import anybody_could_wait, would_be_offered
+from trialsim.world.places import may_wait, would_be_offered
 from trialsim.world.plans import Course, Plan
 from trialsim.world.streams import Stream
 from trialsim.world.traits import joint_normals
@@ -157,20 +157,23 @@ def _potential_start(
 ) -> tuple[Ints, NDArray[np.int16]]:
     """First appointment (LONG if none) and coach of everybody, were they on the list of this arm.
 
-    Members have what they had; the others what the list had in store for them. Where places are always free nobody
-    waits, and the coach is the last one who was given somebody.
+    Members have what they had; the others what the list had in store for them. In a replicate where places are always
+    free nobody waits, and the coach is the last one who was given somebody.
     """
     delivery = plan.world.design.arms[plan.world.arms[arm]].delivery
     assert isinstance(delivery, Individual)
     asks = plan.cohort.randomized_day + delivery.referral_days
-    find = would_be_offered if anybody_could_wait(plan.world, arm, histories) else _at_once
-    offer, coach = find(plan.world, arm, histories, asks)
+    offer, coach = _at_once(arm, histories, asks)
+    waits = may_wait(plan.world, arm, histories, asks)
+    if waits.any():
+        would_be, by_whom = would_be_offered(plan.world, arm, histories, asks)
+        offer, coach = np.where(waits, would_be, offer), np.where(waits, by_whom, coach)
     gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)
     start = np.where(gets_one, offer + delivery.lead_days, LONG)
     return start.astype(np.int32), np.where(gets_one, coach, NONE).astype(np.int16)
 
 
-def _at_once(world: World, arm: int, histories: Histories, asks: Ints) -> tuple[Ints, NDArray[np.int16]]:
+def _at_once(arm: int, histories: Histories, asks: Ints) -> tuple[Ints, NDArray[np.int16]]:
     """Offers where there is always a place."""
     served = (histories.arm == arm) & (histories.offered_day != NONE)
     last_served = np.maximum.accumulate(np.where(served, np.arange(len(asks))[:, None], 0), axis=0)

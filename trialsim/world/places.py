@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.design.parts import Individual
-from trialsim.world.formulas import LONG, Ints
+from trialsim.world.formulas import LONG, Bools, Ints
 from trialsim.world.histories import NONE, Histories
 from trialsim.world.world import World
 
@@ -77,24 +77,24 @@ class Places:
         return offer, (day <= offer[:, None]).sum(axis=0, dtype=np.int16)
 
 
-def anybody_could_wait(world: World, arm: int, histories: Histories) -> bool:
-    """Whether on some day from the first asking on all the arm's open places are taken in some replicate."""
+def may_wait(world: World, arm: int, histories: Histories, asks: Ints) -> Bools:
+    """Replicates, (R,), in which all open places are taken on a day on which somebody asks or, in another arm, would.
+
+    Each replicate is judged by itself: its numbers must not depend on its company in the block.
+    """
     places, joins, leaves = coach_calendar(world, arm)
+    valid = histories.arm != NONE
     served = (histories.arm == arm) & (histories.offered_day != NONE)
-    asked = (histories.arm == arm) & (histories.asked_day != NONE)
-    if not asked.any():
-        return False
-    n_days, n_replicates = int(histories.ended_day.max()) + 2, served.shape[1]
-    change = np.zeros((n_days + 1, n_replicates), dtype=np.int64)
-    column = np.broadcast_to(np.arange(n_replicates), served.shape)[served]
-    np.add.at(change, (histories.offered_day[served], column), 1)
-    np.add.at(change, (histories.released_day[served] + 1, column), -1)
-    days = np.arange(n_days + 1)
+    column = np.broadcast_to(np.arange(valid.shape[1]), valid.shape)
+    n_days = int(max(asks[valid].max(initial=0), histories.released_day.max())) + 2
+    change = np.zeros((n_days, valid.shape[1]), dtype=np.int32)
+    np.add.at(change, (histories.offered_day[served], column[served]), 1)
+    np.add.at(change, (histories.released_day[served] + 1, column[served]), -1)
+    days = np.arange(n_days)
     is_open = [(days >= join) & (days < leave) for join, leave in zip(joins, leaves, strict=True)]
     open_places = np.array(places) @ np.array(is_open)
-    from_day, to_day = int(histories.asked_day[asked].min()), int(histories.randomized_day.max()) + 366
-    looked_at = slice(min(from_day, n_days), min(to_day, n_days) + 1)
-    return bool((change.cumsum(axis=0) >= open_places[:, None])[looked_at].any())
+    full = change.cumsum(axis=0) >= open_places[:, None]
+    return np.asarray((full[np.where(valid, asks, 0), column] & valid).any(axis=0))
 
 
 def would_be_offered(world: World, arm: int, histories: Histories, asks: Ints) -> tuple[Ints, NDArray[np.int16]]:
