@@ -103,7 +103,7 @@ def one_round(watch: Stopwatch, world: World, start: int, n: int, floors: dict[s
 def measure(design: Design, rounds: int) -> dict[str, float]:
     """Median seconds per replicate of each kind of work, and the number of events."""
     world, watch = World(design), Stopwatch()
-    n = batches(design, 0, 10_000)[0][1]
+    n = min(128, batches(design, 0, 10_000)[0][1])
     with_tables(block_of(world, "vector", 0, n), events=True)  # first imports, first use
     n_events = len(block_of(world, "process", 0, 1).events(0))
     floors = {

@@ -196,8 +196,8 @@ def _values(flat: _Flat, steps: Array) -> tuple[Array, Array]:
     order = (3, 1, 2, 0)
     in_order = np.ascontiguousarray(taken.transpose(order))  # whole numbers of two bytes are quick to turn round
     # Divided row by row of a participant: a long inner loop is much quicker than one over outcomes.
-    per_person = in_order.reshape(len(flat), -1)
-    repeats = per_person.shape[1] // len(outcomes)
+    repeats = in_order.shape[1] * in_order.shape[2]
+    per_person = in_order.reshape(len(flat), repeats * len(outcomes))
     low, items = np.tile([o.low for o in outcomes], repeats), np.tile([float(o.items) for o in outcomes], repeats)
     points = per_person / items
     points += low
@@ -224,7 +224,7 @@ def _truth(block: Block, columns: NDArray[np.intp]) -> Columns:
         "outcome": (_cycle(n_outcomes, times=len(flat) * n_arms * n_visits), world.outcomes),
         "value": value,
         "responder": responder,
-        "sessions": np.repeat(sessions.reshape(len(flat), -1), n_outcomes, axis=1).ravel(),
+        "sessions": np.repeat(sessions.reshape(len(flat), n_arms * n_visits), n_outcomes, axis=1).ravel(),
         "motivation": np.repeat(flat.take(block.plan.cohort.motivation), per_person),
         "latent_level": np.repeat(level, n_arms * n_visits, axis=0).ravel(),
     }

@@ -107,7 +107,7 @@ def _process(plan: Plan, draws: Draws) -> tuple[Histories, Outcomes, FollowUp, l
 
 def batches(design: Design, first: int, n_replicates: int) -> list[tuple[int, int]]:
     """Cut replicates into (first, number) batches of whole blocks, of about PARTICIPANTS_PER_BATCH participants."""
-    blocks = max(1, PARTICIPANTS_PER_BATCH // (design.sample_size * BLOCK))
+    blocks = min(64, max(1, PARTICIPANTS_PER_BATCH // (design.sample_size * BLOCK)))
     size = blocks * BLOCK
     starts = range(first - first % size, first + n_replicates, size)
     edges = [(max(start, first), min(start + size, first + n_replicates)) for start in starts]

@@ -88,6 +88,19 @@ def test_nobody_is_contacted_before_a_site_opens_or_in_a_pause(trial: Block) -> 
         assert ((north >= 80) & (north < 120)).any(), "the second pause is the west's alone"
 
 
+def test_the_calendar_of_a_site_is_kept_to_the_day(engine: EngineName) -> None:
+    """Thousands of contacts a day: opens on day 3, pauses from day 5 until day 8, closes for good on day 11."""
+    recruitment = {
+        "sites": {"north": {"rate_per_month": 30_000.0, "opens": 3}},
+        "pauses": [{"starts": 5, "ends": 8}],
+        "rate_changes": [{"starts": 11, "factor": 0.0}],
+    }
+    funnel = {"seen": {"criteria": {"other": {"excluded_prob": 0.99}}}}
+    block = run(design(recruitment=recruitment, funnel=funnel, max_enrolment_days=20), n=1, engine=engine)
+    days = np.unique(block.events(0)[:, DAY][np.isin(block.events(0)[:, KIND], [Kind.LOST, Kind.RANDOMIZED])])
+    assert [day for day in range(20) if day in days] == [3, 4, 8, 9, 10]
+
+
 def test_a_site_s_pool_is_never_exceeded_and_is_used_up_if_there_is_time(engine: EngineName) -> None:
     sites = {"small": {"rate_per_month": 60.0, "pool": 25}, "large": {"rate_per_month": 60.0, "pool": 10_000}}
     funnel = {"reached": {"prob": 0.5}, "seen": {"criteria": {"no": {"excluded_prob": 0.3}}}}
@@ -319,6 +332,11 @@ def test_web_modules_are_opened_while_access_lasts_and_calls_come_on_time(engine
     called = np.where(h.call_day != NONE, h.call_day - h.randomized_day, NONE)
     assert 50 < since.max() < 60
     assert 50 < called.max() < 60
+    stopped = h.status == Status.DISCONTINUED
+    found_after = (h.ended_day - h.randomized_day)[stopped]
+    given_up = since.max(axis=0)[stopped] + 14 * 3
+    assert (found_after == np.minimum(given_up, 60)).all(), "after two calls in vain, or when access closes"
+    assert (given_up > 60).any()
     for k in range(1, 5):
         back_day = since[k - 1] + 14 * np.arange(1, 3)[:, None, None]
         for attempt in range(2):
@@ -355,6 +373,16 @@ def test_nothing_happens_to_anybody_who_has_left_the_study(trial: Block) -> None
         assert leaving.sum() == (exit_day != NONE).sum()
         n_left += int(leaving.sum())
     assert n_left > 30
+
+
+def test_death_counts_where_somebody_would_withdraw_and_die_on_the_same_day(engine: EngineName) -> None:
+    """Both are all but certain on the day after randomization."""
+    arms = {"only": usual(withdrawal_prob=1 - 1e-9)}
+    visits = {"v": {"day": 1, "closes": 0}}
+    block = run(design(arms=arms, visits=visits, observation={"death_prob": 1 - 1e-9}), n=2, engine=engine)
+    assert (block.histories.exit_day == block.histories.randomized_day + 1).all()
+    assert (block.histories.exit_kind == 2).all()
+    assert (block.follow.missing == Missing.DIED).all()
 
 
 def test_answers_come_within_the_window_and_at_most_once(trial: Block) -> None:

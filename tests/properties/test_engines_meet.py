@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from trialsim.design.parts import Design
 from trialsim.records import table
 from trialsim.simulate import Block
-from trialsim.world.histories import Status
+from trialsim.world.histories import NONE, Status
 
 T = TypeVar("T")
 Choose = Callable[[Sequence[Any]], Any]
@@ -246,11 +246,20 @@ def test_the_random_designs_visit_the_corners_they_are_meant_for() -> None:
 
 
 def assert_engines_meet(design: Design, *, seed: int, first: int) -> Block:
-    """Histories, outcomes, follow-up and event lists are exactly equal; the funnel balances."""
+    """Histories, outcomes, follow-up and event lists are exactly equal; the funnel balances; doses are as attended."""
     vector, process = (run(design, seed=seed, first=first, n=2, engine=name) for name in ("vector", "process"))
     assert engine_differences(vector, process) == [], design.model_dump_json(exclude_defaults=True)
     assert_funnel_balances(vector)
+    assert_doses_are_of_the_sessions_attended(vector)
     return vector
+
+
+def assert_doses_are_of_the_sessions_attended(block: Block) -> None:
+    """Under the arm given, sessions by a visit are worked out twice: for potential outcomes, and by the engine."""
+    attended, due = block.histories.attended_day[None], block.follow.due_day[:, None]
+    by_visit = ((attended != NONE) & (attended <= due)).sum(axis=1)
+    valid = block.plan.cohort.valid
+    assert (by_visit == block.outcomes.realised_sessions)[:, valid].all()
 
 
 def assert_funnel_balances(block: Block) -> None:

@@ -204,6 +204,24 @@ def test_outcomes_have_the_stated_correlation_at_every_assessment() -> None:
     assert not agrees(between_outcomes(two_outcomes(0.7)), 0.6, se)
 
 
+def test_measurement_error_is_fresh_at_every_assessment_and_shared_between_outcomes_as_stated() -> None:
+    """Nobody differs and nobody changes: all spread is error; correlated between outcomes, not between assessments."""
+
+    def errors(sd: float, correlation: float) -> list[bool]:
+        noise = {**WIDE, "sd": 0.0, "error_sd": sd}
+        block = people(outcomes={"pain": noise, "mood": {**noise, "correlation": {"pain": correlation}}})
+        values = np.vstack([np.vstack([baseline(block, name), points(block, name)]) for name in ("pain", "mood")])
+        n, truth = values.shape[1], np.kron([[1, 0.6], [0.6, 1]], np.eye(4))
+        off = ~np.eye(8, dtype=bool)
+        found = np.corrcoef(values)[off]
+        sds = agrees(values.std(axis=1, ddof=1), 0.5, se_of_sd(0.5, n))
+        return [sds, agrees(found, truth[off], se_of_correlation(truth[off], n))]
+
+    assert errors(0.5, 0.6) == [True, True]
+    assert errors(0.55, 0.6) == [False, True]
+    assert errors(0.5, 0.5) == [True, False]
+
+
 # --- marked improvement ---------------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,7 @@ def test_a_site_s_contacts_are_poisson() -> None:
     assert mean_and_variance_agree(contacts(800, sample_size=80, rate=1.2 * YEAR_RATE), law)[0] is False
 
 
+@pytest.mark.slow
 def test_contacts_of_sites_that_differ_are_poisson_gamma() -> None:
     """Oracle E4: alpha 1.2, beta 0.6, 12 months: mean 24, variance 504; site_cv is alpha^-1/2."""
     law = stats.nbinom(ALPHA, BETA / (BETA + MONTHS))
@@ -181,6 +182,7 @@ def pool_contacts(rate: float, n: int) -> NDArray[np.int64]:
     return np.asarray(rows[rows["step"] == "contacted"]["n"], dtype=np.int64)
 
 
+@pytest.mark.slow
 def test_a_pool_is_exhausted_as_often_as_that_many_people_would_have_been_contacted() -> None:
     """Contacts are min(Poisson(100), 100)."""
     n, k = 4_000, np.arange(300)

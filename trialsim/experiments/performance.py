@@ -5,7 +5,8 @@ Formulas: Morris, White and Crowther 2019, doi:10.1002/sim.8086, table 6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,25 @@ def performance(estimates: Estimates, *, skip_failed: bool = False) -> list[Perf
     for place, label in enumerate(estimates.labels):
         rows += _of_label(estimates, place, label)
     return rows
+
+
+def by_analysis(estimates: Estimates, *, skip_failed: bool = False) -> Iterator[tuple[str, list[Performance], str]]:
+    """Each analysis by itself: its name, its performance, and why there is none (empty where there is).
+
+    An analysis in which fits failed does not stand in the way of the others.
+    """
+    for name in dict.fromkeys(label.analysis for label in estimates.labels):
+        try:
+            yield name, performance(_part(estimates, name), skip_failed=skip_failed), ""
+        except ResultsError as error:
+            yield name, [], str(error)
+
+
+def _part(estimates: Estimates, analysis: str) -> Estimates:
+    mine = [place for place, label in enumerate(estimates.labels) if label.analysis == analysis]
+    names = [f.name for f in fields(Estimates) if f.name not in ("labels", "replicate")]
+    columns = {name: getattr(estimates, name)[:, mine] for name in names}
+    return replace(estimates, labels=tuple(estimates.labels[place] for place in mine), **columns)
 
 
 def _failures(estimates: Estimates) -> str:

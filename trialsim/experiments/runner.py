@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,6 +26,7 @@ from trialsim.simulate import Block, EngineName, batches, simulate_block
 from trialsim.world.world import World
 
 Progress = Callable[[int, int], None]
+Arriving = Generator[tuple[int, "Batch"], None, None]
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,16 @@ def run_batch(world: World, task: Task, first: int, n_replicates: int) -> Batch:
         stage = "analysis"
         estimates = analyse_block(block)
         digests = [digest_of(block, column) for column in range(n_replicates)]
+        stage = "tables"
+        if task.keep is not None:
+            write_trials(task.keep, block)
+    except OSError:  # nowhere to write to: not this replicate's fault
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a replicate raises is a row of the results, not a crash
         if n_replicates == 1:
             failure = Failure(first, stage, f"{type(error).__name__}: {error}")
             return Batch(np.empty(0, dtype=np.int32), {}, None, [], time.perf_counter() - started, [failure])
         return join_batches([run_batch(world, task, one, 1) for one in range(first, first + n_replicates)])
-    if task.keep is not None:
-        write_trials(task.keep, block)
     replicates = np.arange(first, first + n_replicates, dtype=np.int32)
     return Batch(replicates, measures, estimates, digests, time.perf_counter() - started)
 
@@ -138,11 +143,12 @@ def run(
     cut = batches(design, first, replicates)
     task, done = Task(seed, engine, keep), 0
     finished: dict[int, Batch] = {}
-    for index, batch in _batches_done(design, task, cut, workers):
-        finished[index] = batch
-        done += cut[index][1]
-        if progress is not None:
-            progress(done, replicates)
+    with closing(_batches_done(design, task, cut, workers)) as arriving:
+        for index, batch in arriving:
+            finished[index] = batch
+            done += cut[index][1]
+            if progress is not None:
+                progress(done, replicates)
     parts = [finished[index] for index in range(len(cut))]
     whole = join_batches(parts)
     return Experiment(
@@ -158,7 +164,7 @@ def run(
     )
 
 
-def _batches_done(design: Design, task: Task, cut: list[tuple[int, int]], workers: int) -> Iterator[tuple[int, Batch]]:
+def _batches_done(design: Design, task: Task, cut: list[tuple[int, int]], workers: int) -> Arriving:
     if workers <= 1 or len(cut) == 1:
         world = World(design)
         for index, (first, n) in enumerate(cut):
@@ -167,7 +173,7 @@ def _batches_done(design: Design, task: Task, cut: list[tuple[int, int]], worker
     yield from _in_workers(design, task, cut, min(workers, len(cut)))
 
 
-def _in_workers(design: Design, task: Task, cut: list[tuple[int, int]], workers: int) -> Iterator[tuple[int, Batch]]:
+def _in_workers(design: Design, task: Task, cut: list[tuple[int, int]], workers: int) -> Arriving:
     """Batches from spawned processes, as they finish; few are under way at once, so memory stays flat."""
     one_thread_per_worker()
     document = design.model_dump_json()
@@ -177,7 +183,8 @@ def _in_workers(design: Design, task: Task, cut: list[tuple[int, int]], workers:
     try:
         while True:
             for index, (first, n) in todo:
-                waiting[pool.submit(_work, task, first, n)] = index
+                with _interrupts_later():
+                    waiting[pool.submit(_work, task, first, n)] = index
                 if len(waiting) >= 2 * workers:
                     break
             if not waiting:
@@ -187,8 +194,25 @@ def _in_workers(design: Design, task: Task, cut: list[tuple[int, int]], workers:
                 yield waiting.pop(future), future.result()
     except BrokenExecutor as error:
         raise ResultsError("a worker process died (perhaps out of memory). Try fewer --workers.") from error
+    except (KeyboardInterrupt, GeneratorExit):
+        for worker in list((getattr(pool, "_processes", None) or {}).values()):
+            worker.terminate()  # else Ctrl-C would wait for the batches under way
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Ctrl-C waits. A worker started meanwhile never sees it: it would die of it while it is still importing."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _WORLD: dict[str, World] = {}

@@ -59,9 +59,9 @@ def new_folder(target: Path, key: dict[str, Any]) -> Iterator[Path]:
     Raises ResultsError if the place cannot be written to, or holds something other than an earlier run with the same
     key. Checks this before anything runs.
     """
-    _refuse_occupied(target, key)
     draft = target.parent / f".{target.name}.{os.getpid()}.draft"
     try:
+        _refuse_occupied(target, key)
         target.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir()
     except OSError as error:
@@ -78,6 +78,8 @@ def new_folder(target: Path, key: dict[str, Any]) -> Iterator[Path]:
 
 
 def _cause(error: OSError) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "a file is in the way"
     return (error.strerror or str(error)).lower()
 
 
@@ -85,12 +87,12 @@ def _refuse_occupied(target: Path, key: dict[str, Any]) -> None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     try:
-        old = json.loads((target / "manifest.json").read_text("utf-8"))["key"]
+        old = dict(json.loads((target / "manifest.json").read_text("utf-8"))["key"])
     except (OSError, ValueError, KeyError, TypeError):
         raise ResultsError(f"{target}: there is something else already. Choose another --out.") from None
     if old != key:
         raise ResultsError(
-            f"{target}: holds results of another run (seed {old.get('seed')}, {old.get('replicates')} replicates, "
+            f"{target}: holds results of another run (seed {old.get('seed')}, replicates: {old.get('replicates')}, "
             f"design {old.get('design')}). Choose another --out, or remove it."
         )
 

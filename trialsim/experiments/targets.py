@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from trialsim.analysis.estimates import Estimates
-from trialsim.design.library import library, library_dir
+from trialsim.design.library import library_dir
 from trialsim.design.parts import Design
 from trialsim.design.reader import read_as, read_design
 from trialsim.errors import ResultsError, TrialsimError
@@ -57,7 +56,7 @@ class Targets(_Part):
 
     design: Text
     note: Text = ""
-    targets: tuple[Target, ...]
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def compare(
         groups.setdefault(target.design, []).append(target)
     found: dict[Target, Finding] = {}
     for name, group in groups.items():
-        needed = max([replicates, *(t.replicates or 0 for t in group)]) if name else replicates
+        needed = max([replicates, *(t.replicates or 0 for t in group)])
         simulated = read_design(name) if name else design
         experiment = run(simulated, seed=seed, replicates=needed, workers=workers, progress=progress)
         found |= {target: _find(experiment, target) for target in group}
@@ -147,8 +146,3 @@ def _of_analysis(estimates: Estimates | None, kind: str, path: str, target: Targ
             f"target '{target.label}': {failed} fits failed, so its mean would be over selected replicates."
         )
     return estimates.significant[:, place] if kind == "power" else estimates.estimate[:, place]
-
-
-def design_name(source: str | Path) -> str:
-    """Name under which a design's targets are found: the scenario's, or the design file's own `name`."""
-    return str(source) if str(source) in library() else read_design(source).name

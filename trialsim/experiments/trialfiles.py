@@ -18,6 +18,7 @@ def write_table(folder: Path, arrow: pa.Table, name: str) -> None:
 
 
 def write_trials(folder: Path, block: Block) -> None:
-    """All tables of a block's replicates: <folder>/<table>/from-<first replicate>.parquet."""
-    for name in TABLES:
-        write_table(folder / name, table(block, name), f"from-{block.first:07d}")
+    """All tables of a block's replicates, or none: <folder>/<table>/from-<first replicate>.parquet."""
+    tables = {name: table(block, name) for name in TABLES}
+    for name, arrow in tables.items():
+        write_table(folder / name, arrow, f"from-{block.first:07d}")

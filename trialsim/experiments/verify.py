@@ -9,31 +9,15 @@ import numpy as np
 
 from trialsim.design.parts import Design
 from trialsim.simulate import Block, simulate_block
+from trialsim.world.histories import Histories
 from trialsim.world.world import World
 
 PARTS = ("participants", "sessions", "observations", "events")
 
+_OF_SESSIONS = ("scheduled_day", "attended_day")
 _FIELDS = {
-    "participants": [
-        "n_participants",
-        "closing_day",
-        "funnel",
-        "site",
-        "number",
-        "randomized_day",
-        "arm",
-        "coach",
-        "asked_day",
-        "offered_day",
-        "released_day",
-        "n_sessions",
-        "call_day",
-        "status",
-        "ended_day",
-        "exit_day",
-        "exit_kind",
-    ],
-    "sessions": ["scheduled_day", "attended_day"],
+    "participants": [f.name for f in fields(Histories) if f.name not in _OF_SESSIONS],
+    "sessions": list(_OF_SESSIONS),
 }
 
 

@@ -36,7 +36,8 @@ def comparison_text(design: Design, targets: Targets, findings: Sequence[Finding
     fewest = min(f.n_replicates for f in findings)
     count = f"{fewest}" if n == fewest else f"{fewest} to {n}"
     verdict = f"{len(held) - len(outside)} of {plural(len(held), 'target')} inside their range ({count} replicates)."
-    return "\n\n".join([*parts, verdict + " Simulated: mean ± Monte Carlo standard error."])
+    parts.append(verdict + " Simulated: mean ± Monte Carlo standard error.")
+    return "\n\n".join(part for part in parts if part)
 
 
 def _row(finding: Finding) -> list[str]:
@@ -65,9 +66,13 @@ def comparison_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """The same as data."""
     return [
         f.target.model_dump()
-        | {"simulated": f.value, "mcse": f.mcse, "n_replicates": f.n_replicates, "inside": f.inside}
+        | {"simulated": _finite(f.value), "mcse": _finite(f.mcse), "n_replicates": f.n_replicates, "inside": f.inside}
         for f in findings
     ]
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None
 
 
 def verification_text(replicates: int, differences: Sequence[Difference]) -> str:

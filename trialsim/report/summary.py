@@ -14,12 +14,12 @@ from trialsim.analysis.estimates import (
     NNT,
     PERCENTAGE,
     RISK_DIFFERENCE,
+    RISK_RATIO,
     Estimates,
     Label,
 )
 from trialsim.design.parts import Design
-from trialsim.errors import ResultsError
-from trialsim.experiments.performance import Performance, mean_with_error, performance
+from trialsim.experiments.performance import Performance, by_analysis, mean_with_error
 from trialsim.experiments.runner import Experiment
 from trialsim.report.layout import date_text, heading, number, paragraph, plural, table, with_error
 from trialsim.world.world import World
@@ -204,10 +204,10 @@ class Summary:
         estimates = self.experiment.estimates
         if estimates is None or not estimates.labels:
             return ""
-        parts = []
-        for name in self.design.analyses:
-            parts.append(self._many(estimates, name) if self.many else self._one(estimates, name))
-        return "\n\n".join(parts)
+        if self.many:
+            found = by_analysis(estimates, skip_failed=self.skip_failed)
+            return "\n\n".join(self._many(name, rows, refusal) for name, rows, refusal in found)
+        return "\n\n".join(self._one(estimates, name) for name in self.design.analyses)
 
     def _title(self, name: str) -> str:
         analysis = self.design.analyses[name]
@@ -276,16 +276,14 @@ class Summary:
     def _level(self, name: str) -> float:
         return round(100 * (1 - self.design.analyses[name].alpha), 6)
 
-    def _many(self, estimates: Estimates, name: str) -> str:
-        try:
-            rows = [row for row in performance(estimates, skip_failed=self.skip_failed) if row.label.analysis == name]
-        except ResultsError as error:
-            return f"{self._title(name)}\n\n{paragraph(str(error))}"
-        notes = (
-            "For risk ratios, bias and standard errors are those of the logarithm. "
-            "Truth: average of the potential outcomes."
-        )
-        return "\n\n".join([self._title(name), self._arm_table(rows), self._comparison_table(rows), paragraph(notes)])
+    def _many(self, name: str, rows: Sequence[Performance], refusal: str) -> str:
+        if refusal:
+            return f"{self._title(name)}\n\n{paragraph(refusal)}"
+        notes = "Truth: average of the potential outcomes."
+        if any(row.label.measure == RISK_RATIO for row in rows):
+            notes = f"For risk ratios, bias and standard errors are those of the logarithm. {notes}"
+        parts = (self._title(name), self._arm_table(rows), self._comparison_table(rows), paragraph(notes))
+        return "\n\n".join(part for part in parts if part)
 
     def _arm_table(self, rows: Sequence[Performance]) -> str:
         body = []
@@ -369,49 +367,42 @@ def one_line(design: Design) -> str:
 
 
 def performance_rows(experiment: Experiment, *, skip_failed: bool = False) -> list[Performance]:
-    """Performance of many replicates; empty for one, without analyses, or where failed fits forbid it."""
+    """Performance of many replicates; empty for one, and without the analyses that failed fits forbid."""
     estimates = experiment.estimates
-    if estimates is None or len(experiment.replicates) < 2 or not estimates.labels:
+    if estimates is None or len(experiment.replicates) < 2:
         return []
-    try:
-        return performance(estimates, skip_failed=skip_failed)
-    except ResultsError:
-        return []
+    return [row for _, rows, _ in by_analysis(estimates, skip_failed=skip_failed) for row in rows]
 
 
 def summary_json(experiment: Experiment, *, skip_failed: bool = False) -> dict[str, Any]:
-    """The summary as data: every measure, and estimates (one replicate) or performance (many)."""
+    """The summary as data: every measure, and estimates (one replicate) or performance (many).
+
+    `refused` says of which analyses there is no performance because fits failed.
+    """
     many = len(experiment.replicates) > 1
     measures = {}
     for name, values in experiment.measures.items():
         mean, error, n = mean_with_error(values)
         measures[name] = {"value": _finite(mean)} | ({"mcse": _finite(error), "n_replicates": n} if many else {})
-    return {
+    about = {
         "design": experiment.design.name,
         "seed": experiment.seed,
         "engine": experiment.engine,
         "replicates": len(experiment.replicates),
         "failures": [vars(failure) for failure in experiment.failures],
         "measures": measures,
-        "performance" if many else "estimates": _performance_json(experiment, skip_failed)
-        if many
-        else _estimates_json(experiment),
     }
+    analyses = _performance_json(experiment, skip_failed) if many else {"estimates": _estimates_json(experiment)}
+    return about | analyses
 
 
 def _finite(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
-def _performance_json(experiment: Experiment, skip_failed: bool) -> Any:
-    estimates = experiment.estimates
-    if estimates is None:
-        return []
-    try:
-        rows = performance(estimates, skip_failed=skip_failed)
-    except ResultsError as error:
-        return {"refused": str(error)}
-    return [
+def _performance_json(experiment: Experiment, skip_failed: bool) -> dict[str, Any]:
+    found = list(by_analysis(experiment.estimates, skip_failed=skip_failed)) if experiment.estimates else []
+    rows = [
         _label_json(row.label)
         | {
             "statistic": row.statistic,
@@ -419,8 +410,10 @@ def _performance_json(experiment: Experiment, skip_failed: bool) -> Any:
             "mcse": _finite(row.mcse),
             "n_replicates": row.n_replicates,
         }
-        for row in rows
+        for _, analysis, _ in found
+        for row in analysis
     ]
+    return {"performance": rows, "refused": {name: why for name, _, why in found if why}}
 
 
 def _estimates_json(experiment: Experiment) -> list[dict[str, Any]]:

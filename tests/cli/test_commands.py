@@ -1,0 +1,190 @@
+"""Every command has help, is in the README, and does the small things right: list, new, check, schema, describe."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import click
+import jsonschema
+import pytest
+from outside import Terminal, cells, files_of, titles, write_design
+from ruamel.yaml import YAML
+
+import trialsim
+from trialsim.cli.main import cli
+from trialsim.design.library import library
+from trialsim.design.reader import digest, read_design
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+COMMANDS = sorted(cli.commands)
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_commands_are_these() -> None:
+    assert COMMANDS == ["check", "compare", "describe", "list", "new", "run", "schema", "verify"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_and_all_its_options_have_help(terminal: Terminal, name: str) -> None:
+    command = cli.commands[name]
+    result = terminal(name, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: cli {name} ")
+    assert command.help
+    assert command.help.split("\n")[0].rstrip(".") in " ".join(result.stdout.split())
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    assert [option.name for option in options if not option.help and option.name != "like"] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_in_the_readme(name: str) -> None:
+    assert re.search(rf"`trialsim {name}\b", README.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_names_each(terminal: Terminal, name: str) -> None:
+    assert re.search(rf"(?m)^  {name} +\S", terminal("--help").stdout)
+
+
+def test_the_readme_shows_no_command_or_option_that_does_not_exist() -> None:
+    lines = re.findall(r"`trialsim ([^`]+)`", README.read_text("utf-8"))
+    assert len(lines) >= len(COMMANDS)
+    for line in lines:
+        name, *words = line.split()
+        known = {option for p in cli.commands[name].params if isinstance(p, click.Option) for option in p.opts}
+        assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_the_version(terminal: Terminal) -> None:
+    assert terminal("--version").stdout == f"trialsim, version {trialsim.__version__}\n"
+
+
+# --- list, check, describe --------------------------------------------------------------------------------------------
+
+
+def test_list_names_every_scenario_with_its_arms_and_size(terminal: Terminal) -> None:
+    result = terminal("list")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert len(result.stdout.splitlines()) == 2 + len(library())
+    for name in library():
+        design = read_design(name)
+        assert cells(result.stdout, name) == [f"{design.title} ({len(design.arms)} arms, {design.sample_size:,} participants)"]
+    assert "resolve" in library()
+
+
+def test_check_says_that_a_design_can_be_run(terminal: Terminal, small: Path) -> None:
+    result = terminal("check", small)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{small}: a design that can be run (small_trial, digest {digest(read_design(small))}).\n"
+    changed = terminal("check", small, "--set", "sample_size=91")
+    assert changed.exit_code == 0
+    assert changed.stdout != result.stdout
+
+
+def test_describe_says_the_design(terminal: Terminal, small: Path) -> None:
+    result = terminal("describe", small, "--replicates", 4)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert titles(result.stdout)[0] == "A small trial of three arms"
+    assert "90 participants" in result.stdout
+
+
+# --- new --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("like", sorted(library()))
+def test_new_writes_a_commented_copy_that_can_be_run(terminal: Terminal, here: Path, like: str) -> None:
+    result = terminal("new", "my trial.yaml", "--like", like)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "my trial.yaml: written. Change it, then: trialsim check 'my trial.yaml'\n"
+    text = (here / "my trial.yaml").read_text("utf-8")
+    comments = re.findall(r"(?m)#.*$", library()[like].read_text("utf-8"))
+    assert len(comments) > 5
+    assert all(comment in text for comment in comments)
+    checked = terminal("check", "my trial.yaml")
+    assert checked.exit_code == 0
+    mine, original = read_design("my trial.yaml"), read_design(like)
+    assert mine.name == "my_trial"
+    assert mine.model_copy(update={"name": original.name}) == original
+
+
+def test_new_is_like_resolve_unless_told_otherwise(terminal: Terminal, here: Path) -> None:
+    assert terminal("new", "mine.yaml").exit_code == 0
+    assert read_design("mine.yaml").title == read_design("resolve").title
+
+
+def test_new_does_not_overwrite(terminal: Terminal, here: Path) -> None:
+    (here / "mine.yaml").write_text("precious")
+    result = terminal("new", "mine.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "trialsim: 'mine.yaml' exists already and is left as it is. Choose another name.\n"
+    assert files_of(here) == {"mine.yaml": b"precious"}
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("mine.txt",), "'mine.txt' must end in .yaml."),
+        (("nowhere/mine.yaml",), "cannot write 'nowhere/mine.yaml': No such file or directory."),
+        (("mine.yaml", "--like", "resolv"), "no scenario 'resolv' in the library. Did you mean 'resolve'?"),
+    ],
+)
+def test_new_refuses_in_one_message(terminal: Terminal, here: Path, args: tuple[str, ...], told: str) -> None:
+    result = terminal("new", *args)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"trialsim: {told}\n")
+    assert files_of(here) == {}
+
+
+# --- schema -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def schema(terminal: Terminal) -> dict[str, object]:
+    """What `trialsim schema` prints."""
+    result = terminal("schema")
+    assert (result.exit_code, result.stderr) == (0, "")
+    return dict(json.loads(result.stdout))
+
+
+def as_an_editor_reads(path: Path) -> object:
+    """A design file's data as an editor hands them to a validator: dates are text."""
+    return json.loads(json.dumps(YAML(typ="safe").load(path), default=str))
+
+
+def test_the_schema_is_a_draft_2020_12_schema(schema: dict[str, object]) -> None:
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("name", sorted(library()))
+def test_the_library_is_valid_under_the_schema(schema: dict[str, object], name: str) -> None:
+    jsonschema.Draft202012Validator(schema).validate(as_an_editor_reads(library()[name]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"arms": {"web": {"start_prob": 1.2}}}, ["arms", "web", "start_prob"]),
+        ({"smaple_size": 90}, []),
+        ({"arms": {"coach": {"delivery": {"kind": "nothing"}}}}, ["arms", "coach", "delivery"]),
+    ],
+)
+def test_the_schema_finds_mistakes(
+    schema: dict[str, object], tmp_path: Path, changes: dict[str, object], where: list[str]
+) -> None:
+    validator = jsonschema.Draft202012Validator(schema)
+    assert validator.is_valid(as_an_editor_reads(write_design(tmp_path / "good.yaml")))
+    errors = list(validator.iter_errors(as_an_editor_reads(write_design(tmp_path / "bad.yaml", **changes))))
+    assert [list(error.absolute_path) for error in errors] == [where]
+
+
+def test_every_field_of_the_schema_that_is_not_obvious_is_explained(schema: dict[str, object]) -> None:
+    parts = schema["$defs"]
+    assert isinstance(parts, dict)
+    silent = {f"{part}.{field}" for part, content in parts.items() for field, about in content.get("properties", {}).items()
+              if "description" not in about and "$ref" not in about}  # fmt: skip
+    explained = sum("description" in about for content in parts.values() for about in content.get("properties", {}).values())
+    assert explained > 3 * len(silent)
