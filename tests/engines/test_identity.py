@@ -57,12 +57,7 @@ def test_both_engines_give_equal_tables(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_table_can_be_made_of_trials_in_which_nobody_is_randomized(
-    name: str, request: pytest.FixtureRequest
-) -> None:
-    if name in ("observations", "truth"):
-        reason = "records._values reshapes an empty array with -1"
-        request.applymarker(pytest.mark.xfail(raises=ValueError, reason=reason))
+def test_every_table_can_be_made_of_trials_in_which_nobody_is_randomized(name: str) -> None:
     deserted = {"sites": {"north": {"rate_per_month": 0.0}}}
     rows = table(run(design(recruitment=deserted), n=2), name).to_pandas()
     assert len(rows) == {"funnel": 2 * 3, "events": 2}.get(name, 0)
