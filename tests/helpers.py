@@ -89,8 +89,8 @@ def engine_differences(one: Block, other: Block) -> list[str]:
     """Everything in which two blocks of the same replicates differ, as they came from the engines."""
     parts = ("histories", "follow", "outcomes", "observed")
     found = [f"{part}.{name}" for part in parts for name in differences(getattr(one, part), getattr(other, part))]
-    if not same(one.fruitless, other.fruitless):
-        found.append("fruitless")
+    pairs = zip(one.fruitless, other.fruitless, strict=True)
+    found += [f"fruitless.{name}" for mine, its in pairs for name in differences(mine, its)]
     logs = [(one.events(c), other.events(c)) for c in range(one.n_replicates)]
     return found + [f"events of replicate {c}" for c, (a, b) in enumerate(logs) if not same(a, b)]
 
@@ -112,7 +112,8 @@ def portrait(block: Block, column: int = 0) -> dict[str, Array]:
     picture |= _rows(block.outcomes, column, valid)
     picture["observed value"] = np.stack([v[column][valid] for v in block.observed.value.values()])
     picture["events"] = block.events(column)
-    fruitless = [n[column] for site in block.fruitless for step in site for n in step]
+    early = [n for site in block.fruitless for n in (site.contacted, *site.passed, *(k for s in site.lost for k in s))]
+    fruitless = [n[column] for n in early]
     return picture | {"fruitless": np.array(fruitless, dtype=np.int64)}
 
 

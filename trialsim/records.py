@@ -125,7 +125,7 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
         "offered_day": flat.take(h.offered_day),
         "first_session_day": attended,
         "n_sessions": flat.take(h.n_sessions),
-        "n_calls": (flat.take(h.call_day) != NONE).sum(axis=0).astype(np.int8),
+        "n_calls": (flat.take(h.call_day) != NONE).sum(axis=0).astype(np.int16),
         "treatment": (status, [s.name.lower().replace("_", " ") for s in Status]),
         "discontinued_day": np.where(status == Status.DISCONTINUED, ended, NONE),
         "withdrawn_day": np.where(exit_kind == WITHDREW, exit_day, NONE),
@@ -230,32 +230,32 @@ def _truth(block: Block, columns: NDArray[np.intp]) -> Columns:
     }
 
 
-def funnel_counts(block: Block, column: int) -> list[tuple[str, str, int]]:
-    """Whole-trial funnel of one replicate: (step, reason, people); reason 'passed', a loss, or 'in process'."""
-    rows: dict[tuple[str, str], int] = {}
-    for site in range(len(block.world.sites)):
-        for step, reason, n in _site_funnel(block, site):
-            rows[step, reason] = rows.get((step, reason), 0) + int(n[column])
-    return [(step, reason, n) for (step, reason), n in rows.items()]
+def funnel_counts(block: Block) -> list[tuple[str, str, Array]]:
+    """Funnel of all sites together: (step, reason, people (R,)); reason 'passed', a loss, or 'in process'."""
+    sites = [site_funnel(block, site) for site in range(len(block.world.sites))]
+    return [
+        (step, reason, np.sum([counts for _, _, counts in rows], axis=0))
+        for rows in zip(*sites, strict=True)
+        for step, reason, _ in rows[:1]
+    ]
 
 
-def _site_funnel(block: Block, site: int) -> list[tuple[str, str, Array]]:
+def site_funnel(block: Block, site: int) -> list[tuple[str, str, Array]]:
     """Funnel of one site: contacted; then for each step passed, lost by reason, in process at closing; (R,) each."""
     world, persons, cohort = block.world, block.plan.cohort.persons, block.plan.cohort
     rows = slice(*np.searchsorted(persons.site, [site, site + 1]))
     by_closing = persons.step_day[:, rows] <= block.histories.closing_day
     lost_step, lost_reason = persons.lost_step[rows], persons.lost_reason[rows]
-    early: list[Array] = [sum(step, np.zeros(block.n_replicates, dtype=np.int64)) for step in block.fruitless[site]]
-    before = formulas.count(by_closing[0]) + sum(early)
+    early = block.fruitless[site]
+    before: Array = formulas.count(by_closing[0]) + early.contacted
     counts = [("contacted", "passed", before)]
     for index, (step, reasons) in enumerate(zip(world.steps, world.reasons, strict=True)):
+        passed: Array = formulas.count(by_closing[index + 1] & (lost_step > index))
         if index == len(world.steps) - 1:
             passed = formulas.count((cohort.site == site) & cohort.valid)
-        else:
-            passed = formulas.count(by_closing[index + 1] & (lost_step > index))
-        passed = passed + sum(early[index + 1 :])
         if index < world.n_lead:
-            lost: list[Array] = list(block.fruitless[site][index])
+            passed = passed + early.passed[index]
+            lost: list[Array] = list(early.lost[index])
         else:
             gone = by_closing[index + 1] & (lost_step == index)
             lost = [formulas.count(gone & (lost_reason == place)) for place in range(len(reasons))]
@@ -267,7 +267,7 @@ def _site_funnel(block: Block, site: int) -> list[tuple[str, str, Array]]:
 
 
 def _funnel(block: Block, columns: NDArray[np.intp]) -> Columns:
-    rows = [(site, *row) for site in range(len(block.world.sites)) for row in _site_funnel(block, site)]
+    rows = [(site, *row) for site in range(len(block.world.sites)) for row in site_funnel(block, site)]
     n = np.stack([count[columns] for *_, count in rows], axis=1)
     times = len(columns)
     step, steps = coded([step for _, step, _, _ in rows])

@@ -15,7 +15,7 @@ from trialsim.world.cohort import make_cohort
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import Ints
 from trialsim.world.histories import FollowUp, Histories, sort_events
-from trialsim.world.letters import fruitless_contacts
+from trialsim.world.letters import Fruitless, fruitless_contacts
 from trialsim.world.observation import ObservedData, make_answers, observed_data
 from trialsim.world.outcomes import Outcomes, make_outcomes
 from trialsim.world.plans import Plan, make_plan
@@ -61,8 +61,8 @@ class Block:
         return observed_data(self.plan, self.histories, self.outcomes, self.follow)
 
     @cached_property
-    def fruitless(self) -> list[list[list[Ints]]]:
-        """People lost before anybody looked at them: [site][leading step][reason] counts, (R,)."""
+    def fruitless(self) -> list[Fruitless]:
+        """People lost before anybody looked at them, by site."""
         return fruitless_contacts(self.world, self.draws, self.plan.cohort.persons, self.histories.closing_day)
 
     def events(self, column: int) -> Ints:

@@ -68,7 +68,7 @@ PARTICIPANTS = _schema(
     _day("offered_day", "given a coach"),
     _day("first_session_day", "first session attended"),
     Column("n_sessions", "int8", "sessions attended"),
-    Column("n_calls", "int8", "calls after stalling"),
+    Column("n_calls", "int16", "calls after stalling"),
     Column("treatment", "name", "how treatment went"),
     _day("discontinued_day", "stopped treatment, stays in the study"),
     _day("withdrawn_day", "left the study"),

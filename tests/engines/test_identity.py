@@ -165,4 +165,4 @@ def test_a_pool_may_be_exhausted_without_anybody_willing(prob: float) -> None:
     site = {"rate_per_month": 30.0, "pool": 10}
     trial = design(funnel={"willing": {"prob": prob}}, recruitment={"sites": {"north": site}})
     assert_equal(trial)
-    assert [n.tolist() for n in run(trial, n=3).fruitless[0][0]] == [[10, 10, 10]]
+    assert [n.tolist() for n in run(trial, n=3).fruitless[0].lost[0]] == [[10, 10, 10]]

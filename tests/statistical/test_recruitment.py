@@ -159,6 +159,40 @@ def test_the_check_of_losses_notices_a_wrong_funnel(change: str) -> None:
     assert not funnel_agrees(funnel_counts(change))
 
 
+SLOW: Data = {
+    "reached": {"prob": 0.6, "losses": {"wrong number": 3.0, "no answer": 1.0}, "delay": {"days": 5, "mean_extra": 20.0}},
+    "willing": {"prob": 0.7, "losses": {"declined": 1.0, "too busy": 1.0}, "delay": {"days": 3, "mean_extra": 15.0}},
+    "eligible": {"criteria": {"too young": {"excluded_prob": 0.2}}},
+}
+
+
+@cache
+def slow_funnel(change: str) -> NDArray[np.int64]:
+    """Every row of a funnel whose steps take long compared with enrolment, (rows, replicates)."""
+    steps = {name: dict(step) for name, step in SLOW.items()}
+    if change == "everybody is followed":
+        steps["reached"]["criteria"] = {"never": {"excluded_prob": 0.0}}
+    if change == "losses are faster":
+        steps["willing"]["delay"] = {"days": 3, "mean_extra": 8.0}
+    sites = {"north": {"rate_per_month": CONTACTS / 100 * MONTH_DAYS, "ramp_months": 2.0}}
+    plan = design(funnel=steps, recruitment={"sites": sites}, sample_size=150, max_enrolment_days=100, arms=ONE_ARM)
+    rows = table(run(plan, n=N_FUNNELS), "funnel").to_pandas()
+    counts = rows[rows["reason"] != "never"].groupby(["step", "reason", "replicate"], observed=True)["n"].sum()
+    return np.array([counts[key].to_numpy() for key in sorted({key[:2] for key in counts.index})])
+
+
+def same_means(one: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
+    error = np.sqrt((one.var(axis=1, ddof=1) + other.var(axis=1, ddof=1)) / N_FUNNELS)
+    return agrees(one.mean(axis=1), other.mean(axis=1), np.maximum(error, 1e-9))
+
+
+def test_people_who_are_only_counted_take_as_long_as_people_who_are_followed() -> None:
+    """Passed, lost by reason and still in process at closing, whether or not anybody looks at the person."""
+    counted = slow_funnel("as designed")
+    assert same_means(counted, slow_funnel("everybody is followed"))
+    assert not same_means(counted, slow_funnel("losses are faster"))
+
+
 def test_a_pool_is_divided_among_the_reasons_like_people_without_a_pool() -> None:
     """200 people, all contacted: binomial counts."""
     sites = {"north": {"rate_per_month": 2_000.0, "pool": 200}}

@@ -415,9 +415,8 @@ def test_funnel_is_that_of_the_tables() -> None:
     sums = simulated_sums(world, 20, seed=3)
     for first, n in ((0, 16), (16, 4)):
         block = simulate_block(world, seed=3, first=first, n_replicates=n)
-        for column in range(n):
-            counts = funnel_counts(block, column)
-            assert [(s, r, sums[f"funnel/{s}/{r}"][first + column]) for s, r, _ in counts] == counts
+        for step, reason, people in funnel_counts(block):
+            assert sums[f"funnel/{step}/{reason}"][first : first + n].tolist() == people.tolist()
 
 
 def test_implied_numbers_are_those_of_the_trials() -> None:

@@ -241,6 +241,9 @@ def _strata(design: Design) -> Iterator[Problem]:
             yield from _named(path, factor, ["site", *binary], "site or yes/no covariate")
         else:
             yield from _named((*path, "outcome"), factor.outcome, design.outcomes, "outcome")
+    levels = [len(design.recruitment.sites) if factor == "site" else 2 for factor in design.allocation.strata]
+    if math.prod(levels) > MOST_STRATA:
+        yield ("allocation", "strata"), f"{math.prod(levels)} strata are more than {MOST_STRATA}", "Use fewer factors."
     if len(set(map(repr, design.allocation.strata))) < len(design.allocation.strata):
         yield ("allocation", "strata"), "a stratification factor is named twice", ""
 
@@ -273,6 +276,7 @@ def _analyses(design: Design) -> Iterator[Problem]:
 
 
 MOST_PEOPLE = 20_000_000
+MOST_STRATA = 32_000  # stratum codes have 16 bits
 
 
 def _size(design: Design) -> Iterator[Problem]:

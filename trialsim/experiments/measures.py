@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.design.parts import Individual, SelfPaced
+from trialsim.records import funnel_counts
 from trialsim.simulate import Block
 from trialsim.world import formulas
 from trialsim.world.formulas import MONTH_DAYS
@@ -71,29 +72,14 @@ def last_visit_day(block: Block) -> NDArray[np.int32]:
 
 def _funnel(block: Block) -> Named:
     """Numbers through the funnel until enrolment closes, all sites together."""
-    world, counts = block.world, block.histories.funnel
-    early: list[list[NDArray[Any]]] = [
-        [np.sum([site[step][place] for site in block.fruitless], axis=0) for place in range(len(world.reasons[step]))]
-        for step in range(world.n_lead)
-    ]
-    lost_early = np.array([sum(step) if step else np.zeros(block.n_replicates) for step in early]).reshape(
-        world.n_lead, -1
-    )
-    before = counts[0] + lost_early.sum(axis=0)
-    yield "funnel/contacted", before
-    row = 1
-    for step, (name, reasons) in enumerate(zip(world.steps, world.reasons, strict=True)):
-        passed: NDArray[Any] = counts[row] + lost_early[step + 1 :].sum(axis=0)
-        lost: list[NDArray[Any]] = [
-            early[step][p] if step < world.n_lead else counts[row + 1 + p] for p in range(len(reasons))
-        ]
-        yield f"funnel/{name}/passed", passed
-        for reason, n in zip(reasons, lost, strict=True):
-            yield f"funnel/{name}/lost/{reason}", n
-        yield f"funnel/{name}/in process", np.asarray(before - passed - sum(lost))
-        before = passed
-        row += 1 + len(reasons)
-    yield "funnel/contacted_per_randomized", _ratio(counts[0] + lost_early.sum(axis=0), block.histories.n_participants)
+    for step, reason, people in funnel_counts(block):
+        if step == "contacted":
+            yield "funnel/contacted", people
+            yield "funnel/contacted_per_randomized", _ratio(people, block.histories.n_participants)
+        elif reason in ("passed", "in process"):
+            yield f"funnel/{step}/{reason}", people
+        else:
+            yield f"funnel/{step}/lost/{reason}", people
 
 
 def _baseline(block: Block) -> Named:

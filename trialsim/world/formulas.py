@@ -34,6 +34,19 @@ def delay_days(days: int, mean_extra: float, uniform: Floats | None) -> Ints | i
     return days + np.minimum(extra, NEVER).astype(np.int32)
 
 
+def delay_probabilities(days: int, mean_extra: float, size: int) -> Floats:
+    """P(delay = 0), ..., P(delay = size - 1) of `delay_days`: a floored exponential is geometric, shifted by `days`."""
+    probabilities = np.zeros(size)
+    if days >= size:
+        return probabilities
+    if mean_extra == 0:
+        probabilities[days] = 1.0
+        return probabilities
+    k = np.arange(size - days)
+    probabilities[days:] = np.exp(-k / mean_extra) * -np.expm1(-1 / mean_extra)
+    return probabilities
+
+
 def gamma_multiplier(uniform: Floats, cv: float) -> Floats:
     """Gamma variate of mean 1 and coefficient of variation cv, by inverse CDF (shape 1/cv^2).
 
@@ -77,16 +90,14 @@ def poisson_inverse(uniform: Floats, mean: ArrayLike) -> Ints:
     return np.maximum(k, 0).astype(np.int32)
 
 
-def binomial_inverse(uniform: Floats, n: Ints, prob: float) -> Ints:
-    """Smallest k with P(Binomial(n, prob) <= k) >= u, elementwise; 0 where n is 0."""
-    if prob <= 0:
-        return np.zeros_like(n)
-    if prob >= 1:
-        return n.copy()
-    size = np.maximum(n, 1).astype(float)
+def binomial_inverse(uniform: Floats, n: Ints, prob: Floats | float) -> Ints:
+    """Smallest k with P(Binomial(n, prob) <= k) >= u, elementwise; 0 where n or prob is 0, n where prob is 1."""
+    prob = np.broadcast_to(np.asarray(prob, dtype=float), n.shape)
+    size, inner = np.maximum(n, 1).astype(float), np.clip(prob, 1e-300, 1 - 1e-15)
     inside = np.clip(uniform, 1e-15, 1 - 1e-15)
-    k = np.ceil(special.bdtrik(inside, size, prob))
-    k = np.where(inside <= np.exp(size * np.log1p(-prob)), 0.0, k)
+    k = np.ceil(special.bdtrik(inside, size, inner))
+    k = np.where(inside <= np.exp(size * np.log1p(-inner)), 0.0, k)
+    k = np.where(prob <= 0, 0.0, np.where(prob >= 1, size, k))
     return np.where(n == 0, 0, np.clip(k, 0, size)).astype(np.int32)
 
 

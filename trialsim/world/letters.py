@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from trialsim.world import formulas
@@ -12,15 +14,61 @@ from trialsim.world.streams import Stream
 from trialsim.world.world import World
 
 
-def fruitless_contacts(world: World, draws: Draws, persons: Persons, closing_day: Ints) -> list[list[list[Ints]]]:
-    """People contacted until enrolment closed who were lost in a leading step: [site][step][reason] counts, (R,)."""
+@dataclass(frozen=True)
+class Fruitless:
+    """People contacted at one site until enrolment closed who are, or will be, lost in a leading step; (R,) counts."""
+
+    contacted: Ints
+    passed: list[Ints]  # by leading step: those who had passed it by closing
+    lost: list[list[Ints]]  # by leading step and reason: those who had been lost by closing
+
+
+def fruitless_contacts(world: World, draws: Draws, persons: Persons, closing_day: Ints) -> list[Fruitless]:
+    """The people lost in leading steps, site by site. Losing somebody takes the step's delay, as passing does."""
+    return [_at_site(world, draws, persons, site, closing_day) for site in range(len(world.sites))]
+
+
+def _at_site(world: World, draws: Draws, persons: Persons, site: int, closing_day: Ints) -> Fruitless:
+    contacted = _lost(world, draws, persons, site, closing_day)
+    decided = _decided(world, draws, site, closing_day)
+    passed = [np.zeros_like(contacted) for _ in range(world.n_lead)]
+    lost: list[list[Ints]] = []
+    for step, destined in enumerate(_split(world, draws, site, contacted)):
+        lost.append([])
+        for place, people in enumerate(destined):
+            for before in range(step + 1):
+                name = world.steps[step]
+                luck = draws.uniform(Stream.LETTERS_DECIDED, 1, world.sites[site], name, place, world.steps[before])[0]
+                people = formulas.binomial_inverse(luck, people, decided[before])
+                if before < step:
+                    passed[before] = passed[before] + people
+            lost[-1].append(people)
+    return Fruitless(contacted, passed, lost)
+
+
+def _decided(world: World, draws: Draws, site: int, closing_day: Ints) -> list[Floats]:
+    """Chance that a contact's leading step is decided by closing, given that the step before is; (R,) each.
+
+    A contact's day has the density of the site's rate up to closing; the delays' distribution is added to it.
+    """
+    rate = np.diff(cumulative_contacts(world, draws, site), axis=0)
+    shares = []
+    for cdf in world.lead_delays:
+        done = np.zeros(len(closing_day))
+        for replicate, last in enumerate(closing_day.tolist()):
+            own = rate[: last + 1, replicate % rate.shape[1]]
+            total = own.sum()
+            done[replicate] = own @ cdf[last::-1][: len(own)] / total if total > 0 else 0.0
+        shares.append(done)
+    before = [np.ones(len(closing_day)), *shares][: len(shares)]
     return [
-        _split(world, draws, site, _lost(world, draws, persons, site, closing_day)) for site in range(len(world.sites))
+        np.divide(now, earlier, out=np.zeros_like(now), where=earlier > 0)
+        for now, earlier in zip(shares, before, strict=True)
     ]
 
 
 def _lost(world: World, draws: Draws, persons: Persons, site: int, closing_day: Ints) -> Ints:
-    """Number lost in leading steps at one site, (R,): Poisson, or what the pool leaves."""
+    """Number contacted at one site who do not pass all leading steps, (R,): Poisson, or what the pool leaves."""
     replicates = np.arange(len(closing_day))
     cumulative = cumulative_contacts(world, draws, site)
     column = replicates if cumulative.shape[1] > 1 else 0 * replicates

@@ -49,6 +49,7 @@ class Stream(IntEnum):
     WITHDRAWAL = 33
     DEATH = 34
     REACHABLE = 35
+    LETTERS_DECIDED = 36  # one row per site, step, reason and step before
 
 
 def key_of(name: str | int) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trialsim.design.checks import cholesky, correlation_matrix
 from trialsim.design.parts import BinaryCovariate, Covariate, Design, NoDelivery, NormalCovariate
-from trialsim.world.formulas import MONTH_DAYS, truncated_mean
+from trialsim.world.formulas import MONTH_DAYS, delay_probabilities, truncated_mean
 
 if TYPE_CHECKING:
     from trialsim.design.parts import Step
@@ -39,6 +39,19 @@ class World:
     def lead_prob(self) -> float:
         """Chance of passing all leading steps."""
         return math.prod(self.design.funnel[name].prob for name in self.steps[: self.n_lead])
+
+    @cached_property
+    def lead_delays(self) -> list[NDArray[np.float64]]:
+        """P(at most d days from contact to a leading step), for each leading step and d = 0 ... max_enrolment_days."""
+        size = self.design.max_enrolment_days + 1
+        total = np.zeros(size)
+        total[0] = 1.0
+        limits = []
+        for name in self.steps[: self.n_lead]:
+            delay = self.design.funnel[name].delay
+            total = np.convolve(total, delay_probabilities(delay.days, delay.mean_extra, size))[:size]
+            limits.append(np.minimum(np.cumsum(total), 1.0))
+        return limits
 
     @cached_property
     def reasons(self) -> list[list[str]]:

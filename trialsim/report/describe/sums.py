@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trialsim.records import funnel_counts
 from trialsim.report.layout import with_error
 from trialsim.simulate import Block, batches, simulate_block
 from trialsim.world import formulas
-from trialsim.world.formulas import Floats, Ints
+from trialsim.world.formulas import Floats
 from trialsim.world.histories import NONE, Status
 from trialsim.world.outcomes import is_responder
 from trialsim.world.world import World
@@ -95,33 +96,9 @@ def _enrolment(block: Block) -> Sums:
     counts = {
         "n": block.histories.n_participants,
         "closing_day": block.histories.closing_day,
-        **_funnel(block),
+        **{f"funnel/{step}/{reason}": people for step, reason, people in funnel_counts(block)},
     }
     return {name: values.astype(float) for name, values in counts.items()}
-
-
-def _funnel(block: Block) -> dict[str, Ints]:
-    """Persons counted by the engine, and those lost in the leading steps, whom it never sees."""
-    world, entries, early = block.world, iter(block.histories.funnel), _lost_early(block)
-    before = next(entries) + sum(map(sum, early), start=0)
-    counts = {"funnel/contacted/passed": before}
-    for index, (step, reasons) in enumerate(zip(world.steps, world.reasons, strict=True)):
-        passed = next(entries) + sum(map(sum, early[index + 1 :]), start=0)
-        lost = [next(entries) for _ in reasons]
-        lost = early[index] if index < world.n_lead else lost
-        counts[f"funnel/{step}/passed"] = passed
-        counts |= {f"funnel/{step}/{reason}": n for reason, n in zip(reasons, lost, strict=True)}
-        counts[f"funnel/{step}/in process"] = before - passed - sum(lost, start=0 * passed)
-        before = passed
-    return counts
-
-
-def _lost_early(block: Block) -> list[list[Ints]]:
-    """People lost in each leading step for each reason, at all sites; (R,) each."""
-    return [
-        [np.sum(by_site, axis=0) for by_site in zip(*sites, strict=True)]
-        for sites in zip(*block.fruitless, strict=True)
-    ]
 
 
 def _traits(block: Block) -> Sums:
