@@ -84,18 +84,28 @@ def _funnel(block: Block) -> Named:
 
 def _baseline(block: Block) -> Named:
     valid, cohort = block.plan.cohort.valid, block.plan.cohort
+    n = valid.sum(axis=0)
     for k, (name, outcome) in enumerate(block.world.design.outcomes.items()):
-        value = np.where(valid, formulas.from_grid(cohort.baseline[k], outcome.low, outcome.items), 0.0)
-        n = valid.sum(axis=0)
-        mean = _ratio(value.sum(axis=0), n)
-        squares = (np.where(valid, value - np.nan_to_num(mean), 0.0) ** 2).sum(axis=0)
-        yield f"baseline/{name}/mean", mean
-        yield f"baseline/{name}/sd", np.sqrt(_ratio(squares, n - 1))
+        steps = np.where(valid, cohort.baseline[k], 0).astype(np.int64)
+        total, squares = steps.sum(axis=0), (steps**2).sum(axis=0)
+        yield f"baseline/{name}/mean", outcome.low + _ratio(total, n * outcome.items)
+        yield f"baseline/{name}/sd", _sd(n, total, squares) / outcome.items
         for factor in block.world.design.allocation.strata:
             if not isinstance(factor, str) and factor.outcome == name:
+                value = formulas.from_grid(cohort.baseline[k], outcome.low, outcome.items)
                 yield f"baseline/{name}/at_least_{factor.at_least:g}", _share(value >= factor.at_least - 1e-9, valid)
     for name, values in cohort.covariates.items():
-        yield f"baseline/{name}/mean", _ratio(np.where(valid, values, 0.0).sum(axis=0), valid.sum(axis=0))
+        yield f"baseline/{name}/mean", _ratio(_in_order(np.where(valid, values, 0.0)), n)
+
+
+def _in_order(values: Floats) -> Floats:
+    """Sum over the first axis, one after the other: the same bits however many columns there are."""
+    return np.add.accumulate(values, axis=0)[-1] if len(values) else np.zeros(values.shape[1:])
+
+
+def _sd(n: NDArray[np.int64], total: NDArray[np.int64], squares: NDArray[np.int64]) -> Floats:
+    """Standard deviation from whole-number sums (exact, so the same bits in whatever order they were made)."""
+    return np.sqrt(np.maximum(_ratio(squares - total * _ratio(total, n), n - 1), 0))
 
 
 # --- treatment --------------------------------------------------------------------------------------------------------
@@ -190,11 +200,11 @@ def _outcomes(block: Block) -> Named:
         responder = block.observed.responder[name].transpose(2, 1, 0)
         counts = _histogram(block, change + width, observed, 2 * width + 1)
         responses = _histogram(block, responder.astype(np.int64), observed, 2)
-        points = (np.arange(2 * width + 1) - width) / outcome.items
+        steps = np.arange(2 * width + 1) - width
         for arm, arm_name in enumerate(world.arms):
             for v, visit in enumerate(world.visits):
                 path = f"outcome/{name}/{arm_name}/{visit}"
-                yield from _change(path, counts[:, arm, v], points)
+                yield from _change(path, counts[:, arm, v], steps, outcome.items)
                 n = responses[:, arm, v].sum(axis=1)
                 yield f"{path}/responders", 100 * _ratio(responses[:, arm, v, 1], n)
 
@@ -208,14 +218,13 @@ def _histogram(block: Block, code: NDArray[np.int64], observed: NDArray[np.bool_
     return counts.reshape(n, n_arms, n_visits, width)
 
 
-def _change(path: str, counts: NDArray[np.int64], points: Floats) -> Named:
-    """Mean, SD and quartiles of change from its histogram, shape (R, width)."""
-    n = counts.sum(axis=1)
-    mean = _ratio(counts @ points, n)
-    variance = _ratio(counts @ points**2 - n * np.nan_to_num(mean) ** 2, n - 1)
+def _change(path: str, counts: NDArray[np.int64], steps: NDArray[np.int64], items: int) -> Named:
+    """Mean, SD and quartiles of change from its histogram, shape (R, width), over grid steps of 1/items."""
+    n, total = counts.sum(axis=1), counts @ steps
+    points = steps / items
     yield f"{path}/n", n
-    yield f"{path}/mean_change", mean
-    yield f"{path}/sd_change", np.sqrt(np.maximum(variance, 0))
+    yield f"{path}/mean_change", _ratio(total, n * items)
+    yield f"{path}/sd_change", _sd(n, total, counts @ steps**2) / items
     low, middle, high = (_quantile(counts, n, points, p) for p in (0.25, 0.5, 0.75))
     yield f"{path}/lower_quartile_change", low
     yield f"{path}/median_change", middle
@@ -256,8 +265,8 @@ def _cost_items(block: Block, done: Measures) -> Named:
     yield "reminders", costs.reminder * block.follow.n_reminders.sum(axis=(0, 1))
     answered = ((block.follow.missing == Missing.ANSWERED) & valid).sum(axis=(0, 1))
     yield "assessments", costs.assessment * (answered + h.n_participants)
-    each = np.array([arm.cost_per_participant for arm in world.design.arms.values()])
-    yield "materials", np.where(valid, each[np.maximum(h.arm, 0)], 0.0).sum(axis=0)
+    each = [(f"randomized/{name}", arm.cost_per_participant) for name, arm in world.design.arms.items()]
+    yield "materials", sum((cost * done[name] for name, cost in each), np.zeros(block.n_replicates))
     yield "sites", costs.site_month * _site_months(world, np.nan_to_num(done["calendar/last_visit_day"]))
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessP
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +178,9 @@ def _in_workers(design: Design, task: Task, cut: list[tuple[int, int]], workers:
     """Batches from spawned processes, as they finish; few are under way at once, so memory stays flat."""
     one_thread_per_worker()
     document = design.model_dump_json()
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=(document,))
+    context = get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare, initargs=(document, stop))
     waiting: dict[Future[Batch], int] = {}
     todo = iter(enumerate(cut))
     try:
@@ -194,11 +197,8 @@ def _in_workers(design: Design, task: Task, cut: list[tuple[int, int]], workers:
                 yield waiting.pop(future), future.result()
     except BrokenExecutor as error:
         raise ResultsError("a worker process died (perhaps out of memory). Try fewer --workers.") from error
-    except (KeyboardInterrupt, GeneratorExit):
-        for worker in list((getattr(pool, "_processes", None) or {}).values()):
-            worker.terminate()  # else Ctrl-C would wait for the batches under way
-        raise
     finally:
+        stop.set()  # what is still in the queue is not begun (workers are not killed: they may hold the queue's lock)
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -215,14 +215,23 @@ def _interrupts_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_WORLD: dict[str, World] = {}
+@dataclass(frozen=True)
+class _Desk:
+    """What a worker keeps from batch to batch."""
+
+    world: World
+    stop: Event
 
 
-def _prepare(document: str) -> None:
+_DESK: list[_Desk] = []
+
+
+def _prepare(document: str, stop: Event) -> None:
     """In a worker: read the design once, and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _WORLD["world"] = World(Design.model_validate_json(document))
+    _DESK[:] = [_Desk(World(Design.model_validate_json(document)), stop)]
 
 
 def _work(task: Task, first: int, n_replicates: int) -> Batch:
-    return run_batch(_WORLD["world"], task, first, n_replicates)
+    (desk,) = _DESK
+    return join_batches([]) if desk.stop.is_set() else run_batch(desk.world, task, first, n_replicates)
