@@ -26,7 +26,7 @@ from trialsim.analysis.plan import analyse_block
 from trialsim.design.parts import Design
 from trialsim.design.reader import read_design
 from trialsim.records import table
-from trialsim.simulate import Block, batches, simulate_block
+from trialsim.block import Block, batches, simulate_block
 from trialsim.world.world import World
 
 TABLES = ("funnel", "participants", "sessions", "observations", "resources", "truth")

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from hypothesis import HealthCheck, settings
 
-from trialsim.simulate import ENGINES, EngineName
+from trialsim.block import ENGINES, EngineName
 
 # The default run always tries the same examples; `HYPOTHESIS_PROFILE=search` looks for new ones.
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trialsim.design.parts import Design
-from trialsim.simulate import Block, EngineName, simulate_block
+from trialsim.block import Block, EngineName, simulate_block
 from trialsim.world.histories import NONE
 from trialsim.world.world import World
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trialsim.simulate import Block
+from trialsim.block import Block
 from trialsim.tables import SCHEMA_VERSION, SCHEMAS, Column, Schema
 from trialsim.world import formulas
 from trialsim.world.histories import NONE, Kind, Missing, Status

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trialsim.analysis.plan import analyse_block
+from trialsim.block import Block, EngineName, simulate_block
 from trialsim.records import table, to_arrow
-from trialsim.simulate import Block, EngineName, simulate_block
 from trialsim.tables import SCHEMAS
 from trialsim.world.world import World
 

@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Each room may import itself and every room after it.
 ORDER = [
-    "cli", "report", "experiments", "trial", "analysis", "records", "simulate", "engines", "world", "tables", "design", "errors",
+    "cli", "report", "experiments", "trial", "analysis", "records", "block", "engines", "world", "tables", "design", "errors",
 ]  # fmt: skip
 
 

@@ -12,10 +12,10 @@ import pytest
 from golden.small_trial import small_trial
 from outside import Terminal, cells, titles, write_design
 
+from trialsim.block import simulate_block
 from trialsim.experiments import targets as targets_module
 from trialsim.experiments import verify as verify_module
 from trialsim.experiments.runner import run
-from trialsim.simulate import simulate_block
 
 REPLICATES = 12
 
@@ -232,7 +232,7 @@ def test_a_difference_in_the_event_list_is_found(terminal: Terminal, small: Path
     from trialsim.engines import events
 
     real = events.derive_events
-    monkeypatch.setattr("trialsim.simulate.derive_events", lambda *args: real(*args)[1:])
+    monkeypatch.setattr("trialsim.block.derive_events", lambda *args: real(*args)[1:])
     result = terminal("verify", small, "--replicates", 1)
     assert result.exit_code == 1
     assert cells(result.stdout, "events") == ["0", "1"]

@@ -13,7 +13,7 @@ from helpers import members, places_in_use, run
 from numpy.typing import NDArray
 
 from trialsim.records import table
-from trialsim.simulate import Block, EngineName
+from trialsim.block import Block, EngineName
 from trialsim.world.histories import EVENT_COLUMNS, NONE, Kind, Missing, Status
 
 N_REPLICATES = 3

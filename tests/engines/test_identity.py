@@ -12,7 +12,7 @@ from trialsim.design.parts import Design
 from trialsim.design.reader import library, read_design
 from trialsim.engines.events import derive_events
 from trialsim.records import table
-from trialsim.simulate import Block, EngineName, batches, simulate_block
+from trialsim.block import Block, EngineName, batches, simulate_block
 from trialsim.world.streams import BLOCK
 from trialsim.world.world import World
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trialsim.design.parts import Design
 from trialsim.records import table
-from trialsim.simulate import Block, EngineName
+from trialsim.block import Block, EngineName
 from trialsim.world.histories import NONE
 
 N_REPLICATES = 3

@@ -12,7 +12,7 @@ from designs import busy, coached, design
 from helpers import run
 
 from trialsim.design.parts import Design
-from trialsim.simulate import Block, EngineName
+from trialsim.block import Block, EngineName
 from trialsim.world.histories import NONE, Status
 from trialsim.world.places import would_be_offered
 

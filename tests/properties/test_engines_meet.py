@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from trialsim.design.parts import Design
 from trialsim.records import table
-from trialsim.simulate import Block
+from trialsim.block import Block
 from trialsim.world.histories import NONE, Status
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from helpers import agrees, run, se_of_mean, se_of_share
 from numpy.typing import NDArray
 from scipy import integrate, stats
 
-from trialsim.simulate import Block
+from trialsim.block import Block
 from trialsim.world.histories import NONE, Status
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ from helpers import agrees, run, se_of_share
 from numpy.typing import NDArray
 from scipy import stats
 
-from trialsim.simulate import Block
+from trialsim.block import Block
 from trialsim.world import formulas
 from trialsim.world.histories import NONE
 

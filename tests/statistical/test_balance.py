@@ -11,7 +11,7 @@ from designs import Data, coached, design, usual
 from helpers import agrees, run, se_of_share
 from numpy.typing import NDArray
 
-from trialsim.simulate import Block
+from trialsim.block import Block
 
 Floats = NDArray[np.float64]
 N, R = 120, 320

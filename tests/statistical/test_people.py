@@ -13,7 +13,7 @@ from helpers import agrees, run, se_of_correlation, se_of_mean, se_of_sd, se_of_
 from numpy.typing import NDArray
 from scipy import stats
 
-from trialsim.simulate import Block
+from trialsim.block import Block
 from trialsim.world import formulas
 
 Floats = NDArray[np.float64]

@@ -14,12 +14,12 @@ from designs import design
 from golden.small_trial import small_trial
 from helpers import same
 
-from trialsim import simulate as simulate_module
+from trialsim import block as block_module
+from trialsim.block import Block, batches
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments import runner, trialfiles
 from trialsim.experiments.runner import Experiment, Failure, run
-from trialsim.simulate import Block, batches
 
 SMALL = small_trial(sample_size=40)
 BLOCK = 16
@@ -40,7 +40,7 @@ def differences(one: Experiment, other: Experiment, *, but: tuple[str, ...] = ("
 @pytest.fixture
 def batches_of_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """The smallest batches there are."""
-    monkeypatch.setattr(simulate_module, "PARTICIPANTS_PER_BATCH", 1)
+    monkeypatch.setattr(block_module, "PARTICIPANTS_PER_BATCH", 1)
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_a_batch_does_not_depend_on_how_many_follow() -> None:
 
 def test_results_do_not_depend_on_how_replicates_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(SMALL, seed=3, replicates=40)
-    monkeypatch.setattr(simulate_module, "PARTICIPANTS_PER_BATCH", 1)
+    monkeypatch.setattr(block_module, "PARTICIPANTS_PER_BATCH", 1)
     told: list[tuple[int, int]] = []
     cut = run(SMALL, seed=3, replicates=40, progress=lambda done, of: told.append((done, of)))
     assert told == [(16, 40), (32, 40), (40, 40)]
@@ -91,8 +91,8 @@ def test_both_engines_give_the_same_experiment() -> None:
 
 
 def test_the_digest_sees_a_single_answer() -> None:
+    from trialsim.block import simulate_block
     from trialsim.experiments.runner import digest_of
-    from trialsim.simulate import simulate_block
     from trialsim.world.world import World
 
     block = simulate_block(World(SMALL), seed=1, first=0, n_replicates=2)

@@ -23,8 +23,8 @@ from trialsim.analysis.estimates import (
     Label,
     concatenate_labels,
 )
+from trialsim.block import Block
 from trialsim.design.parts import Analysis, Design
-from trialsim.simulate import Block
 from trialsim.world import formulas
 from trialsim.world.observation import ObservedData
 from trialsim.world.outcomes import is_responder

@@ -17,8 +17,8 @@ from trialsim.cli.progress import progress_on
 from trialsim.errors import TrialsimError
 
 if TYPE_CHECKING:
+    from trialsim.block import EngineName
     from trialsim.design.parts import Design
-    from trialsim.simulate import EngineName
 
 INTERRUPTED = 130
 

@@ -98,10 +98,15 @@ class _Teller:
     def _unknown(self, path: Path, detail: Mapping[str, Any]) -> _Draft:
         parent, node = path[:-1], self._node(path)
         known = [*keys_of(kinds_at(self.model, self.root, parent)), *(() if parent else self.top_keys)]
-        meant = close_to(str(path[-1]), [key for key in known if self._node((*parent, key)) is None]) or ""
+        meant = close_to(str(path[-1]), [key for key in known if not self._beside(node, (*parent, key))]) or ""
         hint = f"Did you mean '{meant}'?" if meant else f"Keys here: {', '.join(known)}."
         mark = node.key_mark if node else self._mark(path)
         return _Draft(Finding(mark, path, wording.UNKNOWN_KEY, hint), meant=meant)
+
+    def _beside(self, node: Node | None, path: Path) -> bool:
+        """Whether a key stands in the same file as a node: then the node is no misspelling of it."""
+        other = self._node(path)
+        return other is not None and (node is None or other.key_mark.source == node.key_mark.source)
 
     def _missing(self, path: Path, detail: Mapping[str, Any]) -> _Draft:
         rule = wording.MISSING_KEY if path and isinstance(path[-1], str) else wording.MISSING_ITEM

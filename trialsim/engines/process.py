@@ -342,7 +342,8 @@ class Trial:
                     yield self.clock.until(start + course.attended[session][i], Phase.TREAT)
                     self.sessions["scheduled"][session][i] = start + course.scheduled[session][i]
                     self.hold(i, session)
-            yield self.clock.until(start + course.end[i], Phase.TREAT)
+            never_begun = course.patience[i] < 0
+            yield self.clock.until(start + course.end[i], Phase.ASK if never_begun else Phase.TREAT)
             self.finish(i, course)
         except simpy.Interrupt:
             self.settle(i, Status.LEFT_STUDY)

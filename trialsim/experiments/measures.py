@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trialsim.block import Block
 from trialsim.design.parts import Individual, SelfPaced
 from trialsim.records import funnel_counts
-from trialsim.simulate import Block
 from trialsim.world import formulas
 from trialsim.world.formulas import MONTH_DAYS
 from trialsim.world.histories import NONE, Missing, Status

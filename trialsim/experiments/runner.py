@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from trialsim.analysis.estimates import Estimates, concatenate
 from trialsim.analysis.plan import analyse_block
+from trialsim.block import Block, EngineName, batches, simulate_block
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.measures import Measures, measure
 from trialsim.experiments.threads import one_thread_per_worker
 from trialsim.experiments.trialfiles import write_trials
-from trialsim.simulate import Block, EngineName, batches, simulate_block
 from trialsim.world.world import World
 
 Progress = Callable[[int, int], None]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trialsim.block import Block
 from trialsim.records import TABLES, table
-from trialsim.simulate import Block
 
 
 def write_table(folder: Path, arrow: pa.Table, name: str) -> None:

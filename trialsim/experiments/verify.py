@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from trialsim.block import Block, simulate_block
 from trialsim.design.parts import Design
-from trialsim.simulate import Block, simulate_block
 from trialsim.world.histories import Histories
 from trialsim.world.world import World
 

@@ -27,8 +27,8 @@ class Kind(IntEnum):
     STOPPED_WAITING = 6
     DECLINED = 7
     ASKED_FOR_COACH = 8
-    COACH_ASSIGNED = 9  # detail: coach
-    CALLED = 10
+    CALLED = 9
+    COACH_ASSIGNED = 10  # detail: coach
     MISSED_APPOINTMENT = 11  # detail: session
     SESSION = 12  # detail: session
     DISCONTINUED = 13  # detail: sessions attended

@@ -47,7 +47,7 @@ def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
             coach = _coach_levels(world, draws, a, name, held[a][1])
             for v, visit in enumerate(world.visits):
                 value = bases[k][v] + _effect(arm, name, visit, sessions[a, v], heterogeneity[k])
-                value += coach
+                value += coach * (sessions[a, v] > 0)  # a coach who has been seen by then
                 potential[k, a, v] = formulas.to_grid(value, outcome.low, outcome.high, outcome.items)
     given = np.maximum(histories.arm, 0).astype(np.intp)
     return Outcomes(

@@ -212,7 +212,8 @@ def _stopping(world: World, arm: Arm, delivery: Treatment) -> str:
         return f"{text}{_of_whom(arm, delivery)}."
     more, less = (chance(given(arm.stop_prob, sign, correlation)) for sign in (-1, 1))
     text += f" ({more} of those one SD more motivated, {less} of those one SD less){_of_whom(arm, delivery)}."
-    return f"{text} The share holds after the first {noun}; as the less motivated go, later ones lose fewer."
+    whom = "the less motivated start and go on less often, so fewer stop among those who do"
+    return f"{text} The share is that of all participants; {whom}."
 
 
 def _of_whom(arm: Arm, delivery: Treatment) -> str:

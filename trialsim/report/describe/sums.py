@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trialsim.block import Block, batches, simulate_block
 from trialsim.records import funnel_counts
 from trialsim.report.layout import with_error
-from trialsim.simulate import Block, batches, simulate_block
 from trialsim.world import formulas
 from trialsim.world.formulas import Floats
 from trialsim.world.histories import NONE, Status
