@@ -23,10 +23,10 @@ import numpy as np
 import simpy
 
 from trialsim.analysis.plan import analyse_block
+from trialsim.block import Block, batches, simulate_block
 from trialsim.design.parts import Design
 from trialsim.design.reader import read_design
 from trialsim.records import table
-from trialsim.block import Block, batches, simulate_block
 from trialsim.world.world import World
 
 TABLES = ("funnel", "participants", "sessions", "observations", "resources", "truth")
