@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trialsim.design.parts import Design
 from trialsim.block import Block, EngineName, simulate_block
+from trialsim.design.parts import Design
 from trialsim.world.histories import NONE
 from trialsim.world.world import World
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def place_of(folder: Path, name: str) -> Path:
 def titles(text: str) -> list[str]:
     """Titles of the sections of a text, the underlined lines."""
     lines = text.splitlines()
-    return [title for title, rule in zip(lines, lines[1:], strict=False) if _is_title(title, rule)]
+    return [title for title, rule in pairwise(lines) if _is_title(title, rule)]
 
 
 def section(text: str, title: str) -> str:

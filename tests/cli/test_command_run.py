@@ -78,7 +78,9 @@ def test_the_consort_counts_printed_are_those_of_the_funnel(one_trial: Run) -> N
     folder, text = one_trial
     funnel = data(folder, "funnel").groupby(["step", "reason"], observed=True, sort=False)["n"].sum()
     names = {"in process": "in process at closing"}
-    expected = [[step if reason == "passed" else names.get(reason, reason), str(n)] for (step, reason), n in funnel.items()]
+    expected = [
+        [step if reason == "passed" else names.get(reason, reason), str(n)] for (step, reason), n in funnel.items()
+    ]
     printed = rows(section(text, "Enrolment (CONSORT)"))
     assert printed[2 : 2 + len(expected)] == expected
     assert printed[2 + len(expected) :] == [
@@ -151,7 +153,9 @@ def test_the_analysis_printed_is_that_of_the_estimates(one_trial: Run) -> None:
     assert line[4] == ("<0.001" if ratio["p_value"] < 0.001 else f"{ratio['p_value']:.3f}")
     assert line[5] == ("different" if ratio["significant"] else "not shown to differ")
     assert "robust variance by coach" in printed
-    assert [row[1] for row in rows(section(text, "Analysis: change")) if row[:1] == ["3 months"] and "- usual" in row[1]] == [
+    assert [
+        row[1] for row in rows(section(text, "Analysis: change")) if row[:1] == ["3 months"] and "- usual" in row[1]
+    ] == [
         "coach - usual",
         "web - usual",
     ]
@@ -239,7 +243,7 @@ def test_the_manifest_says_how_the_results_came_about(shell: Shell, small: Path,
 def test_the_default_folder_is_named_after_design_day_and_run(terminal: Terminal, small: Path, here: Path) -> None:
     result = terminal("run", small, "--set", "sample_size=20")
     assert result.exit_code == 0
-    (folder,) = [path for path in (here / "results").iterdir()]
+    (folder,) = list((here / "results").iterdir())
     name, date, run = folder.name.split("-", 1)[0], folder.name[12:22], folder.name[23:]
     assert name == "small_trial"
     assert pd.Timestamp(date) <= pd.Timestamp.now()
@@ -276,7 +280,9 @@ def test_the_same_again_gives_the_same_bytes_of_the_table_of_replicates(
 
 def test_another_seed_gives_another_trial(one_trial: Run, terminal: Terminal, small: Path, here: Path) -> None:
     terminal("run", small, "--seed", 6, "--out", "other")
-    assert {"data/participants/from-0000000.parquet", "summary.txt"} <= set(same_but_for_time(one_trial[0], here / "other"))
+    assert {"data/participants/from-0000000.parquet", "summary.txt"} <= set(
+        same_but_for_time(one_trial[0], here / "other")
+    )
 
 
 def test_a_run_takes_the_place_of_the_same_run(terminal: Terminal, small: Path, here: Path) -> None:
@@ -328,7 +334,9 @@ def test_replicates_from_a_later_number_on(forty_trials: Run, terminal: Terminal
 def test_many_trials_print_every_section_with_errors(forty_trials: Run) -> None:
     folder, text = forty_trials
     assert titles(text) == SECTIONS
-    assert "\nSimulated replicates 0 to 39, seed 5, vector engine. Values are means over replicates ± Monte Carlo" in text
+    assert (
+        "\nSimulated replicates 0 to 39, seed 5, vector engine. Values are means over replicates ± Monte Carlo" in text
+    )
     measures = data(folder, "measures")
     arms = section(text, "Arms (CONSORT)")
     for arm, cell in zip(ARMS, cells(arms, "answered 3 months, %"), strict=True):
@@ -358,9 +366,16 @@ def test_power_bias_and_coverage_are_those_of_the_estimates(forty_trials: Run) -
     kept = kept[(kept["analysis"] == "change") & (kept["contrast"] == "coach - usual") & (kept["visit"] == "m3")]
     values = kept.set_index("statistic")["value"]
     assert {name: values[name] for name in expected} == pytest.approx(expected)
-    line = next(row for row in rows(section(text, "Analysis: change")) if row[:3] == ["3 months", "coach - usual", "mean difference"])
+    line = next(
+        row
+        for row in rows(section(text, "Analysis: change"))
+        if row[:3] == ["3 months", "coach - usual", "mean difference"]
+    )
     assert [cell.split(" ± ")[0] for cell in line[3:]] == [
-        *(f"{expected[name]:.3f}" for name in ("mean estimate", "truth", "bias", "empirical SE", "model SE", "coverage", "power")),
+        *(
+            f"{expected[name]:.3f}"
+            for name in ("mean estimate", "truth", "bias", "empirical SE", "model SE", "coverage", "power")
+        ),
         "0.0",
     ]
 
@@ -399,7 +414,9 @@ def strictly(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def test_json_of_one_trial_has_the_numbers_of_its_tables(one_trial: Run, terminal: Terminal, small: Path, here: Path) -> None:
+def test_json_of_one_trial_has_the_numbers_of_its_tables(
+    one_trial: Run, terminal: Terminal, small: Path, here: Path
+) -> None:
     result = terminal("run", small, "--seed", 5, "--json", "--out", "kept")
     told = strictly(result.stdout)
     assert result.stderr == ""
@@ -417,7 +434,9 @@ def test_json_of_one_trial_has_the_numbers_of_its_tables(one_trial: Run, termina
         assert values == [None if not np.isfinite(x) else x for x in estimates[name]]
 
 
-def test_json_of_many_trials_has_the_numbers_of_its_tables(forty_trials: Run, terminal: Terminal, small: Path, here: Path) -> None:
+def test_json_of_many_trials_has_the_numbers_of_its_tables(
+    forty_trials: Run, terminal: Terminal, small: Path, here: Path
+) -> None:
     told = strictly(terminal("run", small, "--seed", 5, "--replicates", 40, "--json", "--out", "kept").stdout)
     kept = data(forty_trials[0], "performance")
     assert told["refused"] == {}
@@ -475,12 +494,16 @@ def test_a_trial_that_nobody_enters_is_a_result(terminal: Terminal, small: Path,
     assert "The fit failed" in section(result.stdout, "Analysis: responders")
     assert data(here / "one", "participants").empty
     assert data(here / "one", "replicates")["duration_days"].isna().all()
-    assert strictly(terminal("run", small, *nobody, "--json", "--out", "one").stdout)["measures"]["randomized/all"] == {"value": 0}
+    assert strictly(terminal("run", small, *nobody, "--json", "--out", "one").stdout)["measures"]["randomized/all"] == {
+        "value": 0
+    }
     assert terminal("run", small, *nobody, "--replicates", 20, "--out", "many").exit_code == 0
 
 
 def test_set_changes_one_value(one_trial: Run, terminal: Terminal, small: Path, here: Path) -> None:
-    result = terminal("run", small, "--seed", 5, "--set", "sample_size=33", "--set", "arms.web.label=Apps", "--out", "kept")
+    result = terminal(
+        "run", small, "--seed", 5, "--set", "sample_size=33", "--set", "arms.web.label=Apps", "--out", "kept"
+    )
     assert cells(section(result.stdout, "Enrolment (CONSORT)"), "randomized") == ["33"]
     assert "web: Apps." in result.stdout
     kept = read_design(here / "kept/design.yaml")
@@ -514,7 +537,9 @@ def test_a_failed_replicate_is_a_row_and_exit_code_1(
     assert kept.loc[4, ["n_randomized", "digest"]].isna().all()
     assert kept["error"].notna().sum() == 1
     told = json.loads(terminal("run", small, "--seed", 5, "--replicates", 12, "--json", "--out", "kept").stdout)
-    assert told["failures"] == [{"replicate": 4, "stage": "measures", "error": "ZeroDivisionError: coach without hours"}]
+    assert told["failures"] == [
+        {"replicate": 4, "stage": "measures", "error": "ZeroDivisionError: coach without hours"}
+    ]
     assert told["replicates"] == 11
 
 

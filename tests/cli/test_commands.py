@@ -72,7 +72,9 @@ def test_list_names_every_scenario_with_its_arms_and_size(terminal: Terminal) ->
     assert len(result.stdout.splitlines()) == 2 + len(library())
     for name in library():
         design = read_design(name)
-        assert cells(result.stdout, name) == [f"{design.title} ({len(design.arms)} arms, {design.sample_size:,} participants)"]
+        assert cells(result.stdout, name) == [
+            f"{design.title} ({len(design.arms)} arms, {design.sample_size:,} participants)"
+        ]
     assert "resolve" in library()
 
 
@@ -186,6 +188,10 @@ def test_the_schema_finds_mistakes(
 def test_every_key_of_a_design_file_is_explained(schema: dict[str, object]) -> None:
     parts = schema["$defs"]
     assert isinstance(parts, dict)
-    keys = {f"{part}.{key}": about for part, content in parts.items() for key, about in content.get("properties", {}).items()}
+    keys = {
+        f"{part}.{key}": about
+        for part, content in parts.items()
+        for key, about in content.get("properties", {}).items()
+    }
     assert len(keys) > 100
     assert [key for key, about in keys.items() if not about.get("description") and "$ref" not in about] == []

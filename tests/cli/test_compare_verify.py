@@ -58,7 +58,10 @@ def put(library: Path, *targets: Target, note: str = "") -> Path:
 def test_a_simulation_inside_its_ranges(terminal: Terminal, library: Path, simulated: dict[str, float]) -> None:
     started = round(simulated["treatment/coach/started"], 1)
     design = put(
-        library, target("treatment/coach/started", started, 3.0), target("randomized/all", 90, 1, kind="predicted"), note="Held."
+        library,
+        target("treatment/coach/started", started, 3.0),
+        target("randomized/all", 90, 1, kind="predicted"),
+        note="Held.",
     )
     result = terminal("compare", design, "--replicates", REPLICATES)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -67,7 +70,14 @@ def test_a_simulation_inside_its_ranges(terminal: Terminal, library: Path, simul
     assert row[:2] == [f"{started:.1f}", f"{started - 3:.1f} to {started + 3:.1f}"]
     assert row[2].startswith(f"{simulated['treatment/coach/started']:.1f} ± ")
     assert row[3:] == ["yes", "fitted", "seen: table 1"]
-    assert cells(result.stdout, "randomized/all") == ["90.0", "89.0 to 91.0", "90.0 ± 0", "yes", "predicted", "seen: table 1"]
+    assert cells(result.stdout, "randomized/all") == [
+        "90.0",
+        "89.0 to 91.0",
+        "90.0 ± 0",
+        "yes",
+        "predicted",
+        "seen: table 1",
+    ]
     assert result.stdout.endswith(
         "\n\nHeld.\n\n2 of 2 targets inside their range (12 replicates). Simulated: mean ± Monte Carlo standard error.\n"
     )
@@ -141,7 +151,9 @@ def test_what_never_happens_is_no_number_in_json(terminal: Terminal, library: Pa
     result = terminal("compare", design, "--replicates", 2, *nobody, "--json")
     assert json.loads(result.stdout, parse_constant=pytest.fail)[0]["simulated"] is None
     assert result.exit_code == 1
-    assert cells(terminal("compare", design, "--replicates", 2, *nobody).stdout, "coaches/coach/mean_wait_days")[2:4] == ["-", "NO"]
+    assert cells(terminal("compare", design, "--replicates", 2, *nobody).stdout, "coaches/coach/mean_wait_days")[
+        2:4
+    ] == ["-", "NO"]
 
 
 def test_a_scenario_without_targets(terminal: Terminal, small: Path, library: Path) -> None:
@@ -156,7 +168,10 @@ def test_a_scenario_without_targets(terminal: Terminal, small: Path, library: Pa
     ("measure", "told"),
     [
         ("randomized/nobody", "target 'it': the simulation has no measure 'randomized/nobody'."),
-        ("power/change/coach - web/m3/mean difference", "the design's analyses have no 'change/coach - web/m3/mean difference'."),
+        (
+            "power/change/coach - web/m3/mean difference",
+            "the design's analyses have no 'change/coach - web/m3/mean difference'.",
+        ),
         ("estimate/change", "target 'it': the design's analyses have no 'change'."),
     ],
 )
@@ -206,7 +221,13 @@ def test_the_engines_agree_in_every_part(terminal: Terminal, small: Path) -> Non
     ],
 )
 def test_a_difference_between_the_engines_is_exit_code_1_with_its_place(
-    terminal: Terminal, small: Path, monkeypatch: pytest.MonkeyPatch, part: str, holder: str, field: str, place: tuple[int, ...]
+    terminal: Terminal,
+    small: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    holder: str,
+    field: str,
+    place: tuple[int, ...],
 ) -> None:
     def simulate(world: Any, **how: Any) -> Any:
         block = simulate_block(world, **how)
@@ -221,14 +242,20 @@ def test_a_difference_between_the_engines_is_exit_code_1_with_its_place(
     assert (result.exit_code, result.stderr) == (1, "")
     assert cells(result.stdout, part) == ["2", "3"]
     name = "value" if field == "realised" else field
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith(f"replicate 1, {part}: {name}{list(place)}: process ")]
+    (line,) = [
+        line
+        for line in result.stdout.splitlines()
+        if line.startswith(f"replicate 1, {part}: {name}{list(place)}: process ")
+    ]
     process, vector = (int(word) for word in line.split("process ")[1].split(" (")[0].split(", vector "))
     assert vector == process + 1
     assert "(1 value" in line
     assert "\nThe engines agree exactly in 2 of 3 replicates.\n" in result.stdout
 
 
-def test_a_difference_in_the_event_list_is_found(terminal: Terminal, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_in_the_event_list_is_found(
+    terminal: Terminal, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from trialsim.engines import events
 
     real = events.derive_events

@@ -1,4 +1,4 @@
-"""Ctrl-C, a reader that goes away: one line at most, no traceback, nothing left behind. Real processes, real signals."""
+"""Ctrl-C, a reader that goes away: one line at most, no traceback, nothing left behind. Real signals."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def test_an_interruption_is_not_taken_for_a_failed_replicate(
 
 def test_head_gets_the_first_line_and_nobody_complains(small: Path, here: Path) -> None:
     line = f"'{TRIALSIM}' run '{small}' --out kept | head -n 1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "A small trial of three arms\n", "")
     assert (here / "kept/manifest.json").is_file()
 

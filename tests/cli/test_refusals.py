@@ -1,4 +1,4 @@
-"""What cannot be done is refused in one message that says where and why, with exit code 2, and leaves nothing behind."""
+"""What cannot be done is refused in one message that says where and why: exit code 2, nothing left behind."""
 
 from __future__ import annotations
 
@@ -80,10 +80,21 @@ def test_mistakes_are_told_without_a_traceback_by_a_real_process(shell: Shell, h
             "visits.m12",
             "the window overlaps the window of 'm3'. 'm3' closes on day 136, 'm12' opens on day 123.",
         ),
-        ({"arms": {"coach": {"delivery": {"coaches": 0}}}}, "arms.coach.delivery.coaches", "must be at least 1 (given: 0)"),
+        (
+            {"arms": {"coach": {"delivery": {"coaches": 0}}}},
+            "arms.coach.delivery.coaches",
+            "must be at least 1 (given: 0)",
+        ),
         ({"sample_size": 0}, "sample_size", "must be at least 1 (given: 0)"),
     ],
-    ids=["probability above 1", "probability below 0", "blocks that do not fit", "windows that overlap", "no coaches", "nobody"],
+    ids=[
+        "probability above 1",
+        "probability below 0",
+        "blocks that do not fit",
+        "windows that overlap",
+        "no coaches",
+        "nobody",
+    ],
 )
 def test_an_impossible_value_is_one_clear_message(
     terminal: Terminal, here: Path, changes: dict[str, Any], path: str, rule: str
@@ -106,7 +117,10 @@ def test_an_impossible_value_is_one_clear_message(
     ("change", "told"),
     [
         ("arms.coch.start_prob=0.5", "arms.coch: no 'arms.coch'. Did you mean 'arms.coach'?"),
-        ("arms.coach.start_prb=0.5", "arms.coach.start_prb: no 'arms.coach.start_prb'. Did you mean 'arms.coach.start_prob'?"),
+        (
+            "arms.coach.start_prb=0.5",
+            "arms.coach.start_prb: no 'arms.coach.start_prb'. Did you mean 'arms.coach.start_prob'?",
+        ),
         ("arms.coach.start_prob=1.5", "arms.coach.start_prob: must be at most 1 (given: 1.5)"),
         ("sample_size", "must have the form a.b.c=VALUE (given: 'sample_size')"),
     ],
@@ -194,7 +208,9 @@ def test_a_place_that_cannot_be_written_to(terminal: Terminal, small: Path, here
     [None, "not JSON", "[1, 2]", '{"key": "text"}', '{"version": 1}'],
     ids=["no manifest", "no JSON", "a list", "another program's key", "another program's manifest"],
 )
-def test_a_folder_with_something_else_is_left_alone(terminal: Terminal, small: Path, here: Path, manifest: str | None) -> None:
+def test_a_folder_with_something_else_is_left_alone(
+    terminal: Terminal, small: Path, here: Path, manifest: str | None
+) -> None:
     folder = here / "thesis"
     folder.mkdir()
     (folder / "chapter.txt").write_text("precious")

@@ -12,8 +12,8 @@ from designs import busy, coached, design, online, usual
 from helpers import members, places_in_use, run
 from numpy.typing import NDArray
 
-from trialsim.records import table
 from trialsim.block import Block, EngineName
+from trialsim.records import table
 from trialsim.world.histories import EVENT_COLUMNS, NONE, Kind, Missing, Status
 
 N_REPLICATES = 3

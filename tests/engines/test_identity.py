@@ -8,11 +8,11 @@ import pytest
 from designs import busy, coached, design, online, usual
 from helpers import differences, engine_differences, portrait, run
 
+from trialsim.block import Block, EngineName, batches, simulate_block
 from trialsim.design.parts import Design
 from trialsim.design.reader import library, read_design
 from trialsim.engines.events import derive_events
 from trialsim.records import table
-from trialsim.block import Block, EngineName, batches, simulate_block
 from trialsim.world.streams import BLOCK
 from trialsim.world.world import World
 

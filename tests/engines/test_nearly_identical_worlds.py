@@ -11,9 +11,9 @@ from designs import Data, busy, busy_data, coached, design, merged, score, usual
 from helpers import differences, members, run
 from numpy.typing import NDArray
 
+from trialsim.block import Block, EngineName
 from trialsim.design.parts import Design
 from trialsim.records import table
-from trialsim.block import Block, EngineName
 from trialsim.world.histories import NONE
 
 N_REPLICATES = 3

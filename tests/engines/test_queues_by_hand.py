@@ -11,8 +11,8 @@ import pytest
 from designs import busy, coached, design
 from helpers import run
 
-from trialsim.design.parts import Design
 from trialsim.block import Block, EngineName
+from trialsim.design.parts import Design
 from trialsim.world.histories import NONE, Status
 from trialsim.world.places import would_be_offered
 

@@ -1,10 +1,9 @@
-"""What `trialsim run` prints of a small trial, word for word. Renew with scripts/update_golden.py and read the difference."""
+"""What `trialsim run` prints of a small trial, word for word. Renewed by scripts/update_golden.py."""
 
 from __future__ import annotations
 
 from golden import golden
 from golden.small_trial import small_trial
-
 from trialsim.experiments.runner import run
 from trialsim.report.summary import summary_text
 

@@ -17,9 +17,9 @@ from helpers import differences, engine_differences, portrait, run
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from trialsim.block import Block
 from trialsim.design.parts import Design
 from trialsim.records import table
-from trialsim.block import Block
 from trialsim.world.histories import NONE, Status
 
 T = TypeVar("T")

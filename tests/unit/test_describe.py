@@ -12,13 +12,13 @@ import pytest
 from golden import golden
 from scipy import stats
 
+from trialsim.block import simulate_block
 from trialsim.design.parts import Design
 from trialsim.records import funnel_counts
 from trialsim.report.describe import describe
 from trialsim.report.describe.implied import pairs, reference_arm
 from trialsim.report.describe.phrases import mean_delay
 from trialsim.report.describe.sums import ratio, simulated_sums, spread, spread_between
-from trialsim.block import simulate_block
 from trialsim.trial import TrialData
 from trialsim.world.world import World
 

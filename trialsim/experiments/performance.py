@@ -131,7 +131,7 @@ def _of_estimate(estimates: Estimates, place: int, label: Label) -> list[Perform
     """Bias, standard errors and coverage; of the logarithm for risk ratios."""
     log = label.measure == RISK_RATIO
     truth = true_value(estimates, label)
-    on_scale = np.log if log else np.asarray
+    on_scale = _log if log else np.asarray
     values, own_truth = on_scale(estimates.estimate[:, place]), on_scale(estimates.truth[:, place])
     errors = estimates.std_error[:, place]
     mean, mean_error, n = mean_with_error(values)
@@ -147,6 +147,12 @@ def _of_estimate(estimates: Estimates, place: int, label: Label) -> list[Perform
     if label.measure in (PERCENTAGE, MEAN_CHANGE):
         return rows
     return [*rows, *_precision(label, values, errors, n), _coverage(estimates, place, label, truth)]
+
+
+def _log(values: Floats | float) -> Floats:
+    """Logarithm; NaN where there is none (a true ratio of 0, say)."""
+    x = np.asarray(values, dtype=float)
+    return np.log(x, out=np.full(x.shape, np.nan), where=x > 0)
 
 
 def _precision(label: Label, values: Floats, errors: Floats, n: int) -> list[Performance]:

@@ -21,13 +21,13 @@ def comparison_text(design: Design, targets: Targets, findings: Sequence[Finding
         heading(f"{design.title or design.name}: simulated against published"),
         table(
             ["target", "published", "range", "simulated", "inside", "kind", "source"],
-            [_row(f) for f in held],
+            [finding_cells(f) for f in held],
             "lrrrlll",
         ),
         paragraph(targets.note),
     ]
     if shown:
-        rows = [[*_row(f)[:4], f.target.source] for f in shown]
+        rows = [[*finding_cells(f)[:4], f.target.source] for f in shown]
         parts += [
             "Shown, not held (see the note above):",
             table(["target", "published", "95% CI", "simulated", "source"], rows, "lrrrl"),
@@ -40,7 +40,8 @@ def comparison_text(design: Design, targets: Targets, findings: Sequence[Finding
     return "\n\n".join(part for part in parts if part)
 
 
-def _row(finding: Finding) -> list[str]:
+def finding_cells(finding: Finding) -> list[str]:
+    """A finding as text: label, published value, range, simulated ± error, inside, kind, source."""
     target, digits = finding.target, _digits(finding)
     return [
         target.label,
@@ -59,7 +60,7 @@ def _digits(finding: Finding) -> int:
     width = min(
         x for x in (target.high - target.published, target.published - target.low, abs(target.published) or 1) if x > 0
     )
-    return max(0, min(3, 1 - math.floor(math.log10(width))))
+    return max(0, min(3, 1 - math.floor(math.log10(width) + 1e-9)))
 
 
 def comparison_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
