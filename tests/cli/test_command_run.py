@@ -219,13 +219,17 @@ def test_the_design_kept_reads_back_to_the_same_design(one_trial: Run, small: Pa
     assert json.loads((folder / "manifest.json").read_text())["key"]["design"] == digest(kept) == digest(given)
 
 
-def test_the_manifest_says_how_the_results_came_about(shell: Shell, small: Path, here: Path) -> None:
-    done = shell("run", small, "--seed", 5, "--out", "kept", "--set", "sample_size=20")
+def test_a_real_process_prints_and_keeps_the_same_and_says_how(
+    shell: Shell, one_trial: Run, small: Path, here: Path
+) -> None:
+    done = shell("run", small, "--seed", 5, "--out", "kept it", "--set", "sample_size=90")
     assert (done.returncode, done.stderr) == (0, "")
-    manifest = json.loads((here / "kept/manifest.json").read_text())
-    assert manifest["command"] == f"trialsim run {small} --seed 5 --out kept --set sample_size=20"
+    assert done.stdout.splitlines()[:-1] == one_trial[1].splitlines()[:-1]
+    assert same_but_for_time(one_trial[0], here / "kept it") == []
+    manifest = json.loads((here / "kept it/manifest.json").read_text())
+    assert manifest["command"] == f"trialsim run {small} --seed 5 --out 'kept it' --set sample_size=90"
     assert manifest["key"] == {
-        "design": digest(read_design(small, overrides=["sample_size=20"])),
+        "design": digest(read_design(small)),
         "seed": "5",
         "first": 0,
         "replicates": 1,
@@ -236,7 +240,7 @@ def test_the_manifest_says_how_the_results_came_about(shell: Shell, small: Path,
     versions = {"trialsim": trialsim.__version__, "schema": "1", "python": platform.python_version()}
     assert manifest["versions"] == versions | {"numpy": np.__version__, "pyarrow": pa.__version__}
     assert 0 < manifest["seconds"] < 60
-    files = {name: hashlib.sha256(content).hexdigest() for name, content in files_of(here / "kept").items()}
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in files_of(here / "kept it").items()}
     assert manifest["files"] == {name: sha for name, sha in files.items() if name != "manifest.json"}
 
 
@@ -541,10 +545,3 @@ def test_a_failed_replicate_is_a_row_and_exit_code_1(
         {"replicate": 4, "stage": "measures", "error": "ZeroDivisionError: coach without hours"}
     ]
     assert told["replicates"] == 11
-
-
-def test_a_real_process_prints_the_same(shell: Shell, one_trial: Run, small: Path, here: Path) -> None:
-    done = shell("run", small, "--seed", 5, "--out", "kept")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[:-1] == one_trial[1].splitlines()[:-1]
-    assert same_but_for_time(one_trial[0], here / "kept") == []

@@ -54,20 +54,19 @@ def nobody_left(group: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("options", [(), ("--workers", 2)], ids=["alone", "two workers"])
-@pytest.mark.parametrize("later", [0.15, 1.2], ids=["while workers start", "while they work"])
+@pytest.mark.parametrize("options", [(), ("--workers", 2)], ids=["alone", "while workers start"])
 def test_ctrl_c_ends_a_run_with_one_line_and_leaves_nothing(
-    small: Path, here: Path, options: tuple[object, ...], later: float
+    small: Path, here: Path, options: tuple[object, ...]
 ) -> None:
     work = Working(small, here, *options)
     work.wait_until_under_way()
-    time.sleep(later)
+    time.sleep(0.2)
     assert work.interrupt_group() == (130, "", INTERRUPTED)
     assert everything_in(here) == []
     assert nobody_left(work.process.pid)
 
 
-def test_ctrl_c_while_tables_are_written_leaves_nothing(small: Path, here: Path) -> None:
+def test_ctrl_c_while_workers_write_tables_leaves_nothing(small: Path, here: Path) -> None:
     work = Working(small, here, "--workers", 2, "--keep-participants")
     work.wait_until_under_way()
     deadline = time.monotonic() + 30
@@ -115,13 +114,11 @@ def test_head_gets_the_first_line_and_nobody_complains(small: Path, here: Path) 
     assert (here / "kept/manifest.json").is_file()
 
 
-@pytest.mark.parametrize("args", [("list",), ("schema",), ("run", "--out", "kept"), ("run", "--json", "--out", "kept")],
-                         ids=" ".join)  # fmt: skip
-def test_a_reader_that_is_gone_is_nobodys_fault(shell: Shell, small: Path, here: Path, args: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("name", ["list", "run"])
+def test_a_reader_that_is_gone_is_nobodys_fault(shell: Shell, small: Path, here: Path, name: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = (args[0], small, *args[1:]) if args[0] == "run" else args
-    done = shell(*command, stdout=writer)
+    done = shell(name, *((small, "--out", "kept") if name == "run" else ()), stdout=writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
-    assert (here / "kept/summary.txt").is_file() == (args[0] == "run")
+    assert (here / "kept/summary.txt").is_file() == (name == "run")

@@ -17,7 +17,7 @@ from trialsim.design.parts import Design
 from trialsim.experiments.measures import Measures, measure
 from trialsim.records import TABLES, table
 
-N_REPLICATES = 6
+N_REPLICATES = 4
 COSTS = {
     "letter": 1.5,
     "screening": 20.0,
