@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Hold the simulated RESOLVE trial against the published one and renew the tables in docs/validation.md.
 
-    python scripts/reproduce_resolve.py [--replicates 200] [--workers 2]
+python scripts/reproduce_resolve.py [--replicates 200] [--workers 2]
 """
 
 from __future__ import annotations

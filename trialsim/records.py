@@ -34,10 +34,10 @@ def table(block: Block, name: str, *, columns: Sequence[int] | None = None) -> p
 def to_arrow(schema: Schema, columns: Columns) -> pa.Table:
     """Arrow table with the schema's types; -1 in a whole-number column that may be null becomes null.
 
-    A column not in the schema (a covariate, a baseline value) is a float64.
+    A column that the schema does not name is a float64, described by the schema's `others`.
     """
     known = {column.name: column for column in schema.columns}
-    extra = {name: Column(name, "float64", "covariate or baseline value of the design") for name in columns}
+    extra = {name: Column(name, "float64", schema.others) for name in columns}
     used = [known.get(name) or extra[name] for name in columns]
     arrays = [_array(column, columns[column.name]) for column in used]
     fields = [

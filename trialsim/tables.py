@@ -19,15 +19,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One table: its key columns come first."""
+    """One table: its key columns come first. `others` says what columns are that depend on the design (all float64)."""
 
     name: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    others: str = ""
 
 
-def _schema(name: str, key: str, *columns: Column) -> Schema:
-    return Schema(name, tuple(key.split()), columns)
+def _schema(name: str, key: str, *columns: Column, others: str = "") -> Schema:
+    return Schema(name, tuple(key.split()), columns, others)
 
 
 _REPLICATE = Column("replicate", "int32", "simulated trial, from 0")
@@ -51,7 +52,6 @@ FUNNEL = _schema(
     Column("n", "int32", "people"),
 )
 
-# Followed by one column per covariate and `baseline_<outcome>` for each outcome of the design.
 PARTICIPANTS = _schema(
     "participants",
     "replicate participant",
@@ -73,6 +73,7 @@ PARTICIPANTS = _schema(
     _day("discontinued_day", "stopped treatment, stays in the study"),
     _day("withdrawn_day", "left the study"),
     _day("died_day", "died"),
+    others="covariate, or baseline_<outcome>: baseline value [points]",
 )
 
 SESSIONS = _schema(
@@ -178,12 +179,18 @@ REPLICATES = _schema(
     Column("status", "name", "ok, or failed"),
     Column("stage", "name", "stage at which it failed; null if it did not"),
     Column("error", "string", "what went wrong; null if nothing did"),
-    Column("seconds", "float64", "computing time (share of its block)", "s"),
     Column("n_randomized", "int32", "participants randomized"),
     Column("enrolment_days", "int32", "days from study day 0 to the closing of enrolment", "days"),
     Column("duration_days", "int32", "days from study day 0 to the last visit's last answer or closing", "days"),
     Column("cost", "float64", "total cost", "currency of the design"),
     Column("digest", "string", "sha256 of the replicate's histories and observed values, first 16 hex digits"),
+)
+
+MEASURES = _schema(
+    "measures",
+    "replicate",
+    _REPLICATE,
+    others="measure of the trial, named by its path: treatment/coach/started",
 )
 
 PERFORMANCE = _schema(
@@ -203,6 +210,7 @@ PERFORMANCE = _schema(
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
-        FUNNEL, PARTICIPANTS, SESSIONS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH, ESTIMATES, REPLICATES, PERFORMANCE,
+        FUNNEL, PARTICIPANTS, SESSIONS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH,
+        ESTIMATES, REPLICATES, MEASURES, PERFORMANCE,
     )
 }  # fmt: skip

@@ -43,11 +43,7 @@ def wrong_arrows(module: str, imported: list[str]) -> list[str]:
     if here in ("", "__init__"):
         return []
     there = [(name, room(name)) for name in imported if name.startswith("trialsim.")]
-    return [
-        name
-        for name, target in there
-        if target in ORDER and ORDER.index(target) < ORDER.index(here)
-    ]
+    return [name for name, target in there if target in ORDER and ORDER.index(target) < ORDER.index(here)]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -105,5 +101,7 @@ def test_nothing_below_experiments_opens_files_but_the_design_reader() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = [name_of(p) for p in MODULES if p.stat().st_size and not ast.get_docstring(ast.parse(p.read_text("utf-8")))]
+    silent = [
+        name_of(p) for p in MODULES if p.stat().st_size and not ast.get_docstring(ast.parse(p.read_text("utf-8")))
+    ]
     assert silent == []

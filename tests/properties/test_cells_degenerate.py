@@ -31,9 +31,7 @@ def outcomes(draw: st.DrawFn, family: str, shape: tuple[int, ...], rng: np.rando
 
 
 @st.composite
-def a_covariate(
-    draw: st.DrawFn, arm: Array, y: Array, before: list[Array], rng: np.random.Generator
-) -> Array:
+def a_covariate(draw: st.DrawFn, arm: Array, y: Array, before: list[Array], rng: np.random.Generator) -> Array:
     n = len(arm)
     choices = {
         "normal": rng.normal(size=n),

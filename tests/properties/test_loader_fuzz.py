@@ -63,9 +63,7 @@ analyses:
   main: {kind: linear, outcome: pain, covariates: [baseline], contrasts: [[coach, usual]]}
 """
 
-fuzzed = settings(
-    deadline=None, derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
-)
+fuzzed = settings(deadline=None, derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 Read = Callable[..., Design | None]
 
@@ -247,12 +245,8 @@ KEYS = sorted(
     {*re.findall(r"\w+", VALID), "first", "observation", "answer_days", "costs", "letter", "extends", "~", ""}
 )
 PATHS = st.lists(st.sampled_from(KEYS) | st.integers(-1, 3).map(str), min_size=1, max_size=5).map(".".join)
-REAL_PATHS = st.sampled_from(
-    ["arms.coach.delivery.coaches.1.caseload", "arms.usual.delivery.kind", "arms.coach"]
-)
-MORE_PATHS = st.sampled_from(
-    ["observation.answer_days.days", "visits.m3.day", "allocation.strata.2.at_least"]
-)
+REAL_PATHS = st.sampled_from(["arms.coach.delivery.coaches.1.caseload", "arms.usual.delivery.kind", "arms.coach"])
+MORE_PATHS = st.sampled_from(["observation.answer_days.days", "visits.m3.day", "allocation.strata.2.at_least"])
 OVERRIDES = st.text(max_size=20) | st.builds(
     "{}={}".format, PATHS | REAL_PATHS | MORE_PATHS, YAMLISH | JUNK.map(json.dumps)
 )
@@ -268,11 +262,7 @@ def test_any_overrides(read: Read, overrides: list[str]) -> None:
 
 
 @fuzzed
-@given(
-    value=st.floats(allow_nan=False, allow_infinity=False)
-    | st.integers(-(2**63) + 1, 2**63 - 1)
-    | st.booleans()
-)
+@given(value=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63) + 1, 2**63 - 1) | st.booleans())
 def test_numbers_are_read_as_written(value: float) -> None:
     root = read_value(json.dumps(value), mark=Mark("x")).root
     assert root is not None
@@ -281,12 +271,8 @@ def test_numbers_are_read_as_written(value: float) -> None:
 
 
 @fuzzed
-@given(
-    title=st.text(max_size=60), mean=st.floats(-1e6, 1e6), prob=st.floats(0, 1), days=st.integers(0, 2_000)
-)
-def test_a_design_comes_back_from_its_own_text(
-    read: Read, title: str, mean: float, prob: float, days: int
-) -> None:
+@given(title=st.text(max_size=60), mean=st.floats(-1e6, 1e6), prob=st.floats(0, 1), days=st.integers(0, 2_000))
+def test_a_design_comes_back_from_its_own_text(read: Read, title: str, mean: float, prob: float, days: int) -> None:
     data = valid_data()
     data["title"] = title
     data["covariates"]["age"]["mean"] = mean

@@ -160,7 +160,11 @@ def test_the_check_of_losses_notices_a_wrong_funnel(change: str) -> None:
 
 
 SLOW: Data = {
-    "reached": {"prob": 0.6, "losses": {"wrong number": 3.0, "no answer": 1.0}, "delay": {"days": 5, "mean_extra": 20.0}},
+    "reached": {
+        "prob": 0.6,
+        "losses": {"wrong number": 3.0, "no answer": 1.0},
+        "delay": {"days": 5, "mean_extra": 20.0},
+    },
     "willing": {"prob": 0.7, "losses": {"declined": 1.0, "too busy": 1.0}, "delay": {"days": 3, "mean_extra": 15.0}},
     "eligible": {"criteria": {"too young": {"excluded_prob": 0.2}}},
 }

@@ -149,9 +149,7 @@ def test_the_origin_and_unit_of_a_covariate_do_not_matter() -> None:
         np.testing.assert_allclose(
             inference.difference(two, a, b).std_error, inference.difference(one, a, b).std_error, rtol=1e-8
         )
-    np.testing.assert_allclose(
-        inference.cell_means(two).estimate, inference.cell_means(one).estimate, rtol=1e-9
-    )
+    np.testing.assert_allclose(inference.cell_means(two).estimate, inference.cell_means(one).estimate, rtol=1e-9)
 
 
 def test_a_step_too_long_is_halved() -> None:
@@ -460,9 +458,7 @@ def test_a_contrast_in_which_every_cluster_has_its_share_of_both_arms_has_no_err
     cluster = np.tile(np.repeat([0, 1, 2], 3), 2)[None]
     cluster[0, [2, 11]] = 1
     arm = np.repeat([0, 1], 9)[None]
-    fit = fit_cells(
-        y, np.ones_like(y, dtype=bool), arm, np.empty((1, 18, 0)), cluster, n_arms=2, family="gaussian"
-    )
+    fit = fit_cells(y, np.ones_like(y, dtype=bool), arm, np.empty((1, 18, 0)), cluster, n_arms=2, family="gaussian")
     difference = inference.difference(fit, 1, 0)
     assert fit.converged.all()
     assert difference.estimate[0, 0] == 0

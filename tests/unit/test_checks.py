@@ -18,9 +18,8 @@ def problems(data: Data) -> list[tuple[str, str, str]]:
         Design.model_validate(data)
     except ValidationError as error:
         causes = [e["ctx"]["error"] for e in error.errors() if "ctx" in e and "error" in e["ctx"]]
-        found = [cause for cause in causes if isinstance(cause, CrossCheckError)]
-        assert found, error
-        return [(".".join(map(str, path)), rule, hint) for path, rule, hint in found[0].problems]
+        (cross,) = (cause for cause in causes if isinstance(cause, CrossCheckError))
+        return [(".".join(map(str, path)), rule, hint) for path, rule, hint in cross.problems]
     return []
 
 
@@ -145,7 +144,7 @@ def test_analyses_name_only_what_there_is() -> None:
         "covariates": ["basline", "female", "female"],
         "contrasts": [["coach", "ussual"], ["usual", "usual"]],
     }
-    found = dict((p, (r, h)) for p, r, h in problems(merged(busy_data(), analyses={"main": plan})))
+    found = {p: (r, h) for p, r, h in problems(merged(busy_data(), analyses={"main": plan}))}
     assert found["analyses.main.outcome"] == ("there is no outcome 'pian'", "Did you mean 'pain'?")
     assert found["analyses.main.covariates.0"][1] == "Did you mean 'baseline'?"
     assert found["analyses.main.covariates"][0] == "a covariate is named twice"

@@ -360,9 +360,7 @@ def test_calls_are_worked_out() -> None:
 
 def test_dose_is_worked_out() -> None:
     doses = [-np.expm1(-n / 3) / -np.expm1(-1) for n in (1, 2)]
-    wanted = (
-        f"{100 * doses[0]:.0f}% after 1 session, {100 * doses[1]:.0f}% after 2 sessions and 100% after all 3."
-    )
+    wanted = f"{100 * doses[0]:.0f}% after 1 session, {100 * doses[1]:.0f}% after 2 sessions and 100% after all 3."
     assert wanted in flat(small())
 
 

@@ -232,9 +232,7 @@ def test_one_wrong_line(write: Write, line: str, fault: str) -> None:
 
 
 def test_all_mistakes_at_once_in_file_order(write: Write) -> None:
-    text = (
-        GOOD.replace("size: 40", "sise: x").replace("effect: -1", "effect: .inf").replace("coached", "coach")
-    )
+    text = GOOD.replace("size: 40", "sise: x").replace("effect: -1", "effect: .inf").replace("coached", "coach")
     text += "name: again\nblinded: 3\n<<: {}\n"
     assert [(fault.where, fault.rule) for fault in faults(write(text))] == [
         ("t.yaml:3:1", "unknown key"),
@@ -450,13 +448,7 @@ def test_an_unreadable_parent_is_told_with_the_childs_own_mistakes(write: Write)
 def test_an_override_sets_one_value(write: Write, override: str, path: str, value: object) -> None:
     found: Any = toy(write(GOOD), override)
     for part in path.split("."):
-        found = (
-            found[int(part)]
-            if part.isdigit()
-            else found[part]
-            if isinstance(found, dict)
-            else getattr(found, part)
-        )
+        found = found[int(part)] if part.isdigit() else found[part] if isinstance(found, dict) else getattr(found, part)
     assert found == value
     assert type(found) is type(value)
 
@@ -466,9 +458,7 @@ def test_an_override_may_go_below_a_null(write: Write) -> None:
 
 
 def test_overrides_build_on_each_other_and_the_last_wins(write: Write) -> None:
-    design = toy(
-        write(GOOD), "arms.usual.delivery.kind=coached", "arms.usual.delivery.coaches=4", "size=1", "size=2"
-    )
+    design = toy(write(GOOD), "arms.usual.delivery.kind=coached", "arms.usual.delivery.coaches=4", "size=1", "size=2")
     assert design.arms["usual"].delivery == Coached(kind="coached", coaches=4)
     assert design.size == 2
 
@@ -499,9 +489,7 @@ def test_overrides_build_on_each_other_and_the_last_wins(write: Write) -> None:
         ("size=999", "size", "too many for the arms", "Add arms."),
     ],
 )  # fmt: skip
-def test_a_wrong_override_is_told_with_its_text(
-    write: Write, override: str, path: str, rule: str, hint: str
-) -> None:
+def test_a_wrong_override_is_told_with_its_text(write: Write, override: str, path: str, rule: str, hint: str) -> None:
     (fault,) = faults(write(GOOD), overrides=(override,))
     assert (fault.where, fault.path, fault.rule, fault.hint) == (f"--set {override}", path, rule, hint)
 
@@ -549,9 +537,7 @@ def test_a_source_that_is_not_there(write: Write, source: str, message: str) -> 
 
 
 def test_a_huge_file_is_refused(write: Write) -> None:
-    with pytest.raises(
-        TrialsimError, match=r"^'t\.yaml' is too large for a design \(over 2000000 bytes\)\.$"
-    ):
+    with pytest.raises(TrialsimError, match=r"^'t\.yaml' is too large for a design \(over 2000000 bytes\)\.$"):
         toy(write("a" * 2_000_001))
 
 
@@ -648,11 +634,7 @@ def test_library_designs_read_back_equal(name: str, tmp_path: Path) -> None:
 
 def test_the_digest_depends_on_values_not_on_how_they_are_written(write: Write) -> None:
     design = toy(write(GOOD))
-    same = toy(
-        write(
-            GOOD.replace("effect: -1", "effect: -1.0").replace("size: 40\n", "") + "size: 0x28\nprob: 0.5\n"
-        )
-    )
+    same = toy(write(GOOD.replace("effect: -1", "effect: -1.0").replace("size: 40\n", "") + "size: 0x28\nprob: 0.5\n"))
     assert digest(same) == digest(design)
     assert len(digest(design)) == 12
     assert digest(toy("t.yaml", "prob=0.6")) != digest(design)
@@ -689,8 +671,7 @@ def test_a_new_design_keeps_the_comments_and_takes_the_files_name(write: Write) 
     assert Path("My Trial.yaml").read_text(encoding="utf-8") == (
         "# Copied from the scenario 'base'. Change what differs in your trial, then\n"
         "#   check it:  trialsim check 'My Trial.yaml'\n"
-        "#   run it:    trialsim run 'My Trial.yaml'\n\n"
-        + GOOD.replace("name: toy", "name: my_trial   # short")
+        "#   run it:    trialsim run 'My Trial.yaml'\n\n" + GOOD.replace("name: toy", "name: my_trial   # short")
     )
     assert toy("My Trial.yaml") == toy("base").model_copy(update={"name": "my_trial"})
     assert sorted(path.name for path in Path().iterdir()) == ["My Trial.yaml", "library"]

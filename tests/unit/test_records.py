@@ -55,7 +55,7 @@ def test_a_table_has_the_types_and_texts_of_its_schema(tables: dict[str, pa.Tabl
     assert arrow.schema.names == [column.name for column in schema.columns] + extra
     for column in [
         *schema.columns,
-        *(Column(e, "float64", "covariate or baseline value of the design") for e in extra),
+        *(Column(e, "float64", schema.others) for e in extra),
     ]:
         field = arrow.schema.field(column.name)
         assert field.metadata == {b"meaning": column.meaning.encode(), b"unit": column.unit.encode()}

@@ -210,7 +210,7 @@ def test_a_replicate_that_failed_and_one_without_participants(tmp_path: Path) ->
     kept = pq.read_table(tmp_path / "data/replicates.parquet").to_pandas().set_index("replicate")
     assert kept["status"].tolist() == ["failed", "ok", "ok"]
     assert kept.loc[2, ["stage", "error"]].tolist() == ["analysis", "ValueError: no"]
-    assert kept.loc[2, ["seconds", "n_randomized", "enrolment_days", "duration_days", "cost", "digest"]].isna().all()
+    assert kept.loc[2, ["n_randomized", "enrolment_days", "duration_days", "cost", "digest"]].isna().all()
     assert kept.loc[3, "n_randomized"] == 0
     assert kept.loc[3, "enrolment_days"] == 60
     assert pd.isna(kept.loc[3, "duration_days"])

@@ -60,9 +60,7 @@ def test_scalars_are_those_of_yaml_1_2(text: str, expected: object) -> None:
 
 
 def test_keys_and_values_know_their_line_and_column() -> None:
-    root = read_tree(
-        b"\xef\xbb\xbf# comment\na: 1\nb:\n  - x\n  - {c: 2.5}\nempty:\n\nz: 3\n", source="f.yaml"
-    ).root
+    root = read_tree(b"\xef\xbb\xbf# comment\na: 1\nb:\n  - x\n  - {c: 2.5}\nempty:\n\nz: 3\n", source="f.yaml").root
     assert root is not None
 
     def places(*path: str | int) -> tuple[str, str]:
@@ -130,8 +128,7 @@ def test_a_mistake_in_a_readable_file(data: str, expected: str) -> None:
         ("a: *nope\n", "f.yaml:1:4: not valid YAML: found undefined alias 'nope'"),
         (
             "a: [1,\nb: 2\n",
-            "f.yaml:3:1: not valid YAML: while parsing a flow sequence, expected ',' or ']', "
-            "but got '<stream end>'",
+            "f.yaml:3:1: not valid YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'",
         ),
         ("a: ok\nb: \x00\n", "f.yaml:2:4: the character U+0000 is not allowed in a design file"),
         (b"a: ok\nb\xc3\xa9: \xff\n", "f.yaml:2:5: the file is not UTF-8 text"),
@@ -205,10 +202,7 @@ def test_an_overrides_faults_have_the_overrides_place() -> None:
 
 
 def test_values_are_shown_as_in_a_file_and_cut() -> None:
-    assert (
-        shown({"a": [1, None, True, "no"], "b": dt.date(2026, 1, 2)})
-        == "{a: [1, null, true, 'no'], b: 2026-01-02}"
-    )
+    assert shown({"a": [1, None, True, "no"], "b": dt.date(2026, 1, 2)}) == "{a: [1, null, true, 'no'], b: 2026-01-02}"
     assert shown("x" * 100) == "'" + "x" * 56 + "..."
     assert shown("a\nb\x1b") == r"'a\nb\x1b'"
 

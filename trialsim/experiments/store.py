@@ -19,7 +19,6 @@ import pyarrow as pa
 from trialsim import __version__
 from trialsim.design.reader import digest, resolved_yaml
 from trialsim.errors import ResultsError
-from trialsim.experiments.measures import Measures
 from trialsim.experiments.performance import Performance
 from trialsim.experiments.performance import columns as performance_columns
 from trialsim.experiments.runner import Experiment
@@ -124,9 +123,9 @@ def write_experiment(folder: Path, experiment: Experiment, rows: Sequence[Perfor
 
 
 def _measures(experiment: Experiment) -> pa.Table:
-    """All measures, one column each: names are paths like treatment/coach/started."""
-    frame: Measures = {name: np.asarray(v, dtype=float) for name, v in experiment.measures.items()}
-    return pa.table({"replicate": pa.array(experiment.replicates), **frame})
+    """All measures, one column each."""
+    frame: dict[str, Any] = {"replicate": experiment.replicates, **experiment.measures}
+    return to_arrow(SCHEMAS["measures"], frame)
 
 
 def _replicates(experiment: Experiment) -> dict[str, Any]:
@@ -148,7 +147,6 @@ def _replicates(experiment: Experiment) -> dict[str, Any]:
             [failed[r].stage if r in failed else None for r in every], type=pa.string()
         ).dictionary_encode(),
         "error": pa.array([failed[r].error if r in failed else None for r in every], type=pa.string()),
-        "seconds": np.array(of_good(experiment.seconds, np.nan), dtype=float),
         "n_randomized": pa.array([_whole(x) for x in of_good(m.get("randomized/all", []), None)], type=pa.int32()),
         "enrolment_days": pa.array([_whole(x, 1) for x in of_good(closing, None)], type=pa.int32()),
         "duration_days": pa.array([_whole(x, 1) for x in of_good(last, None)], type=pa.int32()),
