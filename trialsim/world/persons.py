@@ -129,11 +129,12 @@ def _losses(world: World, draws: Draws, rows: Rows, traits: Traits) -> tuple[NDA
         if step.prob < 1:
             uniform = rows.draw(draws, world, Stream.FUNNEL_CHANCE, name)
             fails = uniform >= step.prob
-            lost_step[fails], lost_reason[fails] = index, _reason_places(step, uniform[fails])
+            lost_step = np.where(fails, np.int8(index), lost_step)
+            lost_reason = np.where(fails, _reason_places(step, uniform), lost_reason)
         for place, (reason, criterion) in reversed(list(enumerate(step.criteria.items()))):
             fails = _fails(world, draws, rows, f"{name}: {reason}", criterion, traits)
-            np.copyto(lost_step, np.int8(index), where=fails)
-            np.copyto(lost_reason, np.int8(place), where=fails)
+            lost_step = np.where(fails, np.int8(index), lost_step)
+            lost_reason = np.where(fails, np.int8(place), lost_reason)
     return lost_step, lost_reason
 
 
@@ -158,8 +159,10 @@ def _reason_places(step: Step, uniform: Floats) -> NDArray[np.int8]:
     """Reason for loss by chance, from the same uniform: its place above `prob` is uniform again."""
     weights = np.array(list(step.losses.values()) or [1.0])
     limits = step.prob + (1 - step.prob) * np.cumsum(weights / weights.sum())
-    places = np.searchsorted(limits[:-1], uniform, side="right")
-    return (len(step.criteria) + places).astype(np.int8)
+    places = np.full(uniform.shape, len(step.criteria), dtype=np.int8)
+    for limit in limits[:-1]:
+        places += uniform >= limit
+    return places
 
 
 def _step_days(world: World, draws: Draws, rows: Rows, contact: Ints) -> Ints:
