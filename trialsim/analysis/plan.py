@@ -99,6 +99,7 @@ class _Rows:
     fit: CellFit
 
     def estimates(self, replicate: NDArray[np.int32]) -> Estimates:
+        """All labels of the analysis, visit by visit: arms, the test of all arms, pairs of arms."""
         analysis, arms = self.design.analyses[self.name], list(self.design.arms)
         self.alpha = analysis.alpha
         self.binary = analysis.kind == "modified_poisson"

@@ -44,6 +44,7 @@ class _Block:
         self.ended = np.full(shape, NONE, dtype=np.int32)
 
     def run(self) -> Histories:
+        """Close enrolment, allocate, let people leave, treat arm by arm."""
         cohort, plan = self.cohort, self.plan
         self.randomized = np.where(cohort.valid, cohort.randomized_day, NONE).astype(np.int32)
         n = cohort.valid.sum(axis=0, dtype=np.int32)

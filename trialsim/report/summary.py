@@ -158,6 +158,7 @@ class Summary:
         return self.section("Attendance", table(["", *treated], rows, "l" + "r" * len(treated)))
 
     def staff(self) -> str:
+        """Coaches: sessions, use of their places, loads, waiting."""
         coached = [arm for a, arm in enumerate(self.world.arms) if self.world.coached(a)]
         if not coached:
             return ""
