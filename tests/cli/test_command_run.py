@@ -13,10 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from designs import design, online
 from outside import Shell, Terminal, cells, data, everything_in, files_of, place_of, section, titles
 
 import trialsim
-from trialsim.design.reader import digest, read_design
+from trialsim.design.reader import digest, read_design, resolved_yaml
 from trialsim.tables import SCHEMAS
 
 SECTIONS = [
@@ -227,7 +228,7 @@ def test_a_real_process_prints_and_keeps_the_same_and_says_how(
     done = shell("run", small, "--seed", 5, "--out", "kept it", "--set", "sample_size=90")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:-1] == one_trial[1].splitlines()[:-1]
-    assert same_but_for_time(one_trial[0], here / "kept it") == []
+    assert files_that_differ(one_trial[0], here / "kept it") == []
     manifest = json.loads((here / "kept it/manifest.json").read_text())
     assert manifest["command"] == f"trialsim run {small} --seed 5 --out 'kept it' --set sample_size=90"
     assert manifest["key"] == {
@@ -260,7 +261,7 @@ def test_the_default_folder_is_named_after_design_day_and_run(terminal: Terminal
 # --- the same again, another engine, other workers, other numbers -----------------------------------------------------
 
 
-def same_but_for_time(one: Path, other: Path) -> list[str]:
+def files_that_differ(one: Path, other: Path) -> list[str]:
     """Files of two runs whose bytes differ, but for the manifest (it has the time)."""
     first, second = files_of(one), files_of(other)
     assert list(first) == list(second)
@@ -269,13 +270,13 @@ def same_but_for_time(one: Path, other: Path) -> list[str]:
 
 def test_the_same_again_gives_the_same_bytes(one_trial: Run, terminal: Terminal, small: Path, here: Path) -> None:
     terminal("run", small, "--seed", 5, "--out", "again")
-    assert same_but_for_time(one_trial[0], here / "again") == []
+    assert files_that_differ(one_trial[0], here / "again") == []
 
 
 def test_another_seed_gives_another_trial(one_trial: Run, terminal: Terminal, small: Path, here: Path) -> None:
     terminal("run", small, "--seed", 6, "--out", "other")
     assert {"data/participants/from-0000000.parquet", "summary.txt"} <= set(
-        same_but_for_time(one_trial[0], here / "other")
+        files_that_differ(one_trial[0], here / "other")
     )
 
 
@@ -290,14 +291,14 @@ def test_a_run_takes_the_place_of_the_same_run(terminal: Terminal, small: Path, 
 def test_both_engines_give_equal_tables(one_trial: Run, terminal: Terminal, small: Path, here: Path) -> None:
     result = terminal("run", small, "--seed", 5, "--engine", "vector", "--out", "vector")
     assert "\nSimulated replicate 0, seed 5, vector engine.\n" in result.stdout
-    assert same_but_for_time(one_trial[0], here / "vector") == ["summary.txt"]
+    assert files_that_differ(one_trial[0], here / "vector") == ["summary.txt"]
 
 
 def test_two_workers_give_the_same_bytes_as_one(shell: Shell, small: Path, here: Path) -> None:
     for workers in (1, 2):
         done = shell("run", small, "--replicates", 500, "--workers", workers, "--out", f"by-{workers}")
         assert (done.returncode, done.stderr) == (0, "")
-    assert same_but_for_time(here / "by-1", here / "by-2") == []
+    assert files_that_differ(here / "by-1", here / "by-2") == []
     assert len(data(here / "by-2", "replicates")) == 500
 
 
@@ -492,6 +493,21 @@ def test_a_trial_that_nobody_enters_is_a_result(terminal: Terminal, small: Path,
         "value": 0
     }
     assert terminal("run", small, *nobody, "--replicates", 20, "--out", "many").exit_code == 0
+
+
+def test_a_trial_of_one_arm_compares_nothing(terminal: Terminal, here: Path) -> None:
+    alone = design(
+        sample_size=20, arms={"web": online(sessions=2)}, analyses={"change": {"kind": "linear", "outcome": "pain"}}
+    )
+    (here / "alone.yaml").write_text(resolved_yaml(alone))
+    for replicates in (1, 20):
+        text = terminal("run", "alone.yaml", "--replicates", replicates, "--out", f"by-{replicates}").stdout
+        analysis = section(text, "Analysis: change")
+        assert cells(analysis, "m3" if replicates == 1 else "visit")[0] != ""
+        for word in ("arms differ", "comparison", "different", "Fisher", "power"):
+            assert word not in analysis
+        assert "Staff" not in titles(text)
+        assert "Cost (USD)" not in titles(text)
 
 
 def test_set_changes_one_value(one_trial: Run, terminal: Terminal, small: Path, here: Path) -> None:

@@ -253,6 +253,26 @@ def test_a_difference_between_the_engines_is_exit_code_1_with_its_place(
     assert "\nThe engines agree exactly in 2 of 3 replicates.\n" in result.stdout
 
 
+def test_two_values_that_are_exchanged_are_found(
+    terminal: Terminal, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost and nothing added: only every single value shows it."""
+
+    def simulate(world: Any, **how: Any) -> Any:
+        block = simulate_block(world, **how)
+        if how["engine"] == "process":
+            return block
+        days = block.histories.randomized_day.copy()
+        days[[0, -1]] = days[[-1, 0]]
+        return replace(block, histories=replace(block.histories, randomized_day=days))
+
+    monkeypatch.setattr(verify_module, "simulate_block", simulate)
+    result = terminal("verify", small, "--replicates", 1)
+    assert result.exit_code == 1
+    assert "replicate 0, participants: randomized_day[0, 0]: process " in result.stdout
+    assert "(2 values differ)" in result.stdout
+
+
 def test_a_difference_in_the_event_list_is_found(
     terminal: Terminal, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -231,12 +231,13 @@ class Summary:
         failed = next((result for result in mine.values() if not result.converged), None)
         if failed is not None:
             return f"{self._title(name)}\n\nThe fit failed: {failed.reason}. There are no estimates."
-        arms = self._arm_rows(mine)
+        arms, head = self._arm_rows(mine), ["visit", *self.world.arms, "arms differ, p"]
+        head = head[: len(arms[0])]  # one arm: nothing to test
         pairs = list(dict.fromkeys(contrast for _, contrast, measure in mine if measure in COMPARISONS))
         level = f"{self._level(name):g}% CI"
         parts = [
             self._title(name),
-            table(["visit", *self.world.arms, "arms differ, p"], arms, "l" + "r" * (len(self.world.arms) + 1)),
+            table(head, arms, "l" + "r" * (len(head) - 1)),
         ]
         if pairs:
             parts.append(self._pair_table(mine, pairs, level))
@@ -247,7 +248,7 @@ class Summary:
         for visit in self.world.visits:
             cells = [mine.get((visit, arm, PERCENTAGE)) or mine[visit, arm, MEAN_CHANGE] for arm in self.world.arms]
             test = mine.get((visit, "all arms", GLOBAL_TEST))
-            rows.append([self.visit(visit), *(cell.with_interval() for cell in cells), test.p() if test else ""])
+            rows.append([self.visit(visit), *(cell.with_interval() for cell in cells), *([test.p()] if test else [])])
         return rows
 
     def _pair_table(self, mine: dict[tuple[str, str, str], _Result], pairs: list[str], level: str) -> str:
