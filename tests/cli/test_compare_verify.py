@@ -249,7 +249,7 @@ def test_a_difference_between_the_engines_is_exit_code_1_with_its_place(
     ]
     process, vector = (int(word) for word in line.split("process ")[1].split(" (")[0].split(", vector "))
     assert vector == process + 1
-    assert "(1 value" in line
+    assert "(differing values: 1)" in line
     assert "\nThe engines agree exactly in 2 of 3 replicates.\n" in result.stdout
 
 
@@ -270,7 +270,7 @@ def test_two_values_that_are_exchanged_are_found(
     result = terminal("verify", small, "--replicates", 1)
     assert result.exit_code == 1
     assert "replicate 0, participants: randomized_day[0, 0]: process " in result.stdout
-    assert "(2 values differ)" in result.stdout
+    assert "(differing values: 2)" in result.stdout
 
 
 def test_a_difference_in_the_event_list_is_found(

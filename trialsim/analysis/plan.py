@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -183,7 +184,7 @@ class _Rows:
             nothing = np.full(len(replicate), np.nan)
             return np.stack([f.get(name, nothing) for f in self.found], axis=1).astype(float)
 
-        reasons = np.array(self.fit.reason, dtype=object)
+        reasons = np.array([_with_names(self.design, reason) for reason in self.fit.reason], dtype=object)
         return Estimates(
             labels=tuple(self.labels),
             replicate=replicate,
@@ -198,6 +199,13 @@ class _Rows:
             converged=np.broadcast_to(self.fit.converged[:, None], shape).copy(),
             reason=np.broadcast_to(reasons[:, None], shape).copy(),
         )
+
+
+def _with_names(design: Design, reason: str) -> str:
+    """A fit's reason for failing, with names for the numbers of arms and visits."""
+    arms, visits = list(design.arms), list(design.visits)
+    reason = re.sub(r"\barm (\d+)", lambda match: f"arm {arms[int(match[1])]}", reason)
+    return re.sub(r"\bvisit (\d+)", lambda match: f"visit {visits[int(match[1])]}", reason)
 
 
 def _pick(found: inference.Estimate, place: Any, scale: float = 1.0) -> Values:

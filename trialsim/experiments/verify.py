@@ -60,7 +60,7 @@ def _differ(name: str, a: Any, b: Any) -> str:
     if np.array_equal(a, b):
         return ""
     place = tuple(int(x) for x in np.argwhere(a != b)[0])
-    return f"{name}{list(place)}: process {a[place]}, vector {b[place]} ({int((a != b).sum())} values differ)"
+    return f"{name}{list(place)}: process {a[place]}, vector {b[place]} (differing values: {int((a != b).sum())})"
 
 
 def verify(design: Design, *, replicates: int, seed: int = 1) -> list[Difference]:

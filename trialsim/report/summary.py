@@ -110,7 +110,7 @@ class Summary:
             ["Months of enrolment", self.cell("calendar/enrolment_months", 1)],
             ["Last visit", self.date("calendar/last_visit_day")],
         ]
-        return self.section("Calendar", table(["", "date"], rows, "ll"))
+        return self.section("Calendar", table(["", "when"], rows, "ll"))
 
     def funnel(self) -> str:
         rows = [["contacted", self.count("funnel/contacted"), "", ""]]
@@ -302,8 +302,9 @@ class Summary:
             digits = 2 if label.measure == "risk difference" else 3
             shown = [s for s in statistics if s != "failed fits"]
             cells = [_cell(found, s, 3 if s in ("coverage", "power") else digits) for s in shown]
-            failed = found["failed fits"].value
-            body.append([self.visit(label.visit), label.contrast, label.measure, *cells, number(100 * failed, 1)])
+            failed = found["failed fits"]
+            share = with_error(100 * failed.value, 100 * failed.mcse, 1)
+            body.append([self.visit(label.visit), label.contrast, label.measure, *cells, share])
         head = ["visit", "contrast", "measure", *statistics[:-1], "failed, %"]
         return table(head, body, "lll" + "r" * len(statistics)) if body else ""
 
