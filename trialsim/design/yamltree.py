@@ -260,6 +260,7 @@ class _Walker:
         self.n_values = 0
 
     def node(self, raw: Any, path: Path, key: Any = None) -> Node:
+        """The tree below one YAML node; what cannot be read is noted and marked as broken."""
         # An empty value's own mark is that of whatever comes next, perhaps lines below.
         empty = key is not None and isinstance(raw, ScalarNode) and not raw.value and raw.style is None
         mark = self._mark(key if empty else raw)
