@@ -154,14 +154,15 @@ ESTIMATES = _schema(
     Column("contrast", "name", "arm, pair of arms ('a - b'), or 'all arms'"),
     _VISIT,
     Column(
-        "measure", "name", "percentage, mean change, risk ratio, risk difference, mean difference, NNT or global test"
+        "measure", "name", "a mean of an arm, a difference or ratio of two arms, or a test of all arms"
     ),
     Column("estimand", "name", "what the truth is the value of"),
     Column("estimate", "float64", "estimate; for the global test the chi-squared statistic"),
-    Column("std_error", "float64", "standard error; of the logarithm for risk ratios"),
+    Column("std_error", "float64", "standard error; of the logarithm for ratios"),
+    Column("df", "float64", "degrees of freedom; infinite where the normal distribution is used"),
     Column("ci_low", "float64", "lower confidence limit"),
     Column("ci_high", "float64", "upper confidence limit"),
-    Column("p_value", "float64", "two-sided p value"),
+    Column("p_value", "float64", "p value: two-sided for superiority, one-sided for non-inferiority and equivalence"),
     Column(
         "significant", "bool", "after the analysis's rule for multiplicity; null if the fit failed or it does not apply"
     ),
@@ -200,8 +201,9 @@ PERFORMANCE = _schema(
     Column("analysis", "name", "analysis of the plan"),
     Column("contrast", "name", "arm or pair of arms"),
     _VISIT,
-    Column("measure", "name", "as in estimates"),
-    Column("statistic", "name", "power, mean estimate, truth, bias, empirical SE, model SE, coverage, failed fits"),
+    Column("measure", "name", "as in estimates; of the trial as a whole, what is counted"),
+    Column("estimand", "name", "what the truth is the value of"),
+    Column("statistic", "name", "power, mean estimate, truth, bias, MSE, empirical SE, model SE, coverage ..."),
     Column("value", "float64", "value"),
     Column("mcse", "float64", "Monte Carlo standard error"),
     Column("n_replicates", "int32", "replicates it rests on"),

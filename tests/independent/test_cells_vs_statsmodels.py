@@ -197,7 +197,7 @@ def delta_method(function: Callable[[Array], float], gee: Any) -> tuple[float, f
 
 
 def test_standardised_means_by_the_delta_method(case: Case) -> None:
-    means = inference.cell_means(case.fit(), alpha=0.1)
+    means = inference.arm_means(inference.of_cells(case.fit()), alpha=0.1)
     gee, z = case.gee(1), norm.ppf(0.95)
     for arm, visit in np.ndindex(case.n_arms, case.y.shape[2]):
         value, error = delta_method(predicted_mean(case, 1, arm, visit), gee)
@@ -213,7 +213,7 @@ def test_standardised_means_by_the_delta_method(case: Case) -> None:
 def test_differences_by_the_delta_method(case: Case) -> None:
     if case.n_arms == 1:
         return
-    found = inference.difference(case.fit(), 1, 0)
+    found = inference.difference(inference.of_cells(case.fit()), 1, 0)
     gee = case.gee(2)
     for visit in range(case.y.shape[2]):
         treated, control = (predicted_mean(case, 2, arm, visit) for arm in (1, 0))
@@ -226,7 +226,7 @@ def test_differences_by_the_delta_method(case: Case) -> None:
 
 def test_risk_ratios_are_those_of_gee() -> None:
     case = make("poisson")
-    found, gee = inference.ratio(case.fit(), 2, 0), case.gee(0)
+    found, gee = inference.ratio(inference.of_cells(case.fit()), 2, 0), case.gee(0)
     n_visits = case.y.shape[2]
     for visit in range(n_visits):
         contrast = np.zeros(len(gee.params))
@@ -241,7 +241,7 @@ def test_risk_ratios_are_those_of_gee() -> None:
 @pytest.mark.parametrize("n_arms", [2, 3, 4])
 def test_the_global_test_is_statsmodels_wald_test(family: Any, n_arms: int) -> None:
     case = make(family, n_arms=n_arms, n=400)
-    found, gee, n_visits = inference.global_test(case.fit()), case.gee(0), case.y.shape[2]
+    found, gee, n_visits = inference.global_test(inference.of_cells(case.fit())), case.gee(0), case.y.shape[2]
     for visit in range(n_visits):
         contrast = np.zeros((n_arms - 1, len(gee.params)))
         contrast[:, visit] = -1

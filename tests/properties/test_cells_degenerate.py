@@ -108,11 +108,11 @@ def check_alone(fit: CellFit, block: dict[str, Any]) -> None:
 
 def check_inference(fit: CellFit) -> None:
     last = fit.cell.shape[1] - 1
-    difference = inference.difference(fit, last, 0)
-    found = [inference.cell_means(fit), difference, inference.number_needed_to_treat(difference)]
+    difference = inference.difference(inference.of_cells(fit), last, 0)
+    found = [inference.arm_means(inference.of_cells(fit)), difference, inference.number_needed_to_treat(difference)]
     if fit.family == "poisson":
-        found.append(inference.ratio(fit, last, 0))
-    test = inference.global_test(fit)
+        found.append(inference.ratio(inference.of_cells(fit), last, 0))
+    test = inference.global_test(inference.of_cells(fit))
     for estimate in found:
         assert np.isnan(estimate.estimate[~fit.converged]).all()
         assert not np.isnan(estimate.estimate[fit.converged]).any()

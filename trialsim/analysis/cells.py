@@ -88,13 +88,16 @@ def fit_cells(
     *,
     n_arms: int,
     family: Family,
+    weights: Floats | None = None,
 ) -> CellFit:
     """Fit the model to every replicate of a block.
 
     `y` (R, N, V) is 0 or 1 for "poisson" (counts are accepted), and ignored where `observed` (R, N, V) is
     False. `arm` (R, N) holds 0 ... n_arms - 1, or -1 for a padding row without participant. `covariates`
     (R, N, C) are ignored for who was never observed; C may be 0. `cluster` (R, N) is -1 for a participant who
-    is a cluster of their own, and k >= 0 for the members of shared cluster k (coach, site).
+    is a cluster of their own, and k >= 0 for the members of shared cluster k (coach, site). `weights` (R, N, V), above 0
+    where observed, multiply what an observation adds to the estimating equations (inverse-probability weights; they are
+    taken as known, and standardisation is over the participants as they are).
 
     A replicate that cannot be fitted says why in `reason` and leaves the others untouched: no observations or
     no events in a cell, no variance there (everybody has the event, or all are in one cluster), fewer than 2
@@ -102,13 +105,16 @@ def fit_cells(
     that contradict each other or the family.
     """
     _check(y, observed, arm, covariates, cluster, n_arms, family)
+    if weights is not None and (weights.shape != y.shape or not (weights[observed] > 0).all()):
+        raise ValueError("weights must have the shape of y and be above 0 where observed")
     at_once = max(1, _ROWS_AT_ONCE // y.shape[1])
     parts = []
     # Overflow shows as a likelihood or a variance that is not finite, and is dealt with there.
     with np.errstate(all="ignore"):
         for start in range(0, max(len(y), 1), at_once):
             some = slice(start, start + at_once)
-            data = _arrange(y[some], observed[some], arm[some], covariates[some], cluster[some], n_arms)
+            weight = None if weights is None else weights[some]
+            data = _arrange(y[some], observed[some], arm[some], covariates[some], cluster[some], n_arms, weight)
             parts.append(_fit(data, family))
     return _joined(parts)
 
@@ -142,15 +148,16 @@ class _Data:
     """R replicates x A arms x n pieces x some rows x 64 participants, and sums of them."""
 
     x: Floats  # (R, A, n, 1 + C, 64): 1, or 0 in an empty place, and the centred covariates
-    seen: Floats  # (R, A, n, V, 64): 1 where observed
+    seen: Floats  # (R, A, n, V, 64): 1, or the weight, where observed
     y: Floats  # (R, A, n, V, 64): 0 where not observed
     group: Ints  # (R, A, n, 64): shared clusters numbered from 0, or -1
     centre: Floats  # (R, C)
     n_used: Ints  # (R,)
     n_clusters: Ints  # (R,)
     n_cell: Floats  # (R, A, V)
+    weight: Floats  # (R, A, V): sums of weights, as all below
     sum_y: Floats  # (R, A, V)
-    sum_y2: Floats  # (R, A, V)
+    sum_y2: Floats  # (R, A, V), of weighted values
     sum_xy: Floats  # (R, C)
 
     def take(self, keep: Bools) -> _Data:
@@ -159,15 +166,26 @@ class _Data:
         return _Data(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
 
 
-def _arrange(y: Floats, observed: Bools, arm: AnyInts, covariates: Floats, cluster: AnyInts, n_arms: int) -> _Data:
+def _arrange(
+    y: Floats,
+    observed: Bools,
+    arm: AnyInts,
+    covariates: Floats,
+    cluster: AnyInts,
+    n_arms: int,
+    weights: Floats | None,
+) -> _Data:
     rows, filled = _places(arm, observed, n_arms)
     n_used = filled.sum(axis=(1, 2, 3))
     made = _gathered(observed, rows) & filled[..., None]
-    seen = _pieces(made)
+    count = _pieces(made)
     values = _pieces(np.where(made, _gathered(y, rows), 0.0))
+    seen = count if weights is None else _pieces(np.where(made, _gathered(weights, rows), 0.0))
+    weighted = values if weights is None else values * seen
     x, centre = _centred(_gathered(covariates, rows), filled, n_used)
     group, n_clusters = _numbered(np.where(filled, cluster.reshape(-1).take(rows), -1), n_used)
-    sums = _total(values @ _turned(x))
+    sums = _total(weighted @ _turned(x))
+    n_cell = _total(count @ _turned(x[:, :, :, :1]))[..., 0]
     return _Data(
         x=x,
         seen=seen,
@@ -176,9 +194,10 @@ def _arrange(y: Floats, observed: Bools, arm: AnyInts, covariates: Floats, clust
         centre=centre,
         n_used=n_used,
         n_clusters=n_clusters,
-        n_cell=_total(seen @ _turned(x[:, :, :, :1]))[..., 0],
+        n_cell=n_cell,
+        weight=n_cell if weights is None else _total(seen @ _turned(x[:, :, :, :1]))[..., 0],
         sum_y=sums[..., 0],
-        sum_y2=_diagonal(_total(values @ _turned(values))),
+        sum_y2=_diagonal(_total(weighted @ _turned(weighted))),
         sum_xy=sums[..., 1:].sum(axis=(1, 2)),
     )
 
@@ -353,7 +372,7 @@ def _linear(data: _Data, beta: Floats) -> Floats:
 def _least_squares(data: _Data) -> tuple[Floats, Reasons]:
     beta = np.zeros_like(data.centre)
     at = _moments(data, beta, "gaussian")
-    around_mean = (data.y - _by_visit(data.sum_y / data.n_cell)) * data.seen
+    around_mean = (data.y - _by_visit(data.sum_y / data.weight)) * data.seen
     score = _row_total(around_mean.sum(axis=3, keepdims=True), data.x[:, :, :, 1:])
     return _times(_inverse(at.info), score), _covariate_faults(data, at)
 
@@ -444,7 +463,7 @@ def _estimates(data: _Data, beta: Floats, family: Family) -> tuple[dict[str, Flo
         cell = np.log(at.level)
         fitted = _by_visit(at.level) * at.tilt
     else:
-        cell = data.sum_y / data.n_cell - _times(at.mean_x, beta).reshape(data.sum_y.shape)
+        cell = data.sum_y / data.weight - _times(at.mean_x, beta).reshape(data.sum_y.shape)
         fitted = _by_visit(cell) + _linear(data, beta)
     meat = _meat(data, (data.y - fitted) * data.seen)
     bread = _bread(data, at)

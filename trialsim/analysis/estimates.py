@@ -16,8 +16,15 @@ Floats = NDArray[np.float64]
 PERCENTAGE, MEAN_CHANGE = "adjusted percentage", "adjusted mean change"
 RISK_RATIO, RISK_DIFFERENCE = "risk ratio", "risk difference"
 MEAN_DIFFERENCE, NNT, GLOBAL_TEST = "mean difference", "number needed to treat", "test of all arms"
+ODDS_RATIO, HAZARD_RATIO = "odds ratio", "hazard ratio"
+MEAN_COUNT, RATE_RATIO = "adjusted mean count", "rate ratio"
+MEAN_TIME, TIME_DIFFERENCE, TIME_RATIO = "mean time", "mean time difference", "mean time ratio"
 
-COMPARISONS = (RISK_RATIO, RISK_DIFFERENCE, MEAN_DIFFERENCE)
+MEANS = (PERCENTAGE, MEAN_CHANGE, MEAN_COUNT, MEAN_TIME)
+"""Measures of one arm."""
+RATIOS = (RISK_RATIO, ODDS_RATIO, HAZARD_RATIO, RATE_RATIO, TIME_RATIO)
+"""Measures whose standard error, bias and intervals are those of the logarithm."""
+COMPARISONS = (*RATIOS, RISK_DIFFERENCE, MEAN_DIFFERENCE, TIME_DIFFERENCE)
 """Measures that compare two arms and have a test of their own."""
 
 
@@ -37,19 +44,23 @@ class Estimates:
     """M replicates, L labels. A fit that failed has NaN, `converged` False and a reason.
 
     `significant` is 1, 0, or NaN where the fit failed or there is no test. `truth` is the value among the replicate's
-    participants, from their potential outcomes (NaN where there is none). For risk ratios `std_error` is that of the
-    logarithm.
+    participants, from their potential outcomes (NaN where there is none); `truth_first` and `truth_second` are the
+    means of the arms that it is made of. For ratios `std_error` is that of the logarithm. `df` is infinite where the
+    normal distribution is used.
     """
 
     labels: tuple[Label, ...]
     replicate: NDArray[np.int32]  # (M,)
     estimate: Floats  # (M, L), as all below
     std_error: Floats
+    df: Floats
     ci_low: Floats
     ci_high: Floats
     p_value: Floats
     significant: Floats
     truth: Floats
+    truth_first: Floats
+    truth_second: Floats
     n_used: NDArray[np.int32]
     converged: NDArray[np.bool_]
     reason: NDArray[np.object_]
@@ -74,7 +85,7 @@ class Estimates:
         }
         for name in ("analysis", "contrast", "visit", "measure", "estimand"):
             frame[name] = coded([getattr(label, name) for label in self.labels], repeat=m)
-        for name in ("estimate", "std_error", "ci_low", "ci_high", "p_value", "significant", "n_used", "converged"):
+        for name in ("estimate", "std_error", "df", "ci_low", "ci_high", "p_value", "significant", "n_used", "converged"):
             frame[name] = getattr(self, name).ravel()
         frame["reason"] = coded([reason or None for reason in self.reason.ravel().tolist()])
         frame["truth"] = self.truth.ravel()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from trialsim.design.analysis_checks import analyses, dials
+from trialsim.design.naming import Path, Problem, complete, named, unknown
+
 if TYPE_CHECKING:
     from trialsim.design.parts import Criterion, Design
-
-Path = tuple[str | int, ...]
-Problem = tuple[Path, str, str]
 
 
 class CrossCheckError(ValueError):
@@ -27,35 +26,11 @@ def cross_check(design: Design) -> None:
     """Raise CrossCheckError with every inconsistency between the parts of a design."""
     checks = (
         _funnel, _calendar, _covariates, _outcomes, _visits, _arms, _coaches, _allocation, _adherence, _observation,
-        _analyses, _size,
+        dials, analyses, _size,
     )  # fmt: skip
     problems = [problem for check in checks for problem in check(design)]
     if problems:
         raise CrossCheckError(problems)
-
-
-def _unknown(path: Path, names: Iterable[object], known: Iterable[str], what: str) -> Iterator[Problem]:
-    """A problem for each name that is not known, at path + name."""
-    known = list(known)
-    for name in names:
-        if str(name) not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(known) or 'none'}."
-            yield (*path, str(name)), f"there is no {what} '{name}'", hint
-
-
-def _named(path: Path, name: str, known: Iterable[str], what: str) -> Iterator[Problem]:
-    """The same for a name that is a value, at its own path."""
-    for _, rule, hint in _unknown((), [name], known, what):
-        yield path, rule, hint
-
-
-def _complete(path: Path, given: Iterable[str], wanted: Iterable[str], what: str) -> Iterator[Problem]:
-    given, wanted = list(given), list(wanted)
-    yield from _unknown(path, given, wanted, what)
-    missing = [name for name in wanted if name not in given]
-    if missing:
-        yield path, f"no value for {what} {', '.join(missing)}", "Every one needs a value."
 
 
 def _funnel(design: Design) -> Iterator[Problem]:
@@ -75,7 +50,7 @@ def _criterion(path: Path, criterion: Criterion, design: Design) -> Iterator[Pro
         if any(limit is not None for limit in limits) or criterion.error_sd:
             yield path, "at_least, at_most and error_sd need a measure", ""
         return
-    yield from _named((*path, "measure"), criterion.measure, design.outcomes, "outcome")
+    yield from named((*path, "measure"), criterion.measure, design.outcomes, "outcome")
     if limits == (None, None):
         yield path, "a measure needs at_least or at_most", ""
     if None not in limits and limits[0] > limits[1]:  # type: ignore[operator]
@@ -91,7 +66,7 @@ def _calendar(design: Design) -> Iterator[Problem]:
     concerned += [("pauses", index, pause.sites) for index, pause in enumerate(recruitment.pauses)]
     for field, index, sites in concerned:
         for site_name in sites:
-            yield from _named(("recruitment", field, index, "sites"), site_name, recruitment.sites, "site")
+            yield from named(("recruitment", field, index, "sites"), site_name, recruitment.sites, "site")
     for index, pause in enumerate(recruitment.pauses):
         if design.day_of(pause.ends) <= design.day_of(pause.starts):
             yield ("recruitment", "pauses", index, "ends"), "a pause must end after it starts", ""
@@ -126,11 +101,11 @@ def _outcomes(design: Design) -> Iterator[Problem]:
             yield (*path, "items"), "the instrument's grid has more than 30000 steps", ""
         if not math.isclose(outcome.low * outcome.items, round(outcome.low * outcome.items), abs_tol=1e-9):
             yield (*path, "low"), "low must lie on the grid of 1/items", ""
-        yield from _complete((*path, "course"), outcome.course, design.visits, "visit")
+        yield from complete((*path, "course"), outcome.course, design.visits, "visit")
         if outcome.recovery:
-            yield from _complete((*path, "recovery", "prob"), outcome.recovery.prob, design.visits, "visit")
-        yield from _unknown((*path, "covariates"), outcome.covariates, design.covariates, "covariate")
-        yield from _unknown((*path, "correlation"), outcome.correlation, earlier, "outcome declared earlier")
+            yield from complete((*path, "recovery", "prob"), outcome.recovery.prob, design.visits, "visit")
+        yield from unknown((*path, "covariates"), outcome.covariates, design.covariates, "covariate")
+        yield from unknown((*path, "correlation"), outcome.correlation, earlier, "outcome declared earlier")
         earlier.append(name)
     if not _positive_definite(design):
         yield (
@@ -192,10 +167,10 @@ def _visits(design: Design) -> Iterator[Problem]:
 def _arms(design: Design) -> Iterator[Problem]:
     for name, arm in design.arms.items():
         path: Path = ("arms", name)
-        yield from _complete((*path, "response_prob"), arm.response_prob, design.visits, "visit")
-        yield from _unknown((*path, "effects"), arm.effects, design.outcomes, "outcome")
+        yield from complete((*path, "response_prob"), arm.response_prob, design.visits, "visit")
+        yield from unknown((*path, "effects"), arm.effects, design.outcomes, "outcome")
         for outcome, effect in arm.effects.items():
-            yield from _complete((*path, "effects", outcome, "by_visit"), effect.by_visit, design.visits, "visit")
+            yield from complete((*path, "effects", outcome, "by_visit"), effect.by_visit, design.visits, "visit")
         if arm.delivery.kind == "none" and (arm.start_prob != 1 or arm.stop_prob != 0):
             yield path, "start_prob and stop_prob need a delivery with sessions", ""
 
@@ -212,7 +187,7 @@ def _coaches(design: Design) -> Iterator[Problem]:
 
 def _allocation(design: Design) -> Iterator[Problem]:
     allocation = design.allocation
-    yield from _complete(("allocation", "ratio"), allocation.ratio, design.arms, "arm")
+    yield from complete(("allocation", "ratio"), allocation.ratio, design.arms, "arm")
     total = sum(allocation.ratio.values())
     if allocation.kind == "blocks":
         if not allocation.block_sizes:
@@ -238,9 +213,9 @@ def _strata(design: Design) -> Iterator[Problem]:
     for index, factor in enumerate(design.allocation.strata):
         path: Path = ("allocation", "strata", index)
         if isinstance(factor, str):
-            yield from _named(path, factor, ["site", *binary], "site or yes/no covariate")
+            yield from named(path, factor, ["site", *binary], "site or yes/no covariate")
         else:
-            yield from _named((*path, "outcome"), factor.outcome, design.outcomes, "outcome")
+            yield from named((*path, "outcome"), factor.outcome, design.outcomes, "outcome")
     levels = [len(design.recruitment.sites) if factor == "site" else 2 for factor in design.allocation.strata]
     if math.prod(levels) > MOST_STRATA:
         yield ("allocation", "strata"), f"{math.prod(levels)} strata are more than {MOST_STRATA}", "Use fewer factors."
@@ -249,30 +224,14 @@ def _strata(design: Design) -> Iterator[Problem]:
 
 
 def _adherence(design: Design) -> Iterator[Problem]:
-    yield from _unknown(("adherence", "covariates"), design.adherence.covariates, design.covariates, "covariate")
+    yield from unknown(("adherence", "covariates"), design.adherence.covariates, design.covariates, "covariate")
 
 
 def _observation(design: Design) -> Iterator[Problem]:
     observation = design.observation
-    yield from _unknown(("observation", "covariates"), observation.covariates, design.covariates, "covariate")
-    yield from _unknown(("observation", "baseline"), observation.baseline, design.outcomes, "outcome")
-    yield from _unknown(("observation", "current_value"), observation.current_value, design.outcomes, "outcome")
-
-
-def _analyses(design: Design) -> Iterator[Problem]:
-    for name, analysis in design.analyses.items():
-        path: Path = ("analyses", name)
-        yield from _named((*path, "outcome"), analysis.outcome, design.outcomes, "outcome")
-        known = ["baseline", "site", *design.covariates]
-        for index, covariate in enumerate(analysis.covariates):
-            yield from _named((*path, "covariates", index), covariate, known, "covariate")
-        if len(set(analysis.covariates)) < len(analysis.covariates):
-            yield (*path, "covariates"), "a covariate is named twice", ""
-        for index, pair in enumerate(analysis.contrasts):
-            for arm in pair:
-                yield from _named((*path, "contrasts", index), arm, design.arms, "arm")
-            if pair[0] == pair[1]:
-                yield (*path, "contrasts", index), "an arm cannot be compared with itself", ""
+    yield from unknown(("observation", "covariates"), observation.covariates, design.covariates, "covariate")
+    yield from unknown(("observation", "baseline"), observation.baseline, design.outcomes, "outcome")
+    yield from unknown(("observation", "current_value"), observation.current_value, design.outcomes, "outcome")
 
 
 MOST_PEOPLE = 20_000_000

@@ -1,49 +1,34 @@
 """The parts of a declared trial, as frozen pydantic models: what may be said, in which units, with which defaults.
 
 The text under each field is its documentation (`trialsim schema` prints it). Checks that need more than one part
-are in `checks.py`. Nothing here reads files or draws numbers.
+are in `checks.py`, analyses and decisions in `analyses.py`. Nothing here reads files or draws numbers.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import Field, Strict, model_validator
 
+from trialsim.design.analyses import Analysis, Decision
 from trialsim.design.checks import cross_check
-
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
-Prob = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
-OpenProb = Annotated[float, Strict(), Field(gt=0, lt=1, allow_inf_nan=False)]
-Correlation = Annotated[float, Strict(), Field(gt=-1, lt=1, allow_inf_nan=False)]
-Whole = Annotated[int, Strict(), Field(ge=0)]
-Count = Annotated[int, Strict(), Field(ge=1)]
-Days = Annotated[int, Strict(), Field(ge=0, le=20_000)]
-Name = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
-Text = Annotated[str, Strict(), Field(max_length=2_000)]
-
-
-def _only_dates(value: Any) -> Any:
-    day = isinstance(value, dt.date) and not isinstance(value, dt.datetime)
-    text = isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) is not None
-    if not (day or text):
-        raise ValueError("must be a date (YYYY-MM-DD)")
-    return value
-
-
-Date = Annotated[dt.date, BeforeValidator(_only_dates)]
-When = Days | Date
-
-
-class Part(BaseModel):
-    """Base of every part: frozen, unknown keys refused, the text under a field is its description."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
+from trialsim.design.values import (
+    Correlation,
+    Count,
+    Date,
+    Days,
+    Name,
+    NonNegative,
+    Number,
+    OpenProb,
+    Part,
+    Positive,
+    Prob,
+    Text,
+    When,
+    Whole,
+)
 
 # --- recruitment ----------------------------------------------------------------------------------------------------
 
@@ -408,6 +393,23 @@ class Adherence(Part):
     """Shift of the inclination to start per unit of a covariate around its mean [probit units]."""
 
 
+class Dials(Part):
+    """Missing data by one number each, so that a class sees what an analysis of the observed data makes of it."""
+
+    mcar: Annotated[Prob, Field(lt=1)] = 0.0
+    """Missing completely at random: this share of the answers is lost, whoever gives them."""
+    mar: Number = 0.0
+    """Missing at random: fall of the inclination to answer per SD by which the value recorded last (the baseline, to
+    begin with) lies above the outcome's `mean` [probit units]."""
+    mnar: Number = 0.0
+    """Missing not at random: the same fall by the value at the visit itself, which nobody sees if it is missing
+    [probit units]."""
+    outcome: Name | None = None
+    """The outcome whose values count; none = the first."""
+    arms: tuple[Name, ...] = ()
+    """Arms in which `mar` and `mnar` work; empty = all."""
+
+
 class Observation(Part):
     """What moves answering questionnaires, beside arm and visit. Probit scale."""
 
@@ -426,30 +428,13 @@ class Observation(Part):
     random."""
     answer_days: Delay = Delay(days=0, mean_extra=10.0)
     """From the window's opening to the answer, of those who answer; a later answer comes on the window's last day."""
+    dials: Dials = Dials()
+    """Three simple mechanisms of missing data on top of the others, one number each."""
     death_prob: Annotated[Prob, Field(lt=1)] = 0.0
     """Share dying by the last visit's due day, if nobody withdrew; the same in every arm."""
 
 
 # --- analysis and cost ----------------------------------------------------------------------------------------------
-
-
-class Analysis(Part):
-    """One analysis of the plan, done at every visit on what was observed."""
-
-    kind: Literal["modified_poisson", "linear"]
-    """modified_poisson: chance of being a responder; linear: mean change from baseline."""
-    outcome: Name
-    """The outcome analysed."""
-    covariates: tuple[Name, ...] = ()
-    """`baseline` (the outcome's), `site`, and names of covariates."""
-    cluster: Literal["person", "coach"] = "person"
-    """Robust variance clustered on persons, or on coaches (persons without a coach stand alone)."""
-    contrasts: tuple[tuple[Name, Name], ...] = ()
-    """Pairs of arms to compare, first with second; empty = every pair."""
-    multiplicity: Literal["none", "lsd"] = "lsd"
-    """lsd: pairs count as different only when the test of all arms is significant too (Fisher)."""
-    alpha: Annotated[float, Strict(), Field(gt=0, lt=0.5)] = 0.05
-    """Two-sided level; intervals have confidence 1 - alpha."""
 
 
 class Costs(Part):
@@ -510,6 +495,8 @@ class Design(Part):
     """What moves answering questionnaires, beside arm and visit; exits by death."""
     analyses: dict[Name, Analysis] = {}
     """The analysis plan."""
+    decisions: dict[Name, Decision] = {}
+    """What would count as success, and how error is controlled over several hypotheses."""
     costs: Costs = Costs()
     """Cost per unit."""
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, MEAN_CHANGE, PERCENTAGE, RISK_RATIO, Estimates, Label
+from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, MEANS, RATIOS, Estimates, Label
+from trialsim.analysis.truth import value_of
 from trialsim.errors import ResultsError
 from trialsim.records import coded
 
@@ -52,27 +53,30 @@ def proportion_with_error(hits: Floats) -> tuple[float, float, int]:
     return p, float(np.sqrt(inside * (1 - inside) / n)), n
 
 
-def true_value(estimates: Estimates, label: Label) -> float:
-    """Superpopulation value of a label's estimand: from the arms' potential outcomes averaged over all replicates."""
-    arms = [_arm_truth(estimates, label, arm) for arm in label.contrast.split(" - ")]
-    if label.measure in (PERCENTAGE, MEAN_CHANGE):
-        return arms[0]
-    if label.measure not in COMPARISONS or len(arms) != 2:
-        return float("nan")
-    if label.measure == RISK_RATIO:
-        return arms[0] / arms[1] if arms[1] > 0 else float("nan")
-    return arms[0] - arms[1]
+def true_value(estimates: Estimates, place: int, truths: Truths | None = None) -> tuple[float, float]:
+    """Superpopulation value of a label's estimand, and its Monte Carlo standard error (of the logarithm for ratios).
+
+    Made of the arms' potential outcomes averaged over replicates: those of a large simulation for the truth alone,
+    `truths`, where there is one with more participants, and otherwise the estimates' own.
+    """
+    label = estimates.labels[place]
+    if truths is not None and label in truths.values:
+        return truths.values[label]
+    means = [mean_with_error(column[:, place])[0] for column in (estimates.truth_first, estimates.truth_second)]
+    given = [np.array([mean]) for mean in means if not np.isnan(mean)]
+    on_scale = _log if label.measure in RATIOS else np.asarray
+    return float(value_of(label.measure, given)[0]), mean_with_error(on_scale(estimates.truth[:, place]))[1]
 
 
-def _arm_truth(estimates: Estimates, label: Label, arm: str) -> float:
-    for measure in (PERCENTAGE, MEAN_CHANGE):
-        place = estimates.place(analysis=label.analysis, contrast=arm, visit=label.visit, measure=measure)
-        if place is not None:
-            return mean_with_error(estimates.truth[:, place])[0]
-    return float("nan")
+@dataclass(frozen=True)
+class Truths:
+    """True values from a large simulation: by label, value and Monte Carlo standard error."""
+
+    values: dict[Label, tuple[float, float]]
+    n_participants: int
 
 
-def performance(estimates: Estimates, *, skip_failed: bool = False) -> list[Performance]:
+def performance(estimates: Estimates, *, skip_failed: bool = False, truths: Truths | None = None) -> list[Performance]:
     """Every label's performance.
 
     Raises ResultsError where a fit failed, unless `skip_failed`: then the other replicates are summarised, and the
@@ -83,18 +87,20 @@ def performance(estimates: Estimates, *, skip_failed: bool = False) -> list[Perf
         raise ResultsError(_failures(estimates))
     rows: list[Performance] = []
     for place, label in enumerate(estimates.labels):
-        rows += _of_label(estimates, place, label)
+        rows += _of_label(estimates, place, label, truths)
     return rows
 
 
-def by_analysis(estimates: Estimates, *, skip_failed: bool = False) -> Iterator[tuple[str, list[Performance], str]]:
+def by_analysis(
+    estimates: Estimates, *, skip_failed: bool = False, truths: Truths | None = None
+) -> Iterator[tuple[str, list[Performance], str]]:
     """Each analysis by itself: its name, its performance, and why there is none (empty where there is).
 
     An analysis in which fits failed does not stand in the way of the others.
     """
     for name in dict.fromkeys(label.analysis for label in estimates.labels):
         try:
-            yield name, performance(_part(estimates, name), skip_failed=skip_failed), ""
+            yield name, performance(_part(estimates, name), skip_failed=skip_failed, truths=truths), ""
         except ResultsError as error:
             yield name, [], str(error)
 
@@ -117,26 +123,27 @@ def _failures(estimates: Estimates) -> str:
     )
 
 
-def _of_label(estimates: Estimates, place: int, label: Label) -> list[Performance]:
+def _of_label(estimates: Estimates, place: int, label: Label, truths: Truths | None) -> list[Performance]:
     rows = [Performance(label, "failed fits", *proportion_with_error((~estimates.converged[:, place]).astype(float)))]
     significant = estimates.significant[:, place]
     if label.measure == GLOBAL_TEST or label.measure in COMPARISONS:
         rows.append(Performance(label, "power", *proportion_with_error(significant)))
-    if label.measure in (*COMPARISONS, PERCENTAGE, MEAN_CHANGE):
-        rows += _of_estimate(estimates, place, label)
+    if label.measure in (*COMPARISONS, *MEANS):
+        rows += _of_estimate(estimates, place, label, truths)
     return rows
 
 
-def _of_estimate(estimates: Estimates, place: int, label: Label) -> list[Performance]:
-    """Bias, standard errors and coverage; of the logarithm for risk ratios."""
-    log = label.measure == RISK_RATIO
-    truth = true_value(estimates, label)
+def _of_estimate(estimates: Estimates, place: int, label: Label, truths: Truths | None) -> list[Performance]:
+    """Bias, standard errors, mean squared error and coverage; of the logarithm for ratios."""
+    log = label.measure in RATIOS
+    truth, truth_error = true_value(estimates, place, truths)
     on_scale = _log if log else np.asarray
     values, own_truth = on_scale(estimates.estimate[:, place]), on_scale(estimates.truth[:, place])
     errors = estimates.std_error[:, place]
     mean, mean_error, n = mean_with_error(values)
-    _, truth_error, _ = mean_with_error(own_truth)
     _, bias_error, _ = mean_with_error(values - own_truth)
+    if truths is not None and label in truths.values:  # the own truth is no longer what the bias is against
+        bias_error = float(np.hypot(mean_error, truth_error))
     back = np.exp if log else float
     factor = float(np.exp(mean)) if log else 1.0
     rows = [
@@ -144,9 +151,16 @@ def _of_estimate(estimates: Estimates, place: int, label: Label) -> list[Perform
         Performance(label, "truth", truth, truth_error * (truth if log else 1.0), n),
         Performance(label, "bias", mean - float(on_scale(truth)), bias_error, n),
     ]
-    if label.measure in (PERCENTAGE, MEAN_CHANGE):
+    if label.measure in MEANS:
         return rows
-    return [*rows, *_precision(label, values, errors, n), _coverage(estimates, place, label, truth)]
+    rows += _precision(label, values, errors, n)
+    if np.isnan(truth):  # a hazard ratio, say, has no value that its arms' potential outcomes could give
+        return rows
+    return [*rows, _squared_error(label, values, float(on_scale(truth))), _coverage(estimates, place, label, truth)]
+
+
+def _squared_error(label: Label, values: Floats, truth: float) -> Performance:
+    return Performance(label, "MSE", *mean_with_error((values - truth) ** 2))
 
 
 def _log(values: Floats | float) -> Floats:
@@ -181,7 +195,7 @@ def _coverage(estimates: Estimates, place: int, label: Label, truth: float) -> P
 def columns(rows: list[Performance], *, design_point: int = 0) -> dict[str, object]:
     """Columns of the `performance` table."""
     frame: dict[str, object] = {"design_point": np.full(len(rows), design_point, dtype=np.int32)}
-    for name in ("analysis", "contrast", "visit", "measure"):
+    for name in ("analysis", "contrast", "visit", "measure", "estimand"):
         frame[name] = coded([getattr(row.label, name) for row in rows])
     frame["statistic"] = coded([row.statistic for row in rows])
     frame["value"] = np.array([row.value for row in rows])

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from trialsim.analysis.estimates import (
-    COMPARISONS,
-    GLOBAL_TEST,
-    MEAN_CHANGE,
-    NNT,
-    PERCENTAGE,
-    RISK_DIFFERENCE,
-    RISK_RATIO,
-    Estimates,
-    Label,
-)
+from trialsim.analysis.estimates import Label
 from trialsim.design.parts import Design
-from trialsim.experiments.performance import Performance, by_analysis, mean_with_error
+from trialsim.experiments.performance import Performance, Truths, by_analysis, mean_with_error
 from trialsim.experiments.runner import Experiment
 from trialsim.report.layout import date_text, heading, number, paragraph, plural, table, with_error
+from trialsim.report.summary_analyses import AnalysisText
 from trialsim.world.world import World
 
 NOTE = "Values are means over replicates ± Monte Carlo standard error."
@@ -30,10 +20,12 @@ NOTE = "Values are means over replicates ± Monte Carlo standard error."
 class Summary:
     """Text sections about an experiment; the same for one replicate and for many."""
 
-    def __init__(self, experiment: Experiment, *, skip_failed: bool = False) -> None:
+    def __init__(
+        self, experiment: Experiment, *, skip_failed: bool = False, truths: Truths | None = None
+    ) -> None:
         self.experiment, self.design = experiment, experiment.design
         self.world = World(experiment.design)
-        self.skip_failed = skip_failed
+        self.analysis_text = AnalysisText(experiment, skip_failed=skip_failed, truths=truths)
         self.many = len(experiment.replicates) > 1
 
     def text(self) -> str:
@@ -47,7 +39,7 @@ class Summary:
                 self.attendance,
                 self.staff,
                 self.outcomes,
-                self.analyses,
+                self.analysis_text.text,
                 self.cost,
             )
             sections += [part() for part in parts]
@@ -199,169 +191,10 @@ class Summary:
         rows = [[name.removeprefix("cost/"), self.cell(name, 0)] for name in names]
         return self.section(f"Cost ({self.design.costs.currency})", table(["", "amount"], rows, "lr"))
 
-    # --- analysis ---
 
-    def analyses(self) -> str:
-        estimates = self.experiment.estimates
-        if estimates is None or not estimates.labels:
-            return ""
-        if self.many:
-            found = by_analysis(estimates, skip_failed=self.skip_failed)
-            return "\n\n".join(self._many(name, rows, refusal) for name, rows, refusal in found)
-        return "\n\n".join(self._one(estimates, name) for name in self.design.analyses)
-
-    def _title(self, name: str) -> str:
-        analysis = self.design.analyses[name]
-        label = self.design.outcomes[analysis.outcome].label or analysis.outcome
-        kinds = {
-            "modified_poisson": f"modified Poisson regression of response on {label}: adjusted percentages",
-            "linear": f"linear regression of change of {label}: adjusted means",
-        }
-        adjusted = f", adjusted for {', '.join(analysis.covariates)}" if analysis.covariates else ""
-        gated = analysis.multiplicity == "lsd" and len(self.world.arms) > 1
-        rule = " Pairs count as different only when the test of all arms is significant too (Fisher)." if gated else ""
-        kind = kinds[analysis.kind]
-        text = f"{kind[0].upper()}{kind[1:]}{adjusted}; robust variance by {analysis.cluster}; observed data.{rule}"
-        return f"{heading(f'Analysis: {name}', '-')}\n\n{paragraph(text)}"
-
-    def _one(self, estimates: Estimates, name: str) -> str:
-        """One replicate: the arms' adjusted values, then the comparisons, visit by visit."""
-        mine = {(label.visit, label.contrast, label.measure): _Result(estimates, place)
-                for place, label in enumerate(estimates.labels) if label.analysis == name}  # fmt: skip
-        failed = next((result for result in mine.values() if not result.converged), None)
-        if failed is not None:
-            return f"{self._title(name)}\n\nThe fit failed: {failed.reason}. There are no estimates."
-        arms, head = self._arm_rows(mine), ["visit", *self.world.arms, "arms differ, p"]
-        head = head[: len(arms[0])]  # one arm: nothing to test
-        pairs = list(dict.fromkeys(contrast for _, contrast, measure in mine if measure in COMPARISONS))
-        level = f"{self._level(name):g}% CI"
-        parts = [
-            self._title(name),
-            table(head, arms, "l" + "r" * (len(head) - 1)),
-        ]
-        if pairs:
-            parts.append(self._pair_table(mine, pairs, level))
-        return "\n\n".join(parts)
-
-    def _arm_rows(self, mine: dict[tuple[str, str, str], _Result]) -> list[list[str]]:
-        rows = []
-        for visit in self.world.visits:
-            cells = [mine.get((visit, arm, PERCENTAGE)) or mine[visit, arm, MEAN_CHANGE] for arm in self.world.arms]
-            test = mine.get((visit, "all arms", GLOBAL_TEST))
-            rows.append([self.visit(visit), *(cell.with_interval() for cell in cells), *([test.p()] if test else [])])
-        return rows
-
-    def _pair_table(self, mine: dict[tuple[str, str, str], _Result], pairs: list[str], level: str) -> str:
-        """Comparisons: each measure with its interval, p of the first, verdict, number needed to treat."""
-        measures = [m for m in COMPARISONS if any(key[2] == m for key in mine)]
-        rows = []
-        for visit in self.world.visits:
-            for pair in pairs:
-                found = [mine[visit, pair, measure] for measure in measures]
-                needed = mine.get((visit, pair, NNT))
-                cells = [result.with_interval() for result in found]
-                rows.append(
-                    [
-                        self.visit(visit),
-                        pair,
-                        *cells,
-                        found[0].p(),
-                        found[0].verdict(),
-                        needed.needed() if needed else "",
-                    ]
-                )
-        head = ["visit", "comparison", *(f"{m}, {level}" for m in measures), "p", "", "needed to treat"]
-        if all(not row[-1] for row in rows):
-            head, rows = head[:-1], [row[:-1] for row in rows]
-        return table(head, rows, "ll" + "r" * (len(measures) + 1) + "l" + "r" * (len(head) - len(measures) - 4))
-
-    def _level(self, name: str) -> float:
-        return round(100 * (1 - self.design.analyses[name].alpha), 6)
-
-    def _many(self, name: str, rows: Sequence[Performance], refusal: str) -> str:
-        if refusal:
-            return f"{self._title(name)}\n\n{paragraph(refusal)}"
-        notes = "Truth: average of the potential outcomes."
-        if any(row.label.measure == RISK_RATIO for row in rows):
-            notes = f"For risk ratios, bias and standard errors are those of the logarithm. {notes}"
-        parts = (self._title(name), self._arm_table(rows), self._comparison_table(rows), paragraph(notes))
-        return "\n\n".join(part for part in parts if part)
-
-    def _arm_table(self, rows: Sequence[Performance]) -> str:
-        body = []
-        for label, found in _by_label(rows, (PERCENTAGE, MEAN_CHANGE)):
-            digits = 1 if label.measure == PERCENTAGE else 2
-            cells = [_cell(found, s, digits) for s in ("mean estimate", "truth", "bias")]
-            body.append([self.visit(label.visit), label.contrast, label.measure, *cells])
-        return table(["visit", "arm", "measure", "mean estimate", "truth", "bias"], body, "lllrrr") if body else ""
-
-    def _comparison_table(self, rows: Sequence[Performance]) -> str:
-        statistics = ("mean estimate", "truth", "bias", "empirical SE", "model SE", "coverage", "power", "failed fits")
-        body = []
-        for label, found in _by_label(rows, (*COMPARISONS, GLOBAL_TEST)):
-            digits = 2 if label.measure == "risk difference" else 3
-            shown = [s for s in statistics if s != "failed fits"]
-            cells = [_cell(found, s, 3 if s in ("coverage", "power") else digits) for s in shown]
-            failed = found["failed fits"]
-            share = with_error(100 * failed.value, 100 * failed.mcse, 1)
-            body.append([self.visit(label.visit), label.contrast, label.measure, *cells, share])
-        head = ["visit", "contrast", "measure", *statistics[:-1], "failed, %"]
-        return table(head, body, "lll" + "r" * len(statistics)) if body else ""
-
-
-def _by_label(rows: Sequence[Performance], measures: Sequence[str]) -> list[tuple[Label, dict[str, Performance]]]:
-    grouped: dict[Label, dict[str, Performance]] = {}
-    for row in rows:
-        if row.label.measure in measures:
-            grouped.setdefault(row.label, {})[row.statistic] = row
-    return list(grouped.items())
-
-
-def _cell(found: dict[str, Performance], statistic: str, digits: int) -> str:
-    row = found.get(statistic)
-    return "" if row is None else with_error(row.value, row.mcse, digits)
-
-
-class _Result:
-    """One label of one replicate, as text."""
-
-    def __init__(self, estimates: Estimates, place: int) -> None:
-        self.label = estimates.labels[place]
-        self.converged = bool(estimates.converged[0, place])
-        self.reason = str(estimates.reason[0, place])
-        names = ("estimate", "ci_low", "ci_high", "p_value", "significant")
-        self.value, self.low, self.high, self.p_value, self.significant = (
-            float(getattr(estimates, name)[0, place]) for name in names
-        )
-
-    def with_interval(self) -> str:
-        """'1.27 (1.04 to 1.54)'."""
-        digits = 1 if self.label.measure in (PERCENTAGE, RISK_DIFFERENCE) else 2
-        return f"{number(self.value, digits)} ({number(self.low, digits)} to {number(self.high, digits)})"
-
-    def p(self) -> str:
-        """The p value, if there is one."""
-        return "" if np.isnan(self.p_value) else p_text(self.p_value)
-
-    def verdict(self) -> str:
-        """Whether the arms count as different."""
-        return {1.0: "different", 0.0: "not shown to differ"}.get(self.significant, "")
-
-    def needed(self) -> str:
-        """Number needed to treat with its interval, where the risk difference is clear of 0."""
-        if not np.isfinite(self.high) or self.value <= 0:
-            return "-"
-        return f"{number(self.value, 0)} ({number(self.low, 0)} to {number(self.high, 0)})"
-
-
-def p_text(p: float) -> str:
-    """A p value as journals print it."""
-    return "<0.001" if p < 0.001 else number(p, 3)
-
-
-def summary_text(experiment: Experiment, *, skip_failed: bool = False) -> str:
+def summary_text(experiment: Experiment, *, skip_failed: bool = False, truths: Truths | None = None) -> str:
     """The whole summary of an experiment as plain text."""
-    return Summary(experiment, skip_failed=skip_failed).text()
+    return Summary(experiment, skip_failed=skip_failed, truths=truths).text()
 
 
 def one_line(design: Design) -> str:
@@ -369,12 +202,14 @@ def one_line(design: Design) -> str:
     return f"{design.title or design.name} ({len(design.arms)} arms, {design.sample_size:,} participants)"
 
 
-def performance_rows(experiment: Experiment, *, skip_failed: bool = False) -> list[Performance]:
+def performance_rows(
+    experiment: Experiment, *, skip_failed: bool = False, truths: Truths | None = None
+) -> list[Performance]:
     """Performance of many replicates; empty for one, and without the analyses that failed fits forbid."""
     estimates = experiment.estimates
     if estimates is None or len(experiment.replicates) < 2:
         return []
-    return [row for _, rows, _ in by_analysis(estimates, skip_failed=skip_failed) for row in rows]
+    return [row for _, rows, _ in by_analysis(estimates, skip_failed=skip_failed, truths=truths) for row in rows]
 
 
 def summary_json(experiment: Experiment, *, skip_failed: bool = False) -> dict[str, Any]:

@@ -13,6 +13,21 @@ from trialsim.world.streams import BLOCK, Stream, generator
 Floats = NDArray[np.float64]
 
 
+class Luck:
+    """One replicate's own numbers, in the order in which they are asked for."""
+
+    def __init__(self, source: np.random.Generator) -> None:
+        self._source = source
+
+    def normal(self, *shape: int) -> Floats:
+        """Standard normals."""
+        return self._source.standard_normal(shape)
+
+    def uniform(self, *shape: int) -> Floats:
+        """Uniforms on [0, 1)."""
+        return self._source.random(shape)
+
+
 @dataclass(frozen=True)
 class Draws:
     """The luck of replicates first, first + 1, ... first + n_replicates - 1 under one seed.
@@ -40,6 +55,10 @@ class Draws:
             (source.standard_normal if normal else source.random)(out=out)
         else:
             out[:] = (self.normal if normal else self.uniform)(stream, len(out), *names)
+
+    def luck(self, stream: Stream, column: int, *names: str | int) -> Luck:
+        """Numbers one after the other for one replicate, where how many are needed is known only on the way."""
+        return Luck(generator(self.seed, stream, self.first + column, names))
 
     def _columns(
         self, stream: Stream, names: tuple[str | int, ...], draw: Callable[[np.random.Generator], Floats]

@@ -31,13 +31,47 @@ def make_answers(plan: Plan, draws: Draws, histories: Histories, outcomes: Outco
     steady = _steady_shift(plan)
     arm = np.maximum(histories.arm, 0).astype(np.intp)
     days = np.empty((len(world.visits), *plan.cohort.shape), dtype=np.int32)
+    dials = _Dials(plan, draws, outcomes, arm)
     for v, (name, visit) in enumerate(world.design.visits.items()):
         shares = np.array([formulas.probit(a.response_prob[name]) for a in world.design.arms.values()])
-        limit = shares[arm] + steady + _visit_shift(plan, outcomes, arm, v)
+        limit = shares[arm] + steady + _visit_shift(plan, outcomes, arm, v) + dials.shift(v)
         own = draws.normal(Stream.RESPONSE, n, name)
         answers = formulas.correlated(frailty, own, world.design.observation.frailty**0.5) <= limit
+        answers = dials.kept(v, name, answers)
         days[v] = _answer_days(world, draws, n, name, visit.closes - visit.opens, answers)
     return Answers(days)
+
+
+class _Dials:
+    """Missing data by one number each: completely at random, at random, not at random."""
+
+    def __init__(self, plan: Plan, draws: Draws, outcomes: Outcomes, arm: NDArray[np.intp]) -> None:
+        world, self.dials = plan.world, plan.world.design.observation.dials
+        self.draws, self.n = draws, len(plan.cohort.valid)
+        name = self.dials.outcome or world.outcomes[0]
+        self.outcome, k = world.design.outcomes[name], world.outcomes.index(name)
+        self.values = outcomes.realised[k]
+        self.last = plan.cohort.baseline[k].astype(np.int16)  # recorded last, in grid steps
+        concerned = [not self.dials.arms or a in self.dials.arms for a in world.arms]
+        self.concerned = np.array(concerned, dtype=float)[arm]
+
+    def shift(self, v: int) -> Floats | float:
+        """Shift of the inclination to answer visit v [probit units]."""
+        slopes = ((self.dials.mar, self.last), (self.dials.mnar, self.values[v]))
+        shifts = [-slope * self.concerned * self._standardised(steps) for slope, steps in slopes if slope]
+        return sum(shifts) if shifts else 0.0
+
+    def _standardised(self, steps: Steps) -> Floats:
+        points = formulas.from_grid(steps, self.outcome.low, self.outcome.items)
+        return (points - self.outcome.mean) / max(self.outcome.sd, 1e-9)
+
+    def kept(self, v: int, visit: str, answers: Bools) -> Bools:
+        """Answers that are not lost at random; remembers the values they record."""
+        if self.dials.mcar:
+            answers = answers & (self.draws.uniform(Stream.LOST_ANSWER, self.n, visit) >= self.dials.mcar)
+        if self.dials.mar:
+            self.last = np.where(answers, self.values[v], self.last)
+        return answers
 
 
 def _frailty(plan: Plan, draws: Draws) -> Floats:
@@ -96,6 +130,8 @@ class ObservedData:
     value: dict[str, Floats]  # (R, N, V), by outcome
     responder: dict[str, Bools]  # (R, N, V), by outcome; meaningless where not observed
     observed: Bools  # (R, N, V)
+    sessions: NDArray[np.int8]  # (R, N, V) attended by the visit's due day
+    all_sessions: NDArray[np.int8]  # (R, N) attended in the end
 
 
 def observed_data(plan: Plan, histories: Histories, outcomes: Outcomes, follow: FollowUp) -> ObservedData:
@@ -118,4 +154,6 @@ def observed_data(plan: Plan, histories: Histories, outcomes: Outcomes, follow: 
         value=value,
         responder=responder,
         observed=observed,
+        sessions=np.ascontiguousarray(outcomes.realised_sessions.transpose(2, 1, 0)),
+        all_sessions=np.ascontiguousarray(histories.n_sessions.T),
     )

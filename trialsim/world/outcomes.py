@@ -29,6 +29,8 @@ class Outcomes:
     realised: Steps  # (K, V, N, R) value under the arm given
     sessions: NDArray[np.int8]  # (A, V, N, R) sessions attended by each visit's due day, under each arm
     realised_sessions: NDArray[np.int8]  # (V, N, R)
+    all_sessions: NDArray[np.int8]  # (A, N, R) sessions attended in the end, under each arm
+    full_dose: Steps | None  # (K, A, V, N, R) had everybody attended all sessions; None where no analysis asks
 
 
 def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
@@ -36,9 +38,11 @@ def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
     world = plan.world
     n = len(plan.cohort.valid)
     held = [_potential_course(plan, histories, arm) for arm in range(len(world.arms))]
-    sessions = np.stack([sessions for sessions, _ in held])
+    counts = np.stack([counts for counts, _ in held])
+    sessions = np.ascontiguousarray(counts[:, :-1])
     bases = _bases(plan, draws)
     potential = np.empty((len(world.outcomes), *sessions.shape), dtype=np.int16)
+    full_dose = np.empty_like(potential) if world.asks_full_dose else None
     luck = [draws.normal(Stream.HETEROGENEITY, n, name) for name in world.outcomes]
     heterogeneity = joint_normals(world, luck)
     for k, name in enumerate(world.outcomes):
@@ -49,12 +53,17 @@ def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
                 value = bases[k][v] + _effect(arm, name, visit, sessions[a, v], heterogeneity[k])
                 value += coach * (sessions[a, v] > 0)  # a coach who has been seen by then
                 potential[k, a, v] = formulas.to_grid(value, outcome.low, outcome.high, outcome.items)
+                if full_dose is not None:
+                    value = bases[k][v] + _effect(arm, name, visit, world.session_counts[a], heterogeneity[k]) + coach
+                    full_dose[k, a, v] = formulas.to_grid(value, outcome.low, outcome.high, outcome.items)
     given = np.maximum(histories.arm, 0).astype(np.intp)
     return Outcomes(
         potential=potential,
         realised=np.take_along_axis(potential, given[None, None, None], axis=1)[:, 0],
         sessions=sessions,
         realised_sessions=np.take_along_axis(sessions, given[None, None], axis=0)[0],
+        all_sessions=np.ascontiguousarray(counts[:, -1]),
+        full_dose=full_dose,
     )
 
 
@@ -105,7 +114,7 @@ def _residual(outcome: Outcome, visit: str, change: Floats, recovery: Floats | N
 # --- effects ----------------------------------------------------------------------------------------------------------
 
 
-def _effect(arm: Arm, outcome: str, visit: str, sessions: NDArray[np.int8], luck: Floats) -> Floats | float:
+def _effect(arm: Arm, outcome: str, visit: str, sessions: NDArray[np.int8] | int, luck: Floats) -> Floats | float:
     """Effect of an arm by the visit: share of the full dose x (mean + SD x own luck)."""
     effect = arm.effects.get(outcome)
     if effect is None:
@@ -115,7 +124,7 @@ def _effect(arm: Arm, outcome: str, visit: str, sessions: NDArray[np.int8], luck
         full = full + effect.sd * luck
     if arm.dose == "assigned" or arm.delivery.kind == "none":
         return full
-    return formulas.saturating_dose(sessions, len(arm.delivery.modules), arm.dose_scale) * full
+    return formulas.saturating_dose(np.asarray(sessions), len(arm.delivery.modules), arm.dose_scale) * full
 
 
 def _coach_levels(
@@ -131,10 +140,10 @@ def _coach_levels(
 
 
 def _potential_course(plan: Plan, histories: Histories, arm: int) -> tuple[NDArray[np.int8], NDArray[np.int16] | None]:
-    """Sessions by each visit's due day (V, N, R), and coach (N, R), of all participants were they in this arm."""
+    """Sessions by each visit's due day and at all (V + 1, N, R), and coach (N, R), of everybody in this arm."""
     world, cohort = plan.world, plan.cohort
     course = plan.courses[arm]
-    shape = (len(world.visits), *cohort.shape)
+    shape = (len(world.visits) + 1, *cohort.shape)
     if course is None:
         return np.zeros(shape, dtype=np.int8), None
     exit_day = cohort.randomized_day + plan.exit_after[arm]
@@ -145,6 +154,7 @@ def _potential_course(plan: Plan, histories: Histories, arm: int) -> tuple[NDArr
     # Sessions from the exit day on do not take place; those that never do (LONG) lie after every visit.
     visits = world.design.visits.values()
     until = [np.minimum(cohort.randomized_day + visit.day, exit_day - 1) for visit in visits]
+    until.append(np.minimum(exit_day, LONG) - 1)
     for attended in course.attended:
         day = start + attended
         for v, last in enumerate(until):

@@ -50,6 +50,9 @@ class Stream(IntEnum):
     DEATH = 34
     REACHABLE = 35
     LETTERS_DECIDED = 36  # one row per site, step, reason and step before
+    LOST_ANSWER = 37  # participants, by visit
+    IMPUTATION = 38  # rows: whatever an analysis asks for, by analysis and number of the call
+    PRIOR = 39  # one row: an effect drawn from its prior
 
 
 def key_of(name: str | int) -> int:

@@ -69,6 +69,11 @@ class World:
         return max(1, *self.session_counts)
 
     @cached_property
+    def asks_full_dose(self) -> bool:
+        """Whether an analysis is about what would be had everybody attended all sessions."""
+        return any(analysis.estimand == "hypothetical" for analysis in self.design.analyses.values())
+
+    @cached_property
     def horizon(self) -> int:
         """Days from randomization to the last visit's due day, over which exits are stated [days]."""
         return max(visit.day for visit in self.design.visits.values())

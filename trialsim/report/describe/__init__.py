@@ -38,4 +38,5 @@ def _stated(world: World) -> Iterator[list[str]]:
     yield assessment.visits(design)
     yield assessment.answers(world)
     yield plan.analyses(design)
+    yield plan.decisions(design)
     yield plan.costs(design)

@@ -1,18 +1,13 @@
-"""Analyses and costs in words."""
+"""Analyses, decisions and costs in words."""
 
 from __future__ import annotations
 
-from trialsim.design.parts import Analysis, Design
-from trialsim.report.layout import heading, listed, number, paragraph, percent, table
+from typing import Any
 
-_MODELS = {
-    "modified_poisson": "modified Poisson regression (log link) of being a responder on {outcome}",
-    "linear": "linear regression of the change of {outcome} from baseline",
-}
-_MEASURES = {
-    "modified_poisson": "the ratio of the chances of being a responder on {outcome}",
-    "linear": "the difference in mean change of {outcome} from baseline",
-}
+from trialsim.design.analysis_checks import pairs_of
+from trialsim.design.parts import Design
+from trialsim.report import analysis_words as words
+from trialsim.report.layout import heading, listed, number, paragraph, percent, table
 
 
 def analyses(design: Design) -> list[str]:
@@ -21,51 +16,58 @@ def analyses(design: Design) -> list[str]:
         return [heading("Analyses"), paragraph("No analysis is planned.")]
     blocks = [heading("Analyses")]
     for name, analysis in design.analyses.items():
-        what = [_estimand(analysis), _model(analysis)]
-        texts = [*what, _contrasts(design, analysis), _level(design, analysis)]
-        blocks.append(f"{name}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
+        texts = [_endpoint(design, analysis), words.estimand(analysis), _model(design, analysis)]
+        texts += [_contrasts(design, analysis), _level(design, analysis), words.hypothesis(analysis)]
+        blocks.append(f"{name}\n" + "\n".join(paragraph(text, indent=2) for text in texts if text))
     return blocks
 
 
-def _estimand(analysis: Analysis) -> str:
-    measure = _MEASURES[analysis.kind].format(outcome=analysis.outcome)
-    return (
-        f"Estimand (treatment policy): {measure}, at each visit, had everybody randomized been assigned to"
-        " the one arm rather than the other, whether they start and stop treatment or not, as if alive and in"
-        " the study."
-    )
+def _endpoint(design: Design, analysis: Any) -> str:
+    visits = f" at {listed(list(analysis.visits))}" if analysis.visits else ""
+    return f"Compared: {words.endpoint(design, analysis)}{visits}."
 
 
-def _model(analysis: Analysis) -> str:
-    model = _MODELS[analysis.kind].format(outcome=analysis.outcome)
-    names = {"baseline": f"baseline {analysis.outcome}"}
-    covariates = listed([names.get(name, name) for name in analysis.covariates])
-    adjusted = f", adjusted for {covariates}" if covariates else ", without covariates"
-    cluster = "participants"
-    if analysis.cluster == "coach":
-        cluster = "coaches (a participant without a coach stands alone)"
-    return (
-        f"Model: {model} on arm, visit and arm x visit{adjusted}, with the values that were observed; working"
-        f" correlation independent, robust variance clustered on {cluster}."
-    )
+def _model(design: Design, analysis: Any) -> str:
+    given = (words.adjustment(analysis), words.variance(analysis))
+    details = "".join(f"; {text}" for text in given if text)
+    return f"Model: {words.model(design, analysis)}{details}. Missing data: {words.missing(analysis)}."
 
 
-def _contrasts(design: Design, analysis: Analysis) -> str:
+def _contrasts(design: Design, analysis: Any) -> str:
     if analysis.contrasts:
-        return f"Compared: {listed([f'{first} with {second}' for first, second in analysis.contrasts])}."
+        return f"Contrasts: {listed([f'{first} with {second}' for first, second in analysis.contrasts])}."
     if len(design.arms) == 1:
         return "There is one arm, so nothing to compare."
-    return "Compared: every pair of arms."
+    if analysis.kind == "complier":
+        return f"Contrasts: {listed([f'{a} with {b}' for a, b in pairs_of(design, analysis)])}."
+    return "Contrasts: every pair of arms."
 
 
-def _level(design: Design, analysis: Analysis) -> str:
-    alpha = analysis.alpha
+def _level(design: Design, analysis: Any) -> str:
+    alpha, rule = analysis.alpha, words.multiplicity(design, analysis)
     level = f"Two-sided level {percent(alpha, None)}, {percent(1 - alpha, None)} confidence intervals"
-    if analysis.multiplicity == "none":
-        return f"{level}; no adjustment for multiple comparisons."
-    if len(design.arms) < 3:
-        return f"{level}."
-    return f"{level}; a pair counts as different only when the test of all arms is significant too (Fisher)."
+    return f"{level}; {rule}." if rule else f"{level}."
+
+
+def decisions(design: Design) -> list[str]:
+    """Hypotheses, procedure and rule of each decision."""
+    if not design.decisions:
+        return []
+    blocks = [heading("Decisions")]
+    for name, decision in design.decisions.items():
+        given = [f"{key}: {text}" for key, text in decision.hypotheses.items()]
+        hypotheses = listed(given) if given else f"every contrast of {decision.analysis}"
+        where = f" at {decision.visit}" if decision.visit else ""
+        procedure = decision.procedure.kind.replace("_", " ")
+        success = decision.success or "any hypothesis is rejected in favour of its first arm"
+        texts = [
+            f"Hypotheses{where}: {hypotheses}.",
+            f"Procedure: {'each at full level' if procedure == 'none' else procedure}, family-wise two-sided level"
+            f" {percent(decision.alpha, None)}.",
+            f"Success: {success}.",
+        ]
+        blocks.append(f"{decision.label or name}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
+    return blocks
 
 
 def costs(design: Design) -> list[str]:

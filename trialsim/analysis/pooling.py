@@ -1,0 +1,58 @@
+"""Estimates from several imputations put together, for a whole block (Rubin 1987, doi:10.1002/9780470316696)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trialsim.analysis.fits import Floats, no_reasons
+from trialsim.analysis.inference import ArmMeans
+from trialsim.analysis.rubin import barnard_rubin
+
+
+def pooled(means: ArmMeans, m: int) -> ArmMeans:
+    """Arms' means of R x m completed data sets, the copies of a replicate one after the other, as those of R.
+
+    Means are pooled on the scale of the link. The degrees of freedom of each mean and difference are those of Barnard
+    and Rubin (1999, doi:10.1093/biomet/86.4.948); the test of all arms has the smallest of the differences'. A visit
+    that failed in one copy has failed.
+    """
+    n = len(means.mean) // m
+
+    def copies(values: Floats) -> Floats:
+        return values.reshape(n, m, *values.shape[1:])
+
+    mean, within = copies(means.mean), copies(means.cov).mean(axis=1)
+    centre = mean.mean(axis=1)
+    apart = np.moveaxis(mean - centre[:, None], 3, 2)  # (R, m, V, A)
+    between = np.einsum("rmva,rmvb->rvab", apart, apart) / (m - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        increase = (1 + 1 / m) * _variances(between) / _variances(within)
+    df = barnard_rubin(m, increase, copies(means.df).mean(axis=1))
+    off = ~np.eye(df.shape[1], dtype=bool)
+    reason = _reasons(copies(means.reason))
+    return ArmMeans(
+        link=means.link,
+        mean=centre,
+        cov=within + (1 + 1 / m) * between,
+        df=df,
+        global_df=df[:, off].min(axis=1) if off.any() else copies(means.global_df).mean(axis=1),
+        n_cell=copies(means.n_cell)[:, 0],
+        reason=reason,
+    )
+
+
+def _variances(cov: Floats) -> Floats:
+    """Variances of the differences between arms [a, b] and of means [a, a], (R, V, A, A) -> (R, A, A, V)."""
+    own = np.diagonal(cov, axis1=2, axis2=3)
+    found = own[..., :, None] + own[..., None, :] - 2 * cov
+    places = np.arange(cov.shape[2])
+    found[..., places, places] = own
+    return np.moveaxis(found, 1, 3)
+
+
+def _reasons(reasons: Floats) -> np.ndarray:
+    """(R, m, V) -> (R, V): the first copy that failed and why."""
+    found = no_reasons(reasons.shape[0], reasons.shape[2])
+    for r, k, v in np.argwhere(reasons != ""):
+        found[r, v] = found[r, v] or f"in imputation {k}: {reasons[r, k, v]}"
+    return found

@@ -1,0 +1,159 @@
+"""True values of estimands, from the potential outcomes of a block's participants. Analyses never see them.
+
+ICH E9(R1) strategies, for arm a, visit v and a participant's own luck: treatment policy takes the value under arm a,
+whatever is attended; hypothetical the value had all sessions been attended; while on treatment the value at the last
+visit before stopping (the baseline if there is none); composite counts who stopped as no responder; per protocol and
+complier effects are means among those who would attend enough under every arm of the contrast that has sessions.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.analysis import endpoints
+from trialsim.analysis.estimates import (
+    MEAN_CHANGE,
+    MEAN_COUNT,
+    MEAN_DIFFERENCE,
+    MEAN_TIME,
+    NNT,
+    ODDS_RATIO,
+    PERCENTAGE,
+    RATE_RATIO,
+    RISK_DIFFERENCE,
+    RISK_RATIO,
+    TIME_DIFFERENCE,
+    TIME_RATIO,
+    Label,
+)
+from trialsim.block import Block
+from trialsim.design.analysis_checks import endpoint_of
+from trialsim.world import formulas
+from trialsim.world.outcomes import is_responder
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+_MEANS = (PERCENTAGE, MEAN_CHANGE, MEAN_TIME, MEAN_COUNT)
+_DIFFERENCES = (RISK_DIFFERENCE, MEAN_DIFFERENCE, TIME_DIFFERENCE)
+_RATIOS = (RISK_RATIO, RATE_RATIO, TIME_RATIO)
+
+
+class Truth:
+    """True values for one analysis of a block; arms' means are worked out once each."""
+
+    def __init__(self, block: Block, analysis: Any) -> None:
+        self.block, self.analysis, self.design = block, analysis, block.world.design
+        self.endpoint = endpoint_of(analysis)
+        self.k = block.world.outcomes.index(analysis.outcome)
+        self.outcome = self.design.outcomes[analysis.outcome]
+        self.valid: Bools = block.plan.cohort.valid
+        self._means: dict[tuple[int, int, tuple[int, ...]], Floats] = {}
+
+    def arms_of(self, label: Label) -> tuple[int, ...]:
+        """Numbers of the arms that a label is about; none for tests of all arms."""
+        arms = self.block.world.arms
+        return tuple(arms.index(arm) for arm in label.contrast.split(" - ") if arm in arms)
+
+    def means(self, label: Label) -> list[Floats]:
+        """True mean of each arm of a label in each replicate, (R,): percentages, points, days or counts."""
+        arms = self.arms_of(label)
+        visits = self.block.world.visits
+        v = visits.index(label.visit) if label.visit in visits else len(visits) - 1
+        stratum = arms if self._principal else ()
+        return [self._mean(arm, v, stratum) for arm in arms]
+
+    @property
+    def _principal(self) -> bool:
+        return self.analysis.estimand == "per_protocol" or self.analysis.kind == "complier"
+
+    def _mean(self, arm: int, v: int, stratum: tuple[int, ...]) -> Floats:
+        key = (arm, v, stratum)
+        if key not in self._means:
+            members = self.valid if not stratum else self.valid & self._would_attend(stratum, v)
+            total = _in_order(np.where(members, self._values(arm, v), 0.0))
+            n = members.sum(axis=0)
+            self._means[key] = np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
+        return self._means[key]
+
+    def _would_attend(self, arms: tuple[int, ...], v: int) -> Bools:
+        member = np.ones_like(self.valid)
+        for arm in arms:
+            planned = self.block.world.session_counts[arm]
+            if planned:
+                needed = min(endpoints.needed_sessions(self.analysis, planned), planned)
+                member &= self.block.outcomes.sessions[arm, v] >= needed
+        return member
+
+    def _values(self, arm: int, v: int) -> Floats:
+        """Endpoint of everybody under an arm (N, R), in the label's unit."""
+        if self.endpoint == "change":
+            steps = self._steps(arm, v).astype(np.int32) - self._baseline
+            return formulas.from_grid(steps, 0.0, self.outcome.items)
+        if self.endpoint == "response":
+            return 100.0 * self._responds(arm, v)
+        if self.endpoint == "sessions":
+            return self.block.outcomes.all_sessions[arm].astype(float)
+        responds = np.stack([self._responds(arm, u) for u in range(len(self.block.world.visits))])
+        if self.endpoint == "response_visits":
+            return np.asarray(responds.mean(axis=0))
+        days = np.array([float(visit.day) for visit in self.design.visits.values()])
+        until = self.analysis.until_day or days[-1]
+        first = np.where(responds.any(axis=0), days[responds.argmax(axis=0)], np.inf)
+        return np.minimum(first, until)
+
+    @cached_property
+    def _baseline(self) -> NDArray[np.int16]:
+        return self.block.plan.cohort.baseline[self.k].astype(np.int16)
+
+    def _stopped(self, arm: int, v: int) -> Bools:
+        outcomes, planned = self.block.outcomes, self.block.world.session_counts[arm]
+        return endpoints.has_stopped(planned, outcomes.sessions[arm, v], outcomes.all_sessions[arm])
+
+    def _steps(self, arm: int, v: int) -> NDArray[np.int16]:
+        """Value under an arm in grid steps, as the estimand sees it."""
+        outcomes = self.block.outcomes
+        if self.analysis.estimand == "hypothetical":
+            assert outcomes.full_dose is not None  # World.asks_full_dose
+            return outcomes.full_dose[self.k, arm, v]
+        if self.analysis.estimand != "while_on_treatment":
+            return outcomes.potential[self.k, arm, v]
+        steps = self._baseline
+        for u in range(v + 1):
+            steps = np.where(self._stopped(arm, u), steps, outcomes.potential[self.k, arm, u])
+        return steps
+
+    def _responds(self, arm: int, v: int) -> Bools:
+        baseline = self.block.plan.cohort.baseline[self.k]
+        responds = is_responder(self.outcome, baseline, self._steps(arm, v))
+        return responds & ~self._stopped(arm, v) if self.analysis.estimand == "composite" else responds
+
+
+def _in_order(values: Floats) -> Floats:
+    """Sum over the first axis, one after the other: the same bits however many columns there are."""
+    return np.add.accumulate(values, axis=0)[-1] if len(values) else np.zeros(values.shape[1:])
+
+
+def value_of(measure: str, means: list[Floats]) -> Floats:
+    """The value of a measure from the true means of its arms; NaN where there is none, as for hazard ratios."""
+    nothing = np.full(means[0].shape if means else (1,), np.nan)
+    if measure in _MEANS and len(means) == 1:
+        return means[0]
+    if len(means) != 2:
+        return nothing
+    first, second = means
+    if measure in _DIFFERENCES:
+        return first - second
+    if measure in _RATIOS:
+        return np.divide(first, second, out=nothing, where=second > 0)
+    if measure == NNT:
+        gap = (first - second) / 100
+        return np.divide(1.0, gap, out=nothing, where=gap != 0)
+    if measure == ODDS_RATIO:
+        other = (100 - first) * second
+        return np.divide(first * (100 - second), other, out=nothing, where=other > 0)
+    return nothing
