@@ -31,6 +31,7 @@ DIGITS = 30.0
 TAIL = 1e-14
 REACH = 8.5  # of z: more than TAIL needs, for small p-values
 LEAST_DF = 0.1
+LARGEST_LOADING = 1.0 - 1e-6  # a control with so few participants that the points of z would be too many
 PRODUCT = 1e-8
 
 _AT_ONCE = 400_000  # points of the integrand held in memory
@@ -75,7 +76,7 @@ def _one_factor(cov: Floats, tolerance: float) -> Floats:
     loading[a] = own
     made = np.outer(loading, loading)
     np.fill_diagonal(made, 0.0)
-    if np.max(np.abs(made - rho)) > tolerance or np.max(np.abs(loading)) >= 1:
+    if np.max(np.abs(made - rho)) > tolerance or np.max(np.abs(loading)) > LARGEST_LOADING:
         raise ValueError(
             "the correlations of these contrasts are not products of one loading each, as those of several arms with "
             f"one control are (largest departure {np.max(np.abs(made - rho)):.2g})"
@@ -104,8 +105,9 @@ def critical_value_for(loading: Floats, df: float = math.inf, *, alpha: float = 
     """As `critical_value`, for loadings (K,)."""
     _check(sided, alpha)
     loading = np.asarray(loading, dtype=np.float64)
-    if not (df > 0 and loading.ndim == 1 and np.all(np.abs(loading) < 1)):
-        raise ValueError(f"df must be above 0 and loadings within -1 ... 1, not {df} and {loading}")
+    _check_loadings(loading)
+    if not (df >= LEAST_DF and loading.ndim == 1 and loading.size):
+        raise ValueError(f"df must be {LEAST_DF} or more and loadings one per treatment, not {df} and {loading}")
     ends = np.array([alpha, alpha / len(loading)]) / sided
     low, high = stdtrit(df, 1.0 - ends)
     for _ in range(200):
@@ -160,9 +162,10 @@ def power(
     effect, loading = np.asarray(effect, dtype=np.float64), np.asarray(loading, dtype=np.float64)
     if kind not in ("any", "all", "marginal"):
         raise ValueError(f"kind must be 'any', 'all' or 'marginal', not {kind!r}")
+    _check(sided, alpha)
+    _check_loadings(loading)
     if critical is None:
         critical = critical_value_for(loading, alpha=alpha, sided=sided)
-    _check(sided, alpha)
     if kind == "marginal":
         return _beyond(critical - effect, sided, critical + effect)
     z, weight = _z_points(_n_z(loading), one_half=False)
@@ -289,8 +292,7 @@ def _replicates(t: Floats, df: ArrayLike, loading: Floats, sided: Sided) -> tupl
         raise ValueError(f"statistics must be replicates x treatments, not of shape {t.shape}")
     df = np.broadcast_to(np.asarray(df, dtype=np.float64), t.shape[:1])
     loading = np.broadcast_to(np.asarray(loading, dtype=np.float64), t.shape)
-    if np.any(np.abs(loading) >= 1):
-        raise ValueError("loadings lie within -1 ... 1")
+    _check_loadings(loading)
     t = np.where(np.isnan(loading), np.nan, t)
     return (np.abs(t) if sided == 2 else t), df, loading
 
@@ -300,6 +302,11 @@ def _check(sided: int, alpha: float = 0.5) -> None:
         raise ValueError(f"sided must be 1 or 2, not {sided!r}")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, not {alpha}")
+
+
+def _check_loadings(loading: Floats) -> None:
+    if np.any(np.abs(loading) > LARGEST_LOADING):
+        raise ValueError(f"loadings lie between -1 and 1, not {np.nanmax(np.abs(loading))}")
 
 
 def _whole_family(adjusted: Floats, t: Floats) -> Floats:

@@ -78,8 +78,7 @@ def joint_normal(
         return np.repeat(y[None], m, axis=0)
     with numerical():
         model = standardised(y, arm, covariates, n_arms=n_arms, by_arm=by_arm)
-        draws = draw_regressions(model, m=m, luck=luck, steps=steps)
-        return completed(y, model, filled(model, draws, noise))
+        return completed(y, model, filled(model, draw_regressions(model, m=m, luck=luck, steps=steps), noise))
 
 
 def chained(

@@ -126,7 +126,8 @@ def _climb(sums: Sums, theta: Floats) -> Reml:
         if better is None or distance < CONVERGED:
             break
     else:
-        raise FitError(f"did not converge in {MAX_ITERATIONS} iterations")
+        slow = f"did not converge in {MAX_ITERATIONS} iterations"
+        raise FitError(SINGULAR_SIGMA if at.least < NEARLY_SINGULAR else slow)
     if not _is_positive(at.observed):
         raise FitError("no maximum of the likelihood")
     return at

@@ -17,6 +17,7 @@ from trialsim.analysis.fits import Bools, FitError, Floats, Ints
 
 _ITERATIONS = 25
 _SMALL_STEP = 1e-7  # in standard deviations of a column: Newton's method squares it: 1e-14 is left
+_SEPARATED = "no convergence: responses are separated by the covariates, or nearly"
 _CONSTANT = 1e-10
 _COLLINEAR = 1e-10
 
@@ -160,29 +161,34 @@ def _logistic_fit(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     Newton's method; a step that lowers the likelihood is halved. With separation steps do not become small, and
     information vanishes.
     """
-    unit = x / np.linalg.norm(x, axis=0)
-    if np.linalg.eigvalsh(unit.T @ unit)[0] < _COLLINEAR:
+    columns = np.ascontiguousarray(x.T)
+    norm = np.linalg.norm(columns, axis=1)
+    if np.linalg.eigvalsh(columns @ x / (norm[:, None] * norm))[0] < _COLLINEAR:
         raise FitError("covariates are collinear")
-    beta, step, best = np.zeros(x.shape[1]), np.zeros(x.shape[1]), -np.inf
+    beta, step, best = np.zeros(len(norm)), np.zeros(len(norm)), -np.inf
     for _ in range(_ITERATIONS):
         trial = beta + step
-        linear = x @ trial
-        with np.errstate(over="ignore"):
-            prob = 1 / (1 + np.exp(-linear))
-        loglik = float(y @ linear - np.logaddexp(0, linear).sum())
+        prob, loglik = _expected(trial @ columns, y)
         if loglik < best - 1e-10 * (1 + abs(best)):
             step = step / 2
             continue
         beta, best = trial, loglik
-        step = _newton_step(x, y - prob, prob * (1 - prob))
+        step = _newton_step(columns, y - prob, prob * (1 - prob))
         if np.abs(step).max() < _SMALL_STEP:
             beta = beta + step
-            return beta, 1 / (1 + np.exp(-x @ beta))
-    raise FitError("no convergence: responses are separated by the covariates, or nearly")
+            return beta, _expected(beta @ columns, y)[0]
+    raise FitError(_SEPARATED)
 
 
-def _newton_step(x: Floats, residual: Floats, weight: Floats) -> Floats:
+def _expected(linear: Floats, y: Floats) -> tuple[Floats, float]:
+    """Probabilities and log likelihood."""
+    small = np.exp(-np.abs(linear))
+    prob = np.where(linear > 0, 1.0, small) / (1 + small)
+    return prob, float(y @ linear - np.maximum(linear, 0.0).sum() - np.log1p(small).sum())
+
+
+def _newton_step(columns: Floats, residual: Floats, weight: Floats) -> Floats:
     try:
-        return np.asarray(np.linalg.solve(x.T @ (x * weight[:, None]), x.T @ residual))
+        return np.asarray(np.linalg.solve((columns * weight) @ columns.T, columns @ residual))
     except np.linalg.LinAlgError:
-        raise FitError("no convergence: responses are separated by the covariates, or nearly") from None
+        raise FitError(_SEPARATED) from None

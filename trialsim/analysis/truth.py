@@ -102,7 +102,7 @@ class Truth:
         if self.endpoint == "response_visits":
             return np.asarray(responds.mean(axis=0))
         days = np.array([float(visit.day) for visit in self.design.visits.values()])
-        until = self.analysis.until_day or days[-1]
+        until = getattr(self.analysis, "until_day", None) or days[-1]
         first = np.where(responds.any(axis=0), days[responds.argmax(axis=0)], np.inf)
         return np.minimum(first, until)
 

@@ -7,8 +7,8 @@ Method. Doubling and halving from a first guess brackets the target. Then a prob
 
     power(x) = Phi(a + b s(x)),    s = square root (sample sizes: the curve of a z test), identity or logarithm,
 
-and the next replicates go where it crosses the target (for the height of a curve at one point that is the best design),
-every second batch a little below or above so that the slope is known. Points far from the crossing count less, by a
+and after one batch well below and one well above, which tell slope and shape, replicates go where it crosses the target
+(for the height of a curve at one point that is the best design), every third batch a little below or above. Points far from the crossing count less, by a
 normal kernel in probits; if a quadratic term shows that the curve is no probit curve, it becomes a local parabola. The
 search ends when the standard error of the fitted power at the crossing is small enough. The interval of x is
 Fieller's: all x at which the fitted power does not differ from the target.
@@ -48,9 +48,9 @@ CLEAR = 3.3
 SLOPED = 6.6
 # ... and to go the other way.
 BACKWARDS = 20.0
-# Where batches go in turn, in probits from the crossing; a parabola learns its height there from the middle only.
-OFFSETS = (0.0, -0.2, 0.0, 0.2)
-CURVED_OFFSETS = (0.0, 0.0, -0.3, 0.0, 0.0, 0.3)
+# Where batches go, in probits from the crossing: first far out, to see slope and shape, then in turn.
+ANCHORS = (-1.0, 1.0)
+OFFSETS = (0.0, 0.0, -0.25, 0.0, 0.0, 0.25)
 # Points closer than this, in probits, are one point.
 SAME = 0.05
 
@@ -300,9 +300,9 @@ class _Search:
             return wrong
         if not _rises(fit):
             return self._outward()
-        offsets = CURVED_OFFSETS if fit.curved else OFFSETS
-        aim = fit.crossing(self.eta) + offsets[self.turn % len(offsets)] / fit.slope
+        offset = ANCHORS[self.turn] if self.turn < len(ANCHORS) else OFFSETS[self.turn % len(OFFSETS)]
         self.turn += 1
+        aim = fit.crossing(self.eta) + offset / fit.slope
         return self._gathered(aim, fit)
 
     def _gathered(self, u: float, fit: Fit) -> float:

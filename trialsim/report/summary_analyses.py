@@ -192,10 +192,5 @@ def p_text(p: float) -> str:
     return "<0.001" if p < 0.001 else number(p, 3)
 
 
-def p_text(p: float) -> str:
-    """A p value as journals print it."""
-    return "<0.001" if p < 0.001 else number(p, 3)
-
-
 Found = dict[tuple[str, str, str], _Result]
 """Results of one replicate by visit, contrast and measure."""
