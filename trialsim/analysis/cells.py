@@ -95,9 +95,9 @@ def fit_cells(
     `y` (R, N, V) is 0 or 1 for "poisson" (counts are accepted), and ignored where `observed` (R, N, V) is
     False. `arm` (R, N) holds 0 ... n_arms - 1, or -1 for a padding row without participant. `covariates`
     (R, N, C) are ignored for who was never observed; C may be 0. `cluster` (R, N) is -1 for a participant who
-    is a cluster of their own, and k >= 0 for the members of shared cluster k (coach, site). `weights` (R, N, V), above 0
-    where observed, multiply what an observation adds to the estimating equations (inverse-probability weights; they are
-    taken as known, and standardisation is over the participants as they are).
+    is a cluster of their own, and k >= 0 for the members of shared cluster k (coach, site). `weights` (R, N, V),
+    above 0 where observed, multiply what an observation adds to the estimating equations (inverse-probability
+    weights; they are taken as known, and standardisation is over the participants as they are).
 
     A replicate that cannot be fitted says why in `reason` and leaves the others untouched: no observations or
     no events in a cell, no variance there (everybody has the event, or all are in one cluster), fewer than 2

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.special import gammainccinv, gammaincinv, ndtr, stdtrit
 
 from trialsim.analysis.fits import Floats, Ints
+from trialsim.analysis.multiplicity import whole_family
 
 Sided = Literal[1, 2]
 
@@ -127,7 +128,7 @@ def single_step(t: Floats, df: ArrayLike, loading: Floats, *, sided: Sided = 2) 
     """
     t, df, loading = _replicates(t, df, loading, sided)
     adjusted = [tail_probability(t[:, k], df, loading, sided=sided) for k in range(t.shape[1])]
-    return _whole_family(np.stack(adjusted, axis=1), t)
+    return whole_family(np.stack(adjusted, axis=1), t)
 
 
 def step_down(t: Floats, df: ArrayLike, loading: Floats, *, sided: Sided = 2) -> Floats:
@@ -141,7 +142,7 @@ def step_down(t: Floats, df: ArrayLike, loading: Floats, *, sided: Sided = 2) ->
     steps = [tail_probability(t_ordered[:, k], df, l_ordered[:, k:], sided=sided) for k in range(t.shape[1])]
     adjusted = np.empty_like(t)
     np.put_along_axis(adjusted, order, np.maximum.accumulate(np.stack(steps, axis=1), axis=1), axis=1)
-    return _whole_family(adjusted, t)
+    return whole_family(adjusted, t)
 
 
 def power(
@@ -246,7 +247,7 @@ def _z_points(n: int | Ints, *, one_half: bool) -> tuple[Floats, Floats]:
     """Points and weights of a standard normal; `one_half` for integrands that are the same at -z."""
     step = REACH / int(n)
     k = np.arange(0 if one_half else -int(n), int(n) + 1)
-    density = np.exp(-0.5 * (step * k) ** 2) * np.where(one_half & (k > 0), 2.0, 1.0)
+    density: Floats = np.exp(-0.5 * (step * k) ** 2) * np.where(one_half & (k > 0), 2.0, 1.0)
     return step * k, density / np.sum(density)
 
 
@@ -307,7 +308,3 @@ def _check(sided: int, alpha: float = 0.5) -> None:
 def _check_loadings(loading: Floats) -> None:
     if np.any(np.abs(loading) > LARGEST_LOADING):
         raise ValueError(f"loadings lie between -1 and 1, not {np.nanmax(np.abs(loading))}")
-
-
-def _whole_family(adjusted: Floats, t: Floats) -> Floats:
-    return np.where(np.isnan(t).any(axis=1, keepdims=True), np.nan, adjusted)

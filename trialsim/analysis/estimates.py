@@ -85,7 +85,17 @@ class Estimates:
         }
         for name in ("analysis", "contrast", "visit", "measure", "estimand"):
             frame[name] = coded([getattr(label, name) for label in self.labels], repeat=m)
-        for name in ("estimate", "std_error", "df", "ci_low", "ci_high", "p_value", "significant", "n_used", "converged"):
+        for name in (
+            "estimate",
+            "std_error",
+            "df",
+            "ci_low",
+            "ci_high",
+            "p_value",
+            "significant",
+            "n_used",
+            "converged",
+        ):
             frame[name] = getattr(self, name).ravel()
         frame["reason"] = coded([reason or None for reason in self.reason.ravel().tolist()])
         frame["truth"] = self.truth.ravel()

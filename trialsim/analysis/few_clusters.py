@@ -16,7 +16,7 @@ import numpy as np
 from trialsim.analysis import gee_variance
 from trialsim.analysis.fits import Bools, Data, FitError, Floats, Ints, Means
 from trialsim.analysis.gee import COLLINEAR, standardised_covariates
-from trialsim.analysis.gee_variance import NO_VARIANCE, Rows, Units, arranged
+from trialsim.analysis.gee_variance import Rows, Units, arranged, is_constant
 
 Correction = Literal["CR0", "CR1", "CR2"]
 Weights = Literal["equal", "size"]
@@ -57,7 +57,9 @@ def cluster_robust(data: Data, *, correction: Correction = "CR2") -> Means:
     anti-conservative for few clusters. "CR1" multiplies it by G / (G - 1) for G clusters, those of one counted
     (clubSandwich's CR1; vcovCL's HC0 with its default cadjust), with Satterthwaite degrees of freedom.
 
-    The means are those at the mean covariates of the participants observed at the visit. ValueError for weights.
+    The means are those at the mean covariates of the participants observed at the visit. A mean whose variance "CR2"
+    cannot estimate while differences are fine (as where every site has its own covariate) has NaN degrees of freedom.
+    ValueError for weights.
     """
     return _by_visit(data, lambda visit: _robust(visit, correction))
 
@@ -142,18 +144,20 @@ def _robust(visit: _Visit, correction: Correction) -> _Answer:
     if len(design) <= design.shape[1]:
         raise FitError(f"{len(design)} observations are too few for {design.shape[1]} parameters")
     found, residual, squares = _least_squares(design, visit.y)
-    nothing: Bools = np.square(residual) @ in_arm <= NO_VARIANCE * (np.square(visit.y) @ in_arm)
+    nothing = is_constant(np.square(residual) @ in_arm, np.square(visit.y) @ in_arm)
     _refuse(nothing, "zero variance", visit.number)
     rows = Rows.whitened(design[:, None], residual[:, None], squares, visit.units)
     fit = gee_variance.sandwich(rows, "kauermann_carroll" if correction == "CR2" else "none")
     gradient = rows.coordinates(np.eye(visit.n_arms, design.shape[1]))
-    fit.refuse(gradient[:, None], first_visit=visit.number)
+    lost = fit.refuse(gradient[:, None], first_visit=visit.number)[:, 0]
     cov = fit.cov(gradient)
     if correction == "CR0":
         return _Answer(found[: visit.n_arms], cov, np.full(cov.shape, np.inf), np.inf)
     if correction == "CR1":
         cov = cov * visit.units.count / (visit.units.count - 1)
-    return _Answer(found[: visit.n_arms], cov, *gee_variance.degrees_of_freedom(fit, gradient))
+    df, global_df = gee_variance.degrees_of_freedom(fit, gradient)
+    np.fill_diagonal(df, np.where(lost, np.nan, np.diagonal(df)))
+    return _Answer(found[: visit.n_arms], cov, df, global_df)
 
 
 # -------------------------------------------------------------------------------------- cluster-level summaries
@@ -161,18 +165,22 @@ def _robust(visit: _Visit, correction: Correction) -> _Answer:
 
 def _summaries(visit: _Visit, weights: Weights, pooled: bool) -> _Answer:
     size, mean, arm = _cluster_table(visit)
-    g = np.bincount(arm, minlength=visit.n_arms)
+    g = _sums(arm, np.ones_like(size), visit.n_arms)
     weight = size if weights == "size" else np.ones_like(size)
-    weight = weight * (g / np.bincount(arm, weights=weight, minlength=visit.n_arms))[arm]
-    means = np.bincount(arm, weights=weight * mean, minlength=visit.n_arms) / g
-    squares = np.bincount(arm, weights=np.square(weight * (mean - means[arm])), minlength=visit.n_arms)
-    nothing = squares <= NO_VARIANCE * np.bincount(arm, weights=np.square(weight * mean), minlength=visit.n_arms)
+    weight = weight * (g / _sums(arm, weight, visit.n_arms))[arm]
+    means = _sums(arm, weight * mean, visit.n_arms) / g
+    squares = _sums(arm, np.square(weight * (mean - means[arm])), visit.n_arms)
+    nothing = is_constant(squares, _sums(arm, np.square(weight * mean), visit.n_arms))
     _refuse(nothing & (nothing.all() or not pooled), "zero variance", visit.number)
     if pooled:
         df = float(g.sum() - visit.n_arms)
         return _Answer(means, np.diag(squares.sum() / df / g), np.full((visit.n_arms, visit.n_arms), df), df)
-    variance = np.asarray(squares / (g - 1) / g, dtype=np.float64)
-    return _Answer(means, np.diag(variance), *_welch(variance, g - 1.0))
+    variance = squares / (g - 1) / g
+    return _Answer(means, np.diag(variance), *_welch(variance, g - 1))
+
+
+def _sums(arm: Ints, values: Floats, n_arms: int) -> Floats:
+    return np.asarray(np.bincount(arm, weights=values, minlength=n_arms), dtype=np.float64)
 
 
 def _cluster_table(visit: _Visit) -> tuple[Floats, Floats, Ints]:

@@ -27,7 +27,7 @@ from scipy.special import expit
 
 from trialsim.analysis import gee_variance
 from trialsim.analysis.fits import Bools, Data, FitError, Floats, Ints, Link, Means
-from trialsim.analysis.gee_variance import NO_VARIANCE, Rows, Units
+from trialsim.analysis.gee_variance import Rows, Units
 
 Family = Literal["gaussian", "binomial", "poisson"]
 Working = Literal["independence", "exchangeable", "unstructured"]
@@ -36,8 +36,7 @@ Correction = Literal["none", "df", "kauermann_carroll", "mancl_derouen", "fay_gr
 CANONICAL: dict[Family, Link] = {"gaussian": "identity", "binomial": "logit", "poisson": "log"}
 
 MAX_ITERATIONS = 50
-# Of the link's scale (identity: of the residual standard deviation), covariates in standard deviations. The last step
-# leaves less than a tenth of itself.
+# Of the link's scale (identity: of the residual standard deviation), covariates in standard deviations.
 SMALL_STEP = 1e-9
 # Below this step, in the same units, residuals are good enough to estimate a correlation.
 ROUGH_STEP = 0.1
@@ -246,8 +245,8 @@ def _start(d: _Data, family: Family, link: Link) -> tuple[Floats, _Point]:
 
 
 def _refuse_constant(d: _Data, at: _Point) -> None:
-    squares = d.in_arm @ np.square(d.y - at.mu).T
-    refuse_cells(squares <= NO_VARIANCE * (d.in_arm @ np.square(d.y).T), "zero variance")
+    residual_squares, squares = d.in_arm @ np.square(d.y - at.mu).T, d.in_arm @ np.square(d.y).T
+    refuse_cells(gee_variance.is_constant(residual_squares, squares), "zero variance")
 
 
 def _moved(d: _Data, theta: Floats, step: Floats, family: Family, link: Link) -> tuple[Floats, _Point]:
@@ -392,9 +391,11 @@ def _means(d: _Data, fit: _Fit, link: Link, correction: Correction, mean: Floats
         raise FitError("the variance is not finite")
     df = np.full((*mean.shape[:1], *mean.shape), np.inf if correction == "none" else float(g - p))
     global_df = df[0, 0].copy()
-    found.refuse(gradient, first_visit=0)
+    lost = found.refuse(gradient, first_visit=0)
     for visit in range(mean.shape[1]) if by_contrast else ():
         df[..., visit], global_df[visit] = gee_variance.degrees_of_freedom(found, gradient[:, visit])
+    own = np.arange(len(df))
+    df[own, own] = np.where(lost, np.nan, df[own, own])
     return Means(link, mean, cov, df, global_df, d.n_cell, len(d.arm), ("",) * mean.shape[1])
 
 

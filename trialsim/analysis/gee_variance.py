@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -36,8 +37,14 @@ LEVERAGE_ONE = 1e-10
 LOST = 0.01
 # A variance that is this part of the sum of its terms' sizes is rounding.
 CANCELLED = 1e-12
-# Residual sums of squares that are this part of the outcome's are rounding.
+# Residual sums of squares that are this part of the outcome's are rounding, and below that they lose digits.
 NO_VARIANCE = 1e-22
+SMALLEST_SQUARE = 1e-290
+
+
+def is_constant(residual_squares: Floats, squares: Floats) -> Bools:
+    """Whether a residual sum of squares is nothing but rounding, next to the outcome's sum of squares."""
+    return residual_squares <= NO_VARIANCE * squares + SMALLEST_SQUARE
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +71,7 @@ class Units:
         return table if not len(self.starts) else np.repeat(table, [*[1] * self.n_lone, *sizes], axis=0)
 
     def shared(self) -> list[slice]:
-        ends = np.append(self.starts, self.n)
-        return [slice(start, stop) for start, stop in zip(ends[:-1], ends[1:], strict=True)]
+        return [slice(start, stop) for start, stop in pairwise([*self.starts, self.n])]
 
 
 def arranged(cluster: Ints) -> tuple[Ints, Units]:
@@ -105,6 +111,7 @@ class Sandwich:
     rows: Rows
     k: Floats  # (n, k, p)
     scores: Floats  # (G, p)
+    sizes: Floats  # (G, p), of the terms that the scores are sums of
     lost: Floats  # (p, p), part of the information in such directions
 
     def cov(self, gradient: Floats) -> Floats:
@@ -112,23 +119,24 @@ class Sandwich:
         parts = self.scores @ gradient.T
         return parts.T @ parts
 
-    def refuse(self, gradient: Floats, *, first_visit: int) -> None:
-        """FitError where a mean or a difference of arms has no variance, or not all of it can be estimated.
+    def refuse(self, gradient: Floats, *, first_visit: int) -> Bools:
+        """FitError where a mean or a difference of arms has no variance, or where that of a difference is lost.
 
-        `gradient` (A, V, p) is that of the means, in the coordinates of q.
+        `gradient` (A, V, p) is that of the means, in the coordinates of q. Returned is where (A, V) the variance of a
+        mean is lost: such a mean still has differences, as when every cluster has its own covariate.
         """
         one, other = np.triu_indices(len(gradient))
-        differs = (one != other)[:, None, None]
-        contrasts = (gradient[one] - np.where(differs, gradient[other], 0.0)).reshape(-1, gradient.shape[2])
-        variance = np.square(self.scores @ contrasts.T).sum(axis=0)
-        size = np.square(np.abs(self.scores) @ np.abs(contrasts.T)).sum(axis=0)
-        lost = (contrasts @ self.lost * contrasts).sum(axis=1) > LOST * np.square(contrasts).sum(axis=1)
-        for where, text in ((~(variance > CANCELLED * size), "no variance"), (lost, "variance of a single cluster")):
-            for place in np.flatnonzero(where):
-                pair, visit = divmod(int(place), gradient.shape[1])
+        pairs = (one != other)[:, None]
+        contrasts = gradient[one] - np.where(pairs[..., None], gradient[other], 0.0)
+        variance = np.square(contrasts @ self.scores.T).sum(axis=2)
+        size = np.square(np.abs(contrasts) @ self.sizes.T).sum(axis=2)
+        lost = (contrasts @ self.lost * contrasts).sum(axis=2) > LOST * np.square(contrasts).sum(axis=2)
+        for fault, ending in ((~(variance > CANCELLED * size), "is zero"), (lost & pairs, "rests on one cluster")):
+            for pair, visit in np.argwhere(fault):
                 a, b = one[pair], other[pair]
                 arms = f"in arm {a}" if a == b else f"between arm {a} and arm {b}"
-                raise FitError(f"{text} {arms} at visit {first_visit + visit}")
+                raise FitError(f"the variance {arms} at visit {first_visit + visit} {ending}")
+        return lost[one == other]
 
     def degrees(self, gradient: Floats) -> float:
         """Satterthwaite degrees of freedom of the variance of one quantity, gradient (p,) in coordinates of q.
@@ -158,8 +166,9 @@ def sandwich(rows: Rows, correction: Correction) -> Sandwich:
         k = np.empty_like(rows.q)
         lost += _lone(rows, POWERS[correction], k)
         lost += _shared(rows, POWERS[correction], k)
-    scores = (k.transpose(0, 2, 1) @ rows.residual[..., None])[..., 0]
-    return Sandwich(rows, k, rows.units.total(scores), lost)
+    terms = k * rows.residual[..., None]
+    scores, sizes = (rows.units.total(each.sum(axis=1)) for each in (terms, np.abs(terms)))
+    return Sandwich(rows, k, scores, sizes, lost)
 
 
 def _diagonally(rows: Rows) -> Floats:

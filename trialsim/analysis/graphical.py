@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trialsim.analysis.fits import Floats, Ints
-
-# Weights and rows may exceed 1 by this much, and a loop that keeps all but this much is closed: rounding.
-ROUNDING = 1e-9
+from trialsim.analysis.multiplicity import ROUNDING, checked_p_values, whole_family
 
 
 def graphical(p: Floats, weights: ArrayLike, transitions: ArrayLike) -> Floats:
@@ -23,7 +21,7 @@ def graphical(p: Floats, weights: ArrayLike, transitions: ArrayLike) -> Floats:
     of 0: ValueError otherwise, and for p-values outside 0 ... 1. A hypothesis that no weight can reach has 1. A
     replicate with a NaN is NaN as a whole.
     """
-    p = _checked(p)
+    p = checked_p_values(p)
     w, g = checked_graph(weights, transitions)
     if len(w) != p.shape[1]:
         raise ValueError(f"a graph of {len(w)} hypotheses for {p.shape[1]} p-values")
@@ -40,7 +38,7 @@ def graphical(p: Floats, weights: ArrayLike, transitions: ArrayLike) -> Floats:
         adjusted[rows, next_one] = np.where(open_ones, reached, adjusted[rows, next_one])
         left[rows, next_one] = False
         share, arrows = _without(share, arrows, next_one)
-    return np.where(np.isnan(p).any(axis=1, keepdims=True), np.nan, adjusted)
+    return whole_family(adjusted, p)
 
 
 def rejected_sequence(p: ArrayLike, weights: ArrayLike, transitions: ArrayLike, alpha: float) -> tuple[int, ...]:
@@ -104,10 +102,3 @@ def _without(share: Floats, arrows: Floats, gone: Ints) -> tuple[Floats, Floats]
     arrows[rows, gone] = 0.0
     arrows[rows, :, gone] = 0.0
     return share, arrows
-
-
-def _checked(p: Floats) -> Floats:
-    p = np.asarray(p, dtype=np.float64)
-    if p.ndim != 2 or not np.all((p >= 0) & (p <= 1) | np.isnan(p)):
-        raise ValueError("p-values must be replicates x hypotheses, between 0 and 1 (NaN where a test failed)")
-    return p

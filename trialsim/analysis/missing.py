@@ -106,8 +106,6 @@ class _Replicate:
         return delta_adjusted(copies, self.value, self.arm, delta) if delta.any() else copies
 
 
-
-
 def _replicate(data: ObservedData, r: int) -> ObservedData:
     """One replicate alone, R = 1."""
     parts: dict[str, Any] = {}

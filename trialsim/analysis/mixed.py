@@ -122,9 +122,11 @@ def _fit_visit(data: Data, visit: int, nested: Bools, heteroscedastic: bool, df:
 def _checked(found: Inference, unit: float, means: Floats, visit: int) -> Inference:
     cov = unit * (unit * found.cov)
     own = np.diagonal(cov)
-    differences = own[:, None] + own - 2 * cov + np.diag(own)
-    if not (np.isfinite(cov).all() and np.isfinite(means).all() and (differences > SINGULAR * own).all()):
+    if not (np.isfinite(cov).all() and np.isfinite(means).all() and (own > 0).all()):
         raise FitError(f"an observed outcome is too large or too small at visit {visit}")
+    differences = own[:, None] + own - 2 * cov + np.diag(own)
+    if not (differences > SINGULAR * own).all():
+        raise FitError(f"zero variance of a difference at visit {visit}")
     if not ((found.df > 0).all() and found.global_df > 0):
         raise FitError(f"no degrees of freedom at visit {visit}")
     return Inference(cov, found.df, found.global_df)
@@ -266,7 +268,9 @@ def _reml(spectrum: Spectrum, residual: Floats, visit: int) -> tuple[Floats, Der
     """REML estimates of (s_u, s_e ...), and the derivatives there. Newton's method with s_u kept >= 0."""
     variances = _start(spectrum, residual)
     at = derivatives(spectrum, variances)
-    if not _positive_definite(at.expected):
+    # Without the fixed effects the information about every variance would be this. Next to it the rest is rounding.
+    at_most = (spectrum.share**2).T @ (spectrum.count / (spectrum.share @ variances) ** 2)
+    if not ((np.diagonal(at.expected) > SINGULAR * at_most).all() and _positive_definite(at.expected)):
         raise FitError(f"the variance between clusters cannot be estimated at visit {visit}")
     for _ in range(MAX_ITERATIONS):
         free = (variances > 0) | (at.gradient < 0)

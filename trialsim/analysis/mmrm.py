@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -30,10 +30,10 @@ Df = Literal["kenward_roger", "satterthwaite", "residual"]
 # As in cells.py: relative standard deviation of a constant, and least scaled eigenvalue of covariates given cells.
 CONSTANT = 1e-10
 COLLINEAR = 1e-10
-# Residual sum of squares as part of that of the outcome: rounding.
+# A variance that is this part of the square of the outcome is rounding.
 NO_VARIANCE = 1e-24
-# Squares below this lose digits.
-SMALLEST_SQUARE = 1e-290
+# Squares of numbers between these have all their digits.
+SMALLEST, LARGEST = 1e-145, 1e145
 # A pattern of observed visits is a number of as many bits.
 MOST_VISITS = 50
 
@@ -78,13 +78,14 @@ def mmrm(
 
     `cov` covers the covariances between visits too. FitError where the model cannot be fitted: a cell without
     observations, two visits never observed in one participant (unstructured), too few participants, no
-    variation, collinear covariates, a singular Sigma, no convergence. ValueError for weights and for
-    more than 50 visits.
+    variation, collinear covariates, a singular Sigma, no convergence. ValueError for weights, for
+    more than 50 visits and for an option that does not exist.
     """
+    if df not in get_args(Df):
+        raise ValueError(f"unknown degrees of freedom: {df}")
     model = _model(data, covariance, covariates_by_visit)
     with np.errstate(all="ignore"):
-        sums = _sums(model)
-        at = maximum(sums)
+        sums, at = _fit(model)
         return _means(model, sums, at, df)
 
 
@@ -92,8 +93,7 @@ def fit_mmrm(data: Data, *, covariance: Covariance = "unstructured", covariates_
     """The fit behind `mmrm`: all coefficients, Sigma and the restricted likelihood. FitError as there."""
     model = _model(data, covariance, covariates_by_visit)
     with np.errstate(all="ignore"):
-        sums = _sums(model)
-        at = maximum(sums)
+        sums, at = _fit(model)
     n_cells = model.n_arms * model.y.shape[1]
     unit = np.ones(len(at.beta))
     unit[n_cells:] = np.repeat(model.x_scale, (len(unit) - n_cells) // max(len(model.x_scale), 1))
@@ -109,6 +109,13 @@ def fit_mmrm(data: Data, *, covariance: Covariance = "unstructured", covariates_
         log_likelihood=-(at.deviance + constant) / 2,
         n_observations=n_obs,
     )
+
+
+def _fit(model: _Model) -> tuple[Sums, Reml]:
+    sums = _sums(model)
+    at = maximum(sums)
+    _check_variation(model, at.sigma.diagonal() * (sums.scale / model.y_scale) ** 2)
+    return sums, at
 
 
 # ------------------------------------------------------------------------------------------ what there is to fit
@@ -132,6 +139,8 @@ class _Model:
 
 
 def _model(data: Data, covariance: Covariance, by_visit: bool) -> _Model:
+    if covariance not in get_args(Covariance):
+        raise ValueError(f"unknown covariance: {covariance}")
     if data.weights is not None:
         raise ValueError("mmrm takes no weights")
     if data.y.shape[1] > MOST_VISITS:
@@ -185,9 +194,9 @@ def _scaled_outcome(y: Floats, observed: Bools) -> tuple[Floats, Floats, float, 
     centre = np.where(observed, y, 0.0).sum(axis=0) / observed.sum(axis=0)
     around = np.where(observed, y - centre, 0.0)
     scale = float(np.abs(around).max())
-    if not math.isfinite(scale):
+    if not scale < LARGEST:
         raise FitError("an observed outcome is too large")
-    if scale**2 < SMALLEST_SQUARE:
+    if scale < SMALLEST:
         raise FitError("no variation in the outcome")
     return around / scale, centre, scale, size / scale
 
@@ -198,9 +207,9 @@ def _scaled_covariates(x: Floats) -> tuple[Floats, Floats]:
         raise FitError("a covariate is not finite")
     centre = x.mean(axis=0)
     size = np.abs(x - centre).max(axis=0)
-    if not np.isfinite(size).all():
+    if not (size < LARGEST).all():
         raise FitError("a covariate is too large")
-    if (size <= CONSTANT * np.abs(centre)).any() or (size**2 < SMALLEST_SQUARE).any():
+    if (size <= CONSTANT * np.abs(centre)).any() or (size < SMALLEST).any():
         raise FitError("covariates are collinear")
     x = (x - centre) / size
     spread = np.sqrt((x**2).mean(axis=0))
@@ -254,11 +263,11 @@ def _sums(model: _Model) -> Sums:
     )
     beta0 = _least_squares(sums, model)
     residual = np.where(model.observed[order], y - z @ sums.by_visit(beta0), 0.0)
-    squares = (residual**2).sum(axis=0)
+    cell_means = sums.zy.sum(axis=0)[: model.n_arms] / model.n_cell
+    in_cell = np.where(model.observed[order], y - z[:, : model.n_arms] @ cell_means, 0.0)
     n_visit = sums.n_pairs.diagonal()
-    for visit in np.flatnonzero(squares <= NO_VARIANCE * n_visit * model.y_size**2 + SMALLEST_SQUARE):
-        raise FitError(f"no variation at visit {visit}")
-    unit = math.sqrt(squares.sum() / n_visit.sum())
+    _check_variation(model, np.minimum((residual**2).sum(axis=0), (in_cell**2).sum(axis=0)) / n_visit)
+    unit = math.sqrt((residual**2).sum() / n_visit.sum())
     residual /= unit
     products = [(z[rows].T @ residual[rows], residual[rows].T @ residual[rows]) for rows in pieces]
     return replace(
@@ -268,6 +277,12 @@ def _sums(model: _Model) -> Sums:
         beta0=beta0 / unit,
         scale=model.y_scale * unit,
     )
+
+
+def _check_variation(model: _Model, variance: Floats) -> None:
+    """`variance` (V,) is in the units of `model.y`."""
+    for visit in np.flatnonzero(~(variance > NO_VARIANCE * model.y_size**2)):
+        raise FitError(f"no variation at visit {visit}")
 
 
 def _least_squares(sums: Sums, model: _Model) -> Floats:
@@ -317,7 +332,7 @@ def _means(model: _Model, sums: Sums, at: Reml, df: Df) -> Means:
 def _check_result(mean: Floats, cov: Floats, df: Floats) -> None:
     if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
         raise FitError("the variance is not finite")
-    if (cov.diagonal() < SMALLEST_SQUARE).any():
+    if (cov.diagonal() < SMALLEST**2).any():
         raise FitError("the variance is too small for this computer")
     if not (np.isfinite(df) & (df > 0)).all():
         raise FitError("degrees of freedom are not finite")

@@ -24,45 +24,46 @@ from trialsim.analysis.fits import Floats, Ints
 
 Procedure = Literal["bonferroni", "holm", "hochberg", "hommel"]
 
-WEIGHTS_ADD_UP = 1e-9
+ROUNDING = 1e-9  # by which weights may exceed 1
+_TINY = np.finfo(np.float64).tiny
 
 _Gate = tuple[Floats, float]  # p-value (R,) of the parts in the families so far, and what they leave of alpha
 
 
 def none(p: Floats) -> Floats:
     """No adjustment."""
-    return _checked(p).copy()
+    return checked_p_values(p).copy()
 
 
 def bonferroni(p: Floats, weights: Sequence[float] | None = None) -> Floats:
-    """p / weight, at most 1; without weights p * K. `weights` (K,) are positive and add up to 1."""
-    p = _checked(p)
-    with np.errstate(over="ignore"):
-        return np.minimum(p / _positive_weights(weights, p.shape[1]), 1.0)
+    """p / weight, at most 1; without weights p * K. `weights` (K,) are at least 0, with a sum of at most 1."""
+    p = checked_p_values(p)
+    return np.minimum(_per_weight(p, _weights(weights, p.shape[1])), 1.0)
 
 
 def holm(p: Floats, weights: Sequence[float] | None = None) -> Floats:
-    """Step-down Bonferroni, weighted or not (Holm 1979, Scand J Statist 6:65-70).
+    """Step-down Bonferroni, weighted or not (Holm 1979, Scand J Statist 6:65-70). Weights as for `bonferroni`.
 
-    Hypotheses are taken in order of p / weight, each tested with its share of the weights that are left.
+    Hypotheses are taken in order of p / weight, and what the rejected ones had goes to the others in proportion to
+    their weights.
     """
-    p = _checked(p)
-    shares = _positive_weights(weights, p.shape[1])
-    with np.errstate(over="ignore"):
-        order = np.argsort(p / shares, axis=1, kind="stable")
-        weight = shares[order]
-        left = np.cumsum(weight[:, ::-1], axis=1)[:, ::-1]
-        stepwise = np.maximum.accumulate(np.take_along_axis(p, order, axis=1) * left / weight, axis=1)
-    return _whole_family(_put_back(np.minimum(stepwise, 1.0), order), p)
+    p = checked_p_values(p)
+    weight = np.broadcast_to(_weights(weights, p.shape[1]), p.shape)
+    order = np.argsort(_per_weight(p, weight), axis=1, kind="stable")
+    weight = np.take_along_axis(weight, order, axis=1)
+    left = np.cumsum(weight[:, ::-1], axis=1)[:, ::-1]
+    steps = _per_weight(np.take_along_axis(p, order, axis=1) * (left / np.maximum(left[:, :1], _TINY)), weight)
+    stepwise = np.maximum.accumulate(steps, axis=1)
+    return whole_family(_put_back(np.minimum(stepwise, 1.0), order), p)
 
 
 def hochberg(p: Floats) -> Floats:
     """Step-up Bonferroni (Hochberg 1988, doi:10.1093/biomet/75.4.800). Needs tests that are positively dependent."""
-    p = _checked(p)
+    p = checked_p_values(p)
     order = np.argsort(p, axis=1, kind="stable")
     steps = np.take_along_axis(p, order, axis=1) * np.arange(p.shape[1], 0, -1)
     stepwise = np.minimum.accumulate(steps[:, ::-1], axis=1)[:, ::-1]
-    return _whole_family(_put_back(np.minimum(stepwise, 1.0), order), p)
+    return whole_family(_put_back(np.minimum(stepwise, 1.0), order), p)
 
 
 def hommel(p: Floats) -> Floats:
@@ -71,25 +72,25 @@ def hommel(p: Floats) -> Floats:
     Needs positive dependence, as `hochberg`. The adjusted p-value is the largest over the intersections that hold the
     hypothesis.
     """
-    p = _checked(p)
+    p = checked_p_values(p)
     parts = _least_significant(p, "hommel", 1.0)
-    return _whole_family(np.minimum(np.max(parts, axis=0), 1.0), p)
+    return whole_family(np.minimum(np.max(parts, axis=0), 1.0), p)
 
 
 def fixed_sequence(p: Floats) -> Floats:
     """Hypotheses in the order of the columns, each at full alpha, until one is not rejected (Maurer et al. 1995)."""
-    return np.maximum.accumulate(_checked(p), axis=1)
+    return np.maximum.accumulate(checked_p_values(p), axis=1)
 
 
 def fallback(p: Floats, weights: Sequence[float] | None = None) -> Floats:
     """The fallback procedure (Wiens & Dmitrienko 2005, doi:10.1080/10543400500265660), exhausting alpha by closure.
 
-    Order is that of the columns; `weights` (K,) are at least 0 and add up to 1 (default equal). In an intersection a
-    hypothesis has its own weight and those of the absent ones just before it. Later hypotheses only make an
-    intersection more significant, so the adjusted p-value of b is the largest, over the hypothesis a before b in the
-    intersection, of min(adjusted p of a, p_b / (weights from a, excluded, to b)).
+    Order is that of the columns; `weights` as for `bonferroni`, default equal. In an intersection a hypothesis has its own
+    weight and those of the absent ones just before it. Later hypotheses only make an intersection more significant, so
+    the adjusted p-value of b is the largest, over the hypothesis a before b in the intersection, of min(adjusted p of
+    a, p_b / (weights from a, excluded, to b)).
     """
-    p = _checked(p)
+    p = checked_p_values(p)
     n = p.shape[1]
     upto = np.concatenate([[0.0], np.cumsum(_weights(weights, n))])
     adjusted = np.full((len(p), n + 1), np.inf)
@@ -105,7 +106,7 @@ def fisher_lsd(p: Floats, global_p: Floats, alpha: float) -> Floats:
     Keeps the familywise error rate only where K hypotheses stand for three arms (Hayter 1986, doi:10.2307/2289074).
     A global test that failed leaves all K unknown; one that is not significant settles them whatever they are.
     """
-    p, gate = _checked(p), _checked(np.reshape(np.asarray(global_p, dtype=np.float64), (-1, 1)))
+    p, gate = checked_p_values(p), checked_p_values(np.reshape(np.asarray(global_p, dtype=np.float64), (-1, 1)))
     if len(gate) != len(p):
         raise ValueError(f"{len(gate)} global p-values for {len(p)} replicates")
     return np.where(gate >= alpha, 0.0, np.where(np.isnan(gate), np.nan, rejected(p, alpha)))
@@ -136,7 +137,7 @@ def gatekeeping(
 
     ValueError if the families are not a partition of the columns, or for a `gamma` that does not fit.
     """
-    p = _checked(p)
+    p = checked_p_values(p)
     _check_families(families, p.shape[1])
     chosen = _one_each(procedure, len(families))
     if kind == "serial":
@@ -174,7 +175,7 @@ def _parallel(
         parts = _least_significant(here, name, gamma)
         both = product(gates, parts)
         values = [np.minimum(before[:, None], _per_weight(part, left)) for (before, left), part in both]
-        adjusted[:, list(family)] = _whole_family(np.max(values, axis=0), here)
+        adjusted[:, list(family)] = whole_family(np.max(values, axis=0), here)
         gates = _next_gates(gates, [np.max(part, axis=1) for part in parts], gamma)
     return np.minimum(adjusted, 1.0)
 
@@ -224,12 +225,10 @@ def _divisors(name: Procedure, gamma: float, m: int, n: int) -> Floats:
     return gamma * np.broadcast_to(np.asarray(own, dtype=np.float64), (m,)) + (1.0 - gamma) / n
 
 
-def _per_weight(p: Floats, weight: float) -> Floats:
+def _per_weight(p: Floats, weight: Floats | float) -> Floats:
     """p / weight; without weight nothing is ever rejected, not even p = 0. NaN stays."""
-    if weight > 0:
-        with np.errstate(over="ignore"):
-            return p / weight
-    return np.where(np.isnan(p), np.nan, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where(np.isnan(p), np.nan, np.where(np.asarray(weight) > 0, p / weight, np.inf))
 
 
 def _put_back(ordered: Floats, order: Ints) -> Floats:
@@ -238,11 +237,13 @@ def _put_back(ordered: Floats, order: Ints) -> Floats:
     return there
 
 
-def _whole_family(adjusted: Floats, p: Floats) -> Floats:
+def whole_family(adjusted: Floats, p: Floats) -> Floats:
+    """NaN for every replicate with a NaN in its family."""
     return np.where(np.isnan(p).any(axis=1, keepdims=True), np.nan, adjusted)
 
 
-def _checked(p: Floats) -> Floats:
+def checked_p_values(p: Floats) -> Floats:
+    """(R, K), or ValueError."""
     p = np.asarray(p, dtype=np.float64)
     if p.ndim != 2 or p.shape[1] == 0:
         raise ValueError(f"p-values must be replicates x hypotheses, not of shape {p.shape}")
@@ -257,15 +258,8 @@ def _weights(weights: Sequence[float] | None, n: int) -> Floats:
     given = np.asarray(weights, dtype=np.float64)
     if given.shape != (n,):
         raise ValueError(f"{n} hypotheses need {n} weights, not {given.size}")
-    if not (np.all(given >= 0) and abs(math.fsum(given) - 1) <= WEIGHTS_ADD_UP):
-        raise ValueError(f"weights must be at least 0 and add up to 1, not {given.tolist()}")
-    return given
-
-
-def _positive_weights(weights: Sequence[float] | None, n: int) -> Floats:
-    given = _weights(weights, n)
-    if not np.all(given > 0):
-        raise ValueError(f"weights must be above 0, not {given.tolist()}")
+    if not (np.all(given >= 0) and math.fsum(given) <= 1 + ROUNDING):
+        raise ValueError(f"weights must be at least 0 and add up to 1 or less, not {given.tolist()}")
     return given
 
 

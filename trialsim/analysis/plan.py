@@ -142,9 +142,7 @@ def _cells(design: Design, analysis: Any, data: ObservedData, y: Floats, weights
     )
 
 
-def _replicates(
-    design: Design, analysis: Any, data: ObservedData, y: Floats, done: Completed
-) -> list[Data | FitError]:
+def _replicates(design: Design, analysis: Any, data: ObservedData, y: Floats, done: Completed) -> list[Data | FitError]:
     """Each copy of each replicate as the data of a model: its participants only."""
     covariates = endpoints.covariate_matrix(design, analysis.outcome, getattr(analysis, "covariates", ()), data)
     cluster = endpoints.clusters(design, analysis, data)

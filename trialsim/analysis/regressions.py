@@ -19,6 +19,7 @@ from trialsim.analysis.fits import Data, FitError, Floats, Means
 from trialsim.analysis.regressions_counts import counts
 from trialsim.analysis.regressions_visits import (
     ROUNDING,
+    SMALL_MEAN,
     SMALLEST_SQUARE,
     Place,
     Rows,
@@ -36,8 +37,7 @@ __all__ = ["ancova", "counts", "log_binomial", "logistic"]
 
 # A leverage above this leaves a residual that is rounding.
 FULL_LEVERAGE = 1 - 1e-8
-# Fitted risks this near to 0 or 1 (log, and risk x (1 - risk)) tell separation from slow convergence.
-SMALL_RISK = -14.0
+# A fitted risk x (1 - risk) so small that it tells separation from slow convergence.
 SMALL_INFORMATION = 1e-6
 
 
@@ -209,4 +209,4 @@ def _log_risks(rows: Rows) -> VisitFit:
 def _why_not_below_1(end: Place) -> str:
     if not (end.eta + end.step).max() < 0:
         return "a fitted risk of 1"
-    return "separation" if end.eta.min() < SMALL_RISK else "no convergence"
+    return "separation" if end.eta.min() < SMALL_MEAN else "no convergence"

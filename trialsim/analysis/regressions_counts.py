@@ -10,6 +10,7 @@ import numpy as np
 from trialsim.analysis.fits import Data, FitError, Floats, Means
 from trialsim.analysis.regressions_visits import (
     ROUNDING,
+    SMALL_MEAN,
     Likelihood,
     Place,
     Rows,
@@ -98,7 +99,7 @@ def _negative_binomial_likelihood(y: Floats, dispersion: float) -> Likelihood:
 
 def _arrived(place: Place) -> Place:
     if not place.arrived:
-        raise FitError("separation" if np.nanmin(place.eta) < -14 else "no convergence")
+        raise FitError("separation" if place.eta.min() < SMALL_MEAN else "no convergence")
     return place
 
 

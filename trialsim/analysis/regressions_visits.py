@@ -23,11 +23,13 @@ ROUNDING = 1e-20
 CANCELLED = 1e-12
 # Squares below this lose digits.
 SMALLEST_SQUARE = 1e-290
-# On the scale of the linear predictor. Newton's method squares the error: 1e-16 is left after such a step.
+# Relative to the linear predictor (at least 1). Newton's method squares the error: 1e-16 is left after such a step.
 SMALL_STEP = 1e-8
 # Under separation a predictor grows by about 1 per iteration: 25 of them leave weights that can be computed with.
 MAX_ITERATIONS = 25
 MAX_HALVINGS = 40
+# Logarithm of a fitted mean so near to 0 that it tells separation from slow convergence.
+SMALL_MEAN = -14.0
 # A coefficient whose variance is so many times that of a least squares fit has run away.
 RUN_AWAY = 1e10
 
@@ -190,7 +192,7 @@ def climb(rows: Rows, beta: Floats, eta: Floats, likelihood: Likelihood) -> Plac
     for _ in range(MAX_ITERATIONS):
         step = _newton_step(rows.x, slope, curvature)
         move = step @ rows.x
-        if np.abs(move).max() < SMALL_STEP:
+        if (np.abs(move) <= SMALL_STEP * (1 + np.abs(eta))).all():
             return Place(beta + step, eta + move, move, True)
         for halving in range(MAX_HALVINGS):
             part = 0.5**halving

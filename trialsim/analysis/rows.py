@@ -35,9 +35,7 @@ _OF_ARMS = {"change": MEAN_CHANGE, "response": PERCENTAGE, "first_response": MEA
 _PERCENT = (PERCENTAGE, RISK_DIFFERENCE)
 
 
-def rows_of(
-    design: Design, name: str, numbers: Numbers, fitted: Fitted, replicate: NDArray[np.int32]
-) -> Estimates:
+def rows_of(design: Design, name: str, numbers: Numbers, fitted: Fitted, replicate: NDArray[np.int32]) -> Estimates:
     """All labels of an analysis."""
     return _Rows(design, name, numbers, fitted, replicate).estimates()
 
@@ -222,5 +220,3 @@ def _of_compared(compared: Compared, p: int, alpha: float) -> Estimate:
         with np.errstate(over="ignore"):
             estimate, low, high = np.exp(estimate), np.exp(low), np.exp(high)
     return Estimate(estimate, error, df, low, high, compared.p_value[:, p])
-
-

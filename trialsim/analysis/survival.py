@@ -380,10 +380,12 @@ def _area(time: Floats, event: Bools, arm: int, tau: float) -> tuple[float, floa
     d, n = risk.deaths[until, 0], risk.at_risk[until, 0]
     survival = np.cumprod(1 - d / n)
     width = np.diff(np.concatenate([[0.0], risk.time[until], [tau]]))
-    pieces = np.append(1.0, survival) * width
+    pieces = np.append(1.0, survival) * (width / tau)
     after = pieces[::-1].cumsum()[::-1]
     # Where all die nothing comes after, and 0 times infinity stands for 0.
     variance = float((after[1:] ** 2 * d / (n * np.maximum(n - d, 0.5)))[n > d].sum())
-    if not variance > SINGULAR * SINGULAR * tau**2:
+    if not variance > SINGULAR * SINGULAR:
         raise FitError(f"no events in arm {arm} before tau" if not d.sum() else f"zero variance in arm {arm}")
-    return float(after[0]), variance
+    if not 0 < tau * tau * variance < np.inf:
+        raise FitError("tau is too large or too small")
+    return float(after[0]) * tau, tau * tau * variance

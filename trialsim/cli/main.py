@@ -6,19 +6,19 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from trialsim import __version__
+from trialsim.cli.options import AS_JSON, DESIGN, SEED, SET, WORKERS, command_line, load, options
 from trialsim.cli.progress import progress_on
+from trialsim.cli.questions import assurance, power, size
 from trialsim.errors import TrialsimError
 
 if TYPE_CHECKING:
     from trialsim.block import EngineName
-    from trialsim.design.parts import Design
 
 INTERRUPTED = 130
 
@@ -58,43 +58,24 @@ def cli() -> None:
     """
 
 
+for command in (power, size, assurance):
+    cli.add_command(command)
+
+
 def main() -> None:
     """Entry point of the `trialsim` command."""
     cli()
 
 
-def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-DESIGN = click.argument("design")
-SET = click.option(
-    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change one value, e.g. arms.coach.start_prob=0.7."
-)
-SEED = click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of all luck.")
-WORKERS = click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-
-
-def _load(design: str, overrides: tuple[str, ...]) -> Design:
-    from trialsim.design.reader import read_design
-
-    return read_design(design, overrides=overrides)
-
-
-def _command_line() -> str:
-    return shlex.join(["trialsim", *sys.argv[1:]])
-
-
 @cli.command()
-@_options(DESIGN, SEED)
+@options(DESIGN, SEED)
 @click.option(
     "--replicates", type=click.IntRange(1, 10_000_000), default=1, show_default=True, help="Trials to simulate."
+)
+@click.option(
+    "--target-mcse",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    help="Instead of --replicates: as many as bring every power's Monte Carlo error down to this.",
 )
 @click.option(
     "--first", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the first replicate."
@@ -105,16 +86,25 @@ def _command_line() -> str:
 @click.option("--out", type=click.Path(path_type=Path), help="Results folder. Default: results/NAME-DATE-DIGEST.")
 @click.option("--keep-participants", is_flag=True, help="Keep participant-level tables of many replicates too.")
 @click.option("--skip-failed", is_flag=True, help="Summarise analyses in which some fits failed, without those.")
-@_options(SET, WORKERS, AS_JSON)
+@click.option(
+    "--estimator",
+    "estimators",
+    multiple=True,
+    metavar="NAME=MODULE:FUNCTION",
+    help="Add an analysis by a Python function of yours (docs/analyses.md).",
+)
+@options(SET, WORKERS, AS_JSON)
 def run(
     design: str,
     seed: int,
     replicates: int,
+    target_mcse: float | None,
     first: int,
     engine: str | None,
     out: Path | None,
     keep_participants: bool,
     skip_failed: bool,
+    estimators: tuple[str, ...],
     overrides: tuple[str, ...],
     workers: int,
     as_json: bool,
@@ -124,27 +114,43 @@ def run(
     from trialsim.experiments.threads import one_thread_per_worker
 
     one_thread_per_worker()
+    from trialsim.experiments.precision import run_to_precision
     from trialsim.experiments.runner import run as run_experiment
+    from trialsim.experiments.superpopulation import truths_for
     from trialsim.report.summary import performance_rows, summary_json, summary_text
 
-    loaded = _load(design, overrides)
+    loaded = load(design, overrides)
+    if estimators:
+        loaded = load(design, (*overrides, *_as_overrides(estimators, next(iter(loaded.outcomes)))))
+    if target_mcse is not None:
+        replicates = 1_000_000
     name: EngineName = cast("EngineName", engine) if engine else ("process" if replicates == 1 else "vector")
-    key = store.run_key(loaded, seed, first, replicates, name)
+    if target_mcse is not None and (first or name == "process" or keep_participants):
+        raise click.UsageError("--target-mcse goes with neither --first, --engine process nor --keep-participants.")
+    key = store.run_key(loaded, seed, first, target_mcse or replicates, name)
     target = out or store.default_folder(loaded.name, key)
     started = time.perf_counter()
     with store.new_folder(target, key) as folder:
         keep = folder / "data" if replicates == 1 or keep_participants else None
         with progress_on(replicates, "replicates") as progress:
-            experiment = run_experiment(
-                loaded, seed=seed, replicates=replicates, first=first, engine=name, workers=workers, keep=keep,
-                progress=progress,
-            )  # fmt: skip
-        text = summary_text(experiment, skip_failed=skip_failed)
+            if target_mcse is not None:
+                experiment = run_to_precision(
+                    loaded, target_mcse=target_mcse, seed=seed, workers=workers, progress=progress
+                )
+            else:
+                experiment = run_experiment(
+                    loaded, seed=seed, replicates=replicates, first=first, engine=name, workers=workers, keep=keep,
+                    progress=progress,
+                )  # fmt: skip
+        truths = truths_for(experiment) if len(experiment.replicates) > 1 else None
+        text = summary_text(experiment, skip_failed=skip_failed, truths=truths)
         (folder / "summary.txt").write_text(text, encoding="utf-8")
-        store.write_experiment(folder, experiment, performance_rows(experiment, skip_failed=skip_failed))
-        store.write_manifest(folder, loaded, key, _command_line(), time.perf_counter() - started)
+        rows = performance_rows(experiment, skip_failed=skip_failed, truths=truths)
+        store.write_experiment(folder, experiment, rows)
+        store.write_manifest(folder, loaded, key, command_line(), time.perf_counter() - started)
     if as_json:
-        click.echo(json.dumps(summary_json(experiment, skip_failed=skip_failed) | {"results": str(target)}, indent=2))
+        found = summary_json(experiment, skip_failed=skip_failed, truths=truths)
+        click.echo(json.dumps(found | {"results": str(target)}, indent=2))
     else:
         click.echo(text)
         click.echo(f"Results: {target}")
@@ -152,12 +158,23 @@ def run(
         sys.exit(1)
 
 
+def _as_overrides(estimators: tuple[str, ...], outcome: str) -> list[str]:
+    """`NAME=MODULE:FUNCTION` as settings of the design; the first outcome is analysed."""
+    found = []
+    for text in estimators:
+        name, equals, function = text.partition("=")
+        if not (name and equals and function):
+            raise click.UsageError(f"--estimator must have the form NAME=MODULE:FUNCTION (given: {text}).")
+        found.append(f"analyses.{name}={{kind: user, outcome: {outcome}, function: '{function}'}}")
+    return found
+
+
 @cli.command()
 @DESIGN
 @click.option(
     "--replicates", type=click.IntRange(2, 1_000_000), default=200, show_default=True, help="Trials to simulate."
 )
-@_options(SEED, SET, WORKERS, AS_JSON)
+@options(SEED, SET, WORKERS, AS_JSON)
 def compare(design: str, replicates: int, seed: int, overrides: tuple[str, ...], workers: int, as_json: bool) -> None:
     """Hold a simulation against published values; exit code 1 if one lies outside its range."""
     from trialsim.experiments.threads import one_thread_per_worker
@@ -167,7 +184,7 @@ def compare(design: str, replicates: int, seed: int, overrides: tuple[str, ...],
     from trialsim.experiments.targets import targets_of
     from trialsim.report.comparison import comparison_json, comparison_text
 
-    loaded = _load(design, overrides)
+    loaded = load(design, overrides)
     targets = targets_of(loaded.name)
     with progress_on(replicates, "replicates") as progress:
         findings = hold(loaded, targets, replicates=replicates, seed=seed, workers=workers, progress=progress)
@@ -183,14 +200,14 @@ def compare(design: str, replicates: int, seed: int, overrides: tuple[str, ...],
 @click.option(
     "--replicates", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="Trials to compare."
 )
-@_options(SEED, SET)
+@options(SEED, SET)
 def verify(design: str, replicates: int, seed: int, overrides: tuple[str, ...]) -> None:
     """Run both engines and say whether every participant, session, observation and event is equal."""
     from trialsim.experiments.verify import verify_replicate
     from trialsim.report.comparison import verification_text
     from trialsim.world.world import World
 
-    world = World(_load(design, overrides))
+    world = World(load(design, overrides))
     differences = []
     with progress_on(replicates, "replicates") as progress:
         for replicate in range(replicates):
@@ -206,7 +223,7 @@ def verify(design: str, replicates: int, seed: int, overrides: tuple[str, ...]) 
 @click.option(
     "--replicates", type=click.IntRange(2, 100_000), default=64, show_default=True, help="Trials for implied values."
 )
-@_options(SEED, SET)
+@options(SEED, SET)
 def describe(design: str, replicates: int, seed: int, overrides: tuple[str, ...]) -> None:
     """Say the design in sentences and tables, with the true effects it implies."""
     from trialsim.experiments.threads import one_thread_per_worker
@@ -214,16 +231,16 @@ def describe(design: str, replicates: int, seed: int, overrides: tuple[str, ...]
     one_thread_per_worker()
     from trialsim.report.describe import describe as in_words
 
-    click.echo(in_words(_load(design, overrides), n_replicates=replicates, seed=seed))
+    click.echo(in_words(load(design, overrides), n_replicates=replicates, seed=seed))
 
 
 @cli.command()
-@_options(DESIGN, SET)
+@options(DESIGN, SET)
 def check(design: str, overrides: tuple[str, ...]) -> None:
     """Check a design file; exit code 0 if it can be run, 2 with every mistake listed if not."""
     from trialsim.design.reader import digest
 
-    loaded = _load(design, overrides)
+    loaded = load(design, overrides)
     click.echo(f"{design}: a design that can be run ({loaded.name}, digest {digest(loaded)}).")
 
 
@@ -234,7 +251,7 @@ def list_() -> None:
     from trialsim.report.layout import table
     from trialsim.report.summary import one_line
 
-    rows = [[name, one_line(_load(name, ()))] for name in library()]
+    rows = [[name, one_line(load(name, ()))] for name in library()]
     click.echo(table(["scenario", "what it is"], rows, "ll"))
 
 

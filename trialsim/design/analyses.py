@@ -102,9 +102,9 @@ class AnalysisPart(Part):
     """Visits analysed; empty = all. Models of several visits at once use all visits and report these."""
     contrasts: tuple[tuple[Name, Name], ...] = ()
     """Pairs of arms to compare, first with second; empty = every pair."""
-    multiplicity: Literal[
-        "none", "lsd", "bonferroni", "holm", "hochberg", "hommel", "dunnett", "dunnett_step_down"
-    ] = "lsd"
+    multiplicity: Literal["none", "lsd", "bonferroni", "holm", "hochberg", "hommel", "dunnett", "dunnett_step_down"] = (
+        "lsd"
+    )
     """How pairs are declared different at one visit. lsd: only when the test of all arms is significant too (Fisher);
     dunnett needs contrasts with one common second arm."""
     alpha: Annotated[float, Strict(), Field(gt=0, lt=0.5)] = 0.05

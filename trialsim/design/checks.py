@@ -26,7 +26,7 @@ def cross_check(design: Design) -> None:
     """Raise CrossCheckError with every inconsistency between the parts of a design."""
     checks = (
         _funnel, _calendar, _covariates, _outcomes, _visits, _arms, _coaches, _allocation, _adherence, _observation,
-        dials, analyses, _size,
+        dials, analyses, _decisions, _size,
     )  # fmt: skip
     problems = [problem for check in checks for problem in check(design)]
     if problems:
@@ -232,6 +232,13 @@ def _observation(design: Design) -> Iterator[Problem]:
     yield from unknown(("observation", "covariates"), observation.covariates, design.covariates, "covariate")
     yield from unknown(("observation", "baseline"), observation.baseline, design.outcomes, "outcome")
     yield from unknown(("observation", "current_value"), observation.current_value, design.outcomes, "outcome")
+
+
+def _decisions(design: Design) -> Iterator[Problem]:
+    if design.decisions:
+        from trialsim.design.decisions import decisions
+
+        yield from decisions(design)
 
 
 MOST_PEOPLE = 20_000_000

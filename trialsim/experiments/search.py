@@ -8,10 +8,11 @@ Method. Doubling and halving from a first guess brackets the target. Then a prob
     power(x) = Phi(a + b s(x)),    s = square root (sample sizes: the curve of a z test), identity or logarithm,
 
 and after one batch well below and one well above, which tell slope and shape, replicates go where it crosses the target
-(for the height of a curve at one point that is the best design), every third batch a little below or above. Points far from the crossing count less, by a
-normal kernel in probits; if a quadratic term shows that the curve is no probit curve, it becomes a local parabola. The
-search ends when the standard error of the fitted power at the crossing is small enough. The interval of x is
-Fieller's: all x at which the fitted power does not differ from the target.
+(for the height of a curve at one point that is the best design), every third batch a little below or above. Points far
+from the crossing count less, by a normal kernel in probits; if a quadratic term shows that the curve is no probit
+curve, it becomes a local parabola. The search ends when the standard error of the fitted power at the crossing is small
+enough, or, where power jumps, when the points on either side are known. The interval of x is Fieller's: all x at which
+the fitted power does not differ from the target.
 
 Every replicate number is used once, whatever x it is spent at, so that points are independent and the binomial errors
 add up. The same `simulate` gives the same answer, bit for bit.
@@ -140,6 +141,8 @@ def _check(target: float, mcse: float, max_replicates: int, batch: int, axis: _A
         raise ValueError("target must be between 0 and 1")
     if not mcse > 0 or max_replicates < 1 or batch < 1:
         raise ValueError("mcse, max_replicates and batch must be above 0")
+    if axis.integer and math.ceil(axis.low) > math.floor(axis.high):
+        raise ValueError("there is no whole number between low and high")
     lowest = {"sqrt": 0.0, "linear": -math.inf, "log": 5e-324}[axis.scale]
     if not (math.isfinite(axis.low) and math.isfinite(axis.high) and lowest <= axis.low < axis.high):
         raise ValueError(f"low and high must be finite, in order and fit for the scale {axis.scale}")
@@ -175,7 +178,7 @@ class _Axis:
             value = max(value, 0.0) ** 2
         elif self.scale == "log":
             value = math.exp(min(value, 700.0))
-        return min(max(value, self.low), self.high)
+        return float(min(max(value, self.low), self.high))
 
     def limit(self, way: int) -> float:
         """End of the range with more (way 1) or less (way -1) power."""
@@ -308,8 +311,10 @@ class _Search:
     def _gathered(self, u: float, fit: Fit) -> float:
         """A point at u, not much beyond those tried, or the one tried before that is as good as there."""
         tried = sorted(self.done, key=self.axis.u)
-        lowest, highest = self.axis.step(tried[0], -1), self.axis.step(tried[-1], 1)
-        u = min(max(u, self.axis.u(lowest)), self.axis.u(highest))
+        for beyond, way in ((tried[0], -1), (tried[-1], 1)):
+            furthest = self.axis.step(beyond, way)
+            if way * (u - self.axis.u(furthest)) >= 0:
+                return furthest
         nearest = min(tried, key=lambda x: abs(self.axis.u(x) - u))
         return nearest if abs(self.axis.u(nearest) - u) * fit.slope < SAME else self.axis.point(self.axis.x(u))
 
@@ -334,14 +339,18 @@ class _Search:
         return None if self.left else "budget used"
 
     def _precise(self, fit: Fit) -> bool:
-        """The fitted power is known well enough, or two whole numbers next to each other settle the matter."""
-        u = fit.crossing(self.eta)
-        return fit.power(u)[1] <= self.mcse or (self.axis.integer and self._settled(self.axis.whole(self.axis.x(u))))
+        return fit.power(fit.crossing(self.eta))[1] <= self.mcse or self._settled(fit) is not None
 
-    def _settled(self, x: float) -> bool:
-        below = x - self.axis.sign
-        known = x in self.done and below in self.done and self._power(x).mcse <= self.mcse
-        return known and self._above(x) > CLEAR and self._above(below) < -CLEAR
+    def _settled(self, fit: Fit) -> float | None:
+        """The answer if the curve crosses between two points, known to be below and above, with no other between."""
+        u = fit.crossing(self.eta)
+        below = [x for x in self.done if self.axis.u(x) < u and self._above(x) < -CLEAR]
+        above = [x for x in self.done if self.axis.u(x) >= u and self._above(x) > CLEAR]
+        if not below or not above:
+            return None
+        last, next_ = max(below, key=self.axis.u), min(above, key=self.axis.u)
+        together = self.axis.point((last + next_) / 2) in (last, next_)
+        return next_ if together and self._power(next_).mcse <= self.mcse else None
 
     def _limits_known(self) -> bool:
         limits = [self.axis.limit(way) for way in (-1, 1)]
@@ -388,8 +397,11 @@ class _Search:
     def _crossing(self, fit: Fit) -> tuple[float, float, float, float, Power]:
         """x, x_hat, its interval, and the power at x."""
         x_hat = self.axis.x(fit.crossing(self.eta))
-        x = self.axis.whole(x_hat)
         ends = sorted(self.axis.x(u) for u in fit.interval(self.eta, Z95))
+        settled = self._settled(fit)
+        if settled is not None:
+            return settled, x_hat, ends[0], ends[1], self._power(settled)
+        x = self.axis.whole(x_hat)
         return x, x_hat, ends[0], ends[1], Power(*fit.power(self.axis.u(x)))
 
     def _no_crossing(self, fit: Fit | None, stopped: str) -> tuple[float, float, float, float, Power]:

@@ -36,6 +36,7 @@ class Fit:
     beta: Floats  # (2,) or (3,), coefficients of 1, v, v^2
     cov: Floats  # of beta
     gain: float = math.nan
+    gap: tuple[float, float] | None = None  # if every replicate below failed and every one above succeeded
 
     @property
     def curved(self) -> bool:
@@ -72,7 +73,8 @@ class Fit:
         if square <= 0:
             return -math.inf, math.inf
         root = math.sqrt(max(half**2 - square * constant, 0.0))
-        return self.origin + (-half - root) / square, self.origin + (-half + root) / square
+        ends = self.origin + (-half - root) / square, self.origin + (-half + root) / square
+        return ends if self.gap is None else (min(ends[0], self.gap[0]), max(ends[1], self.gap[1]))
 
 
 def fit(u: Floats, successes: Floats, n: Floats, eta: float) -> Fit:
@@ -81,17 +83,19 @@ def fit(u: Floats, successes: Floats, n: Floats, eta: float) -> Fit:
     Where the points are separated, so that no finite curve is the likeliest, half a success and half a failure are
     added to each. A line that does not rise is returned as it is.
     """
+    gap = None
     if _separated(u, successes, n):
+        gap = _gap(u, successes, n)
         successes, n = successes + 0.5, n + 1.0
     data = (u, successes, n)
     wide = _polynomial(*data, np.ones(len(u)), degree=1, origin=float(n @ u / n.sum()))
-    wide = replace(wide, gain=_gain(wide, *data))
+    wide = replace(wide, gain=_gain(wide, *data), gap=gap)
     if wide.slope <= 0 or len(u) < 3:
         return wide
     found = _around(wide, *data, eta, degree=1)
     if _misfit(wide, *data, found.crossing(eta)):
         found = _around(found, *data, eta, degree=2)
-    return replace(found, gain=wide.gain)
+    return replace(found, gain=wide.gain, gap=gap)
 
 
 def _separated(u: Floats, successes: Floats, n: Floats) -> bool:
@@ -100,6 +104,14 @@ def _separated(u: Floats, successes: Floats, n: Floats) -> bool:
     if not len(hit) or not len(miss):
         return True
     return not (miss.max() > hit.min() and hit.max() > miss.min())
+
+
+def _gap(u: Floats, successes: Floats, n: Floats) -> tuple[float, float] | None:
+    """Last point where all failed and first where all succeeded, in this order."""
+    below, above = u[successes == 0], u[successes == n]
+    if not len(below) or not len(above) or below.max() >= above.min():
+        return None
+    return float(below.max()), float(above.min())
 
 
 def _around(first: Fit, u: Floats, successes: Floats, n: Floats, eta: float, *, degree: int) -> Fit:

@@ -37,8 +37,10 @@ def model(design: Design, analysis: Any) -> str:
         "gee": lambda a: f"estimating equations over all visits ({_link(a)}), {a.working} working correlation",
         "mmrm": lambda a: "mixed model for repeated measures (unstructured covariance, REML), " + _DF[a.df],
         "mixed": lambda a: _mixed(a),
-        "cluster_robust": lambda a: f"least squares at each visit, {a.correction} variance by {a.cluster}, "
-        + "Satterthwaite degrees of freedom",
+        "cluster_robust": lambda a: (
+            f"least squares at each visit, {a.correction} variance by {a.cluster}, "
+            + "Satterthwaite degrees of freedom"
+        ),
         "cluster_means": lambda a: f"t tests of {a.cluster} means at each visit",
         "log_rank": lambda a: "log-rank test",
         "cox": lambda a: f"proportional hazards regression (ties after {a.ties.capitalize()})",
@@ -161,14 +163,20 @@ _RULES = {
 _MISSING = {
     "available": lambda m: "values that were observed",
     "complete_cases": lambda m: "only participants who answered every visit",
-    "weights": lambda m: "observed values weighted by the inverse of their chance of being observed (by arm"
-    + _covariates((*m.covariates, *(["the value answered last"] * m.history)))
-    + ")",
+    "weights": lambda m: (
+        "observed values weighted by the inverse of their chance of being observed (by arm"
+        + _covariates((*m.covariates, *(["the value answered last"] * m.history)))
+        + ")"
+    ),
     "imputation": _imputation,
-    "reference": lambda m: f"{m.imputations} reference-based imputations ({_RULES[m.rule]}: {m.reference}) after"
-    f" stopping treatment, combined by Rubin's rules{_delta(m)}",
-    "pattern_mixture": lambda m: "one imputation by a pattern-mixture regression (visit, missing pattern and arm"
-    f"{_covariates(m.covariates)}), then weights for having any follow-up (arm{_covariates(m.response_covariates)})",
+    "reference": lambda m: (
+        f"{m.imputations} reference-based imputations ({_RULES[m.rule]}: {m.reference}) after"
+        f" stopping treatment, combined by Rubin's rules{_delta(m)}"
+    ),
+    "pattern_mixture": lambda m: (
+        "one imputation by a pattern-mixture regression (visit, missing pattern and arm"
+        f"{_covariates(m.covariates)}), then weights for having any follow-up (arm{_covariates(m.response_covariates)})"
+    ),
 }
 
 _MULTIPLICITY = {
@@ -197,7 +205,9 @@ def hypothesis(analysis: Any) -> str:
     measure = analysis.margin_measure or measures_of(analysis)[0]
     name = analysis.hypothesis.replace("_", "-").replace("non-inferiority", "non-inferiority")
     margin = number(analysis.margin)
-    return f"Tested for {name} with the margin {margin} of the {measure}, one-sided level {percent(analysis.alpha / 2)}."
+    return (
+        f"Tested for {name} with the margin {margin} of the {measure}, one-sided level {percent(analysis.alpha / 2)}."
+    )
 
 
 def about(design: Design, analysis: Any) -> str:

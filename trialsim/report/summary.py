@@ -20,9 +20,7 @@ NOTE = "Values are means over replicates ± Monte Carlo standard error."
 class Summary:
     """Text sections about an experiment; the same for one replicate and for many."""
 
-    def __init__(
-        self, experiment: Experiment, *, skip_failed: bool = False, truths: Truths | None = None
-    ) -> None:
+    def __init__(self, experiment: Experiment, *, skip_failed: bool = False, truths: Truths | None = None) -> None:
         self.experiment, self.design = experiment, experiment.design
         self.world = World(experiment.design)
         self.analysis_text = AnalysisText(experiment, skip_failed=skip_failed, truths=truths)
@@ -212,7 +210,7 @@ def performance_rows(
     return [row for _, rows, _ in by_analysis(estimates, skip_failed=skip_failed, truths=truths) for row in rows]
 
 
-def summary_json(experiment: Experiment, *, skip_failed: bool = False) -> dict[str, Any]:
+def summary_json(experiment: Experiment, *, skip_failed: bool = False, truths: Truths | None = None) -> dict[str, Any]:
     """The summary as data: every measure, and estimates (one replicate) or performance (many).
 
     `refused` says of which analyses there is no performance because fits failed.
@@ -230,7 +228,9 @@ def summary_json(experiment: Experiment, *, skip_failed: bool = False) -> dict[s
         "failures": [vars(failure) for failure in experiment.failures],
         "measures": measures,
     }
-    analyses = _performance_json(experiment, skip_failed) if many else {"estimates": _estimates_json(experiment)}
+    analyses = (
+        _performance_json(experiment, skip_failed, truths) if many else {"estimates": _estimates_json(experiment)}
+    )
     return about | analyses
 
 
@@ -238,8 +238,10 @@ def _finite(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
-def _performance_json(experiment: Experiment, skip_failed: bool) -> dict[str, Any]:
-    found = list(by_analysis(experiment.estimates, skip_failed=skip_failed)) if experiment.estimates else []
+def _performance_json(experiment: Experiment, skip_failed: bool, truths: Truths | None) -> dict[str, Any]:
+    found = []
+    if experiment.estimates:
+        found = list(by_analysis(experiment.estimates, skip_failed=skip_failed, truths=truths))
     rows = [
         _label_json(row.label)
         | {

@@ -1,0 +1,1 @@
+from trialsim.analysis.decision_words import Atom, DecisionError, Rule, parse  # noqa: F401

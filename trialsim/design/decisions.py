@@ -1,0 +1,178 @@
+"""Hypotheses and success rules of a declared decision, read from their words, and checks of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from trialsim.design.analysis_checks import EVENTS, pairs_of
+from trialsim.design.decision_words import Atom, DecisionError, Rule, parse
+from trialsim.design.naming import Path, Problem, named, unknown
+
+if TYPE_CHECKING:
+    from trialsim.design.analyses import Decision
+    from trialsim.design.parts import Design
+
+_KINDS = {"superiority": "beats", "non_inferiority": "non_inferior", "equivalence": "equivalent"}
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One hypothesis of a decision: that the first arm beats, is not inferior to, or is equivalent to the second."""
+
+    name: str
+    kind: str
+    arms: tuple[str, str]
+    visit: str
+    analysis: str
+    default: tuple[str, str]  # the decision's visit and analysis, which words may leave out
+
+    @property
+    def contrast(self) -> str:
+        """'coach - usual'."""
+        return " - ".join(self.arms)
+
+    def swapped(self) -> Hypothesis:
+        """The same comparison with the arms the other way round."""
+        return replace(self, name="", arms=(self.arms[1], self.arms[0]))
+
+    def matches(self, atom: Atom) -> bool:
+        """Whether a statement of a rule is about this hypothesis."""
+        if atom.kind == "named":
+            return atom.hypothesis == self.name
+        where = (atom.visit or self.default[0], atom.analysis or self.default[1])
+        return (atom.kind, (atom.a, atom.b), *where) == (self.kind, self.arms, self.visit, self.analysis)
+
+
+def hypotheses_of(design: Design, decision: Decision) -> list[Hypothesis]:
+    """The decision's hypotheses in their order. DecisionError for words that cannot be read."""
+    default = _default(design, decision)
+    if not decision.hypotheses:
+        analysis = design.analyses[decision.analysis]
+        kind = _KINDS[analysis.hypothesis]
+        pairs = pairs_of(design, analysis)
+        return [Hypothesis(f"{a}_{b}", kind, (a, b), *default, default) for a, b in pairs]
+    return [_hypothesis(design, name, text, default) for name, text in decision.hypotheses.items()]
+
+
+def _default(design: Design, decision: Decision) -> tuple[str, str]:
+    analysis: Any = design.analyses[decision.analysis]
+    if analysis.kind in EVENTS or analysis.kind == "counts":
+        return list(design.visits)[-1], decision.analysis
+    return decision.visit or next(iter(analysis.visits or design.visits)), decision.analysis
+
+
+def _hypothesis(design: Design, name: str, text: str, default: tuple[str, str]) -> Hypothesis:
+    rule = parse(text, **_vocabulary(design))
+    if len(rule.atoms) != 1 or rule.node != rule.atoms[0]:
+        raise DecisionError(text, 0, "a hypothesis is one statement", "Combine hypotheses in `success`.")
+    atom = rule.atoms[0]
+    assert atom.a is not None  # nothing else can be said without names of hypotheses
+    assert atom.b is not None
+    return Hypothesis(name, atom.kind, (atom.a, atom.b), atom.visit or default[0], atom.analysis or default[1], default)
+
+
+def success_rule(design: Design, decision: Decision, family: list[Hypothesis]) -> Rule | None:
+    """The rule of success, or None where any rejection is one. DecisionError for words that cannot be read."""
+    if not decision.success:
+        return None
+    return parse(decision.success, **_vocabulary(design), hypotheses=[hypothesis.name for hypothesis in family])
+
+
+def _vocabulary(design: Design) -> dict[str, Any]:
+    def labels(parts: Mapping[str, Any]) -> dict[str, str]:
+        return {name: part.label or name for name, part in parts.items()}
+
+    return {"arms": labels(design.arms), "visits": labels(design.visits), "analyses": list(design.analyses)}
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def decisions(design: Design) -> Iterator[Problem]:
+    """Problems of the decisions."""
+    for name, decision in design.decisions.items():
+        path: Path = ("decisions", name)
+        problems = list(named((*path, "analysis"), decision.analysis, design.analyses, "analysis"))
+        if decision.visit is not None:
+            problems += named((*path, "visit"), decision.visit, design.visits, "visit")
+        yield from problems or _of_decision(design, path, decision)
+
+
+def _of_decision(design: Design, path: Path, decision: Decision) -> Iterator[Problem]:
+    try:
+        family = hypotheses_of(design, decision)
+    except DecisionError as error:
+        yield (*path, "hypotheses"), *_said(error)
+        return
+    problems = [problem for h in family for problem in _of_hypothesis(design, path, h)]
+    problems += _procedure(design, path, decision, family)
+    try:
+        rule = success_rule(design, decision, family)
+        problems += _atoms(path, rule, family)
+    except DecisionError as error:
+        problems.append(((*path, "success"), *_said(error)))
+    yield from problems
+
+
+def _said(error: DecisionError) -> tuple[str, str]:
+    lines = str(error).splitlines()
+    return error.problem, " ".join([f"In: {lines[1].strip()}.", error.hint]).strip()
+
+
+def _of_hypothesis(design: Design, path: Path, h: Hypothesis) -> Iterator[Problem]:
+    analysis: Any = design.analyses[h.analysis]
+    where = (*path, "hypotheses", h.name)
+    if set(h.arms) not in [set(pair) for pair in pairs_of(design, analysis)]:
+        yield where, f"{h.analysis} has no contrast of {h.arms[0]} and {h.arms[1]}", "Add it to its contrasts."
+    if _KINDS[analysis.hypothesis] != h.kind:
+        yield where, f"{h.analysis} tests {analysis.hypothesis.replace('_', '-')}, the words say something else", ""
+    elif h.kind != "beats" and h.arms not in pairs_of(design, analysis):
+        yield where, "the arms must stand in the order of the analysis's contrast", ""
+    if analysis.visits and h.visit not in analysis.visits:
+        yield where, f"{h.analysis} does not report visit {h.visit}", ""
+
+
+def _atoms(path: Path, rule: Rule | None, family: list[Hypothesis]) -> Iterator[Problem]:
+    for atom in rule.atoms if rule else ():
+        if not any(h.matches(atom) or h.swapped().matches(atom) for h in family):
+            known = "; ".join(f"{h.name}: {h.contrast} at {h.visit} in {h.analysis}" for h in family)
+            yield (*path, "success"), f"no hypothesis says '{atom.words()}'", f"Hypotheses: {known}."
+
+
+def _procedure(design: Design, path: Path, decision: Decision, family: list[Hypothesis]) -> Iterator[Problem]:
+    given: Any = decision.procedure
+    where, names = (*path, "procedure"), [h.name for h in family]
+    weights = getattr(given, "weights", {})
+    yield from unknown((*where, "weights"), weights, names, "hypothesis")
+    if sum(weights.values()) > 1 + 1e-9:
+        yield (*where, "weights"), "weights add up to more than 1", ""
+    if given.kind.startswith("weighted") and set(weights) != set(names):
+        yield (*where, "weights"), "every hypothesis needs a weight", f"Hypotheses: {', '.join(names)}."
+    for name, moves in getattr(given, "transitions", {}).items():
+        yield from unknown((*where, "transitions"), [name], names, "hypothesis")
+        yield from unknown((*where, "transitions", name), moves, names, "hypothesis")
+        if sum(moves.values()) > 1 + 1e-9:
+            yield (*where, "transitions", name), "transitions from a hypothesis add up to more than 1", ""
+        if moves.get(name):
+            yield (*where, "transitions", name), "alpha cannot move from a hypothesis to itself", ""
+    if given.kind.endswith("gatekeeping"):
+        yield from _families(where, given, names)
+    if given.kind.startswith("dunnett"):
+        same = {(h.arms[1], h.visit, h.analysis) for h in family}
+        if len(same) > 1 or any(h.kind != "beats" for h in family):
+            yield where, "Dunnett's test needs hypotheses of superiority over one arm at one visit of one analysis", ""
+    if given.kind == "lsd" and any(design.analyses[h.analysis].kind in ("complier", "user") for h in family):
+        yield where, "lsd needs analyses with a test of all arms", ""
+
+
+def _families(where: Path, given: Any, names: list[str]) -> Iterator[Problem]:
+    members = [name for part in given.families for name in part]
+    yield from unknown((*where, "families"), members, names, "hypothesis")
+    if sorted(members) != sorted(names):
+        yield (*where, "families"), "every hypothesis must be in exactly one family", f"Hypotheses: {', '.join(names)}."
+    if given.truncation and (given.kind == "serial_gatekeeping" or len(given.truncation) != len(given.families)):
+        yield (*where, "truncation"), "parallel gatekeeping has one truncation for each family, serial none", ""
+    if given.procedure == "bonferroni" and any(given.truncation):
+        yield (*where, "truncation"), "Bonferroni has truncation 0", ""

@@ -1,0 +1,103 @@
+"""Two designs compared on the same luck: what differs between them, with the (smaller) error of the difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, Estimates, Label
+from trialsim.errors import ResultsError
+from trialsim.experiments.decisions import decide
+from trialsim.experiments.performance import mean_with_error, proportion_with_error
+from trialsim.experiments.runner import Experiment
+
+Floats = NDArray[np.float64]
+
+TRIAL = {
+    "randomized/all": "participants randomized",
+    "calendar/enrolment_months": "months to enrol",
+    "calendar/last_visit_day": "days to the last visit",
+    "cost/total": "total cost",
+}
+"""Measures of the trial as a whole that are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One quantity under both designs, and the second minus the first over the replicates that both have."""
+
+    what: str
+    contrast: str
+    visit: str
+    first: tuple[float, float]  # value and Monte Carlo standard error, as below
+    second: tuple[float, float]
+    difference: tuple[float, float]
+    unpaired_mcse: float  # of the difference, had the replicates not shared their luck
+    n_replicates: int
+
+
+def compare_designs(first: Experiment, second: Experiment) -> list[Difference]:
+    """Paired differences in the trial's measures, in power, and in decisions that both designs have.
+
+    Replicates are paired by number; both experiments must have the same seed (ResultsError otherwise). A replicate in
+    which a fit failed under either design is left out of that row, which its number shows.
+    """
+    if first.seed != second.seed:
+        raise ResultsError("the two experiments have different seeds, so their replicates share no luck.")
+    _, one, other = np.intersect1d(first.replicates, second.replicates, return_indices=True)
+    rows = [
+        _row(what, "", "", first.measures[name][one], second.measures[name][other])
+        for name, what in TRIAL.items()
+        if name in first.measures and name in second.measures
+    ]
+    for name, a, b in _tests(first, second):
+        rows.append(_row(f"power, {name.measure} ({name.analysis})", name.contrast, name.visit, a[one], b[other]))
+    for what, a, b in _decisions(first, second):
+        rows.append(_row(what, "", "", a[one], b[other]))
+    return rows
+
+
+def _tests(first: Experiment, second: Experiment) -> list[tuple[Label, Floats, Floats]]:
+    a, b = first.estimates, second.estimates
+    if a is None or b is None:
+        return []
+    return [
+        (label, a.significant[:, place], b.significant[:, b.labels.index(label)])
+        for place, label in enumerate(a.labels)
+        if label.measure in (*COMPARISONS, GLOBAL_TEST) and label in b.labels and not _empty(a, place)
+    ]
+
+
+def _empty(estimates: Estimates, place: int) -> bool:
+    return bool(np.isnan(estimates.significant[:, place]).all())
+
+
+def _decisions(first: Experiment, second: Experiment) -> list[tuple[str, Floats, Floats]]:
+    shared = [name for name in first.design.decisions if name in second.design.decisions]
+    found = []
+    for name in shared:
+        if first.estimates is None or second.estimates is None:
+            continue
+        a, b = decide(first.design, name, first.estimates), decide(second.design, name, second.estimates)
+        found.append((f"success ({name})", a.success, b.success))
+    return found
+
+
+def _row(what: str, contrast: str, visit: str, a: Floats, b: Floats) -> Difference:
+    share = what.startswith(("power", "success"))
+    summary = proportion_with_error if share else mean_with_error
+    both = ~(np.isnan(a) | np.isnan(b))
+    one, other = summary(a[both]), summary(b[both])
+    difference = mean_with_error(b[both] - a[both])
+    return Difference(
+        what=what,
+        contrast=contrast,
+        visit=visit,
+        first=one[:2],
+        second=other[:2],
+        difference=difference[:2],
+        unpaired_mcse=float(np.hypot(one[1], other[1])),
+        n_replicates=difference[2],
+    )

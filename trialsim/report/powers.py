@@ -1,0 +1,190 @@
+"""Text of power, error rates, sizes and assurance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from trialsim.design.parts import Design
+from trialsim.experiments.nulls import Partition
+from trialsim.experiments.performance import Performance
+from trialsim.experiments.size import Assurance, Sizing
+from trialsim.experiments.versus import Difference
+from trialsim.report.layout import heading, number, paragraph, percent, table, with_error
+
+NullRow = tuple[Partition, str, tuple[float, float, int] | None]
+"""Classes of equal arms, name of a decision, its family-wise error with Monte Carlo error and replicates."""
+
+
+def power_text(design: Design, rows: Sequence[Performance], n_replicates: int) -> str:
+    """Decisions of a design and their chances."""
+    parts = [
+        heading(design.title or design.name, "="),
+        f"{n_replicates:,} replicates. Values are ± Monte Carlo standard error.",
+    ]
+    for name, decision in design.decisions.items():
+        mine = [row for row in rows if row.label.measure == name]
+        body = [[_what(row), row.statistic, with_error(row.value, row.mcse, 3)] for row in mine]
+        parts += [heading(f"Decision: {decision.label or name}", "-"), paragraph(_rule(decision))]
+        parts.append(table(["hypothesis", "", "chance"], body, "llr"))
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(row: Performance) -> str:
+    if row.label.visit:
+        return f"{row.label.contrast} at {row.label.visit} ({row.label.analysis})"
+    return "the trial" if row.statistic == "success" else row.label.contrast
+
+
+def _rule(decision: Any) -> str:
+    procedure = decision.procedure.kind.replace("_", " ")
+    how = "each at full level" if procedure == "none" else f"tested by {procedure}"
+    success = decision.success or "any hypothesis is rejected in favour of its first arm"
+    return f"Hypotheses {how}, two-sided level {percent(decision.alpha, None)}. Success: {success}."
+
+
+def nulls_text(rows: Sequence[NullRow], alphas: dict[str, float]) -> str:
+    """Family-wise error under every partial null."""
+    body = []
+    for parts, name, error in rows:
+        equal = ", ".join(" = ".join(part) for part in parts if len(part) > 1)
+        if error is None:
+            body.append([equal, name, "no hypothesis about them", ""])
+            continue
+        value, mcse, _ = error
+        over = (value - alphas[name]) / mcse
+        body.append([equal, name, with_error(value, mcse, 4), "above the level" if over > 3 else ""])
+    text = (
+        "Chance that any true null hypothesis is rejected, in either direction, in worlds in which the arms named are"
+        " equal and everything else is as designed. 'Above the level' is said from 3 Monte Carlo standard errors on."
+    )
+    head = heading("Family-wise error under every partial null", "-")
+    return "\n\n".join([head, paragraph(text), table(["equal arms", "decision", "error", ""], body, "llrl")]) + "\n"
+
+
+def versus_text(first: Design, second: Design, rows: Sequence[Difference]) -> str:
+    """Two designs side by side with their paired difference."""
+    body = []
+    for row in rows:
+        digits = 3 if row.what.startswith(("power", "success")) else 1
+        cells = [with_error(*pair, digits) for pair in (row.first, row.second, row.difference)]
+        gain = row.unpaired_mcse / row.difference[1] if row.difference[1] > 0 else math.inf
+        what = " ".join(part for part in (row.what, row.contrast, f"at {row.visit}" if row.visit else "") if part)
+        body.append([what, *cells, "-" if not math.isfinite(gain) else number(gain**2, 1), f"{row.n_replicates:,}"])
+    text = (
+        "Both designs were simulated with the same luck, so their difference is known better than either. 'Gain' is how"
+        " many times as many independent replicates would have been needed for it."
+    )
+    head = ["", first.name, second.name if second.name != first.name else "changed", "difference", "gain", "replicates"]
+    return "\n\n".join([heading("Paired comparison", "-"), paragraph(text), table(head, body, "lrrrrr")]) + "\n"
+
+
+# --- size -------------------------------------------------------------------------------------------------------------
+
+
+def sizing_text(sizing: Sizing, *, seconds: float) -> str:
+    """The answer to a question of size, in words, with the points that it rests on."""
+    answer, design = sizing.answer, sizing.design
+    parts = [heading(f"{_title(sizing.path)} for {percent(sizing.target, None)} power", "=")]
+    parts.append(paragraph(f"Design: {design.title or design.name}. Question: {sizing.question}."))
+    if answer.found:
+        parts.append(paragraph(_answer(sizing)))
+    else:
+        parts.append(paragraph(f"Not found: {answer.stopped}."))
+    points = answer.points
+    body = [
+        [_value(x), f"{n:,}", with_error(p, error, 3)]
+        for x, n, p, error in zip(points.x, points.n_replicates, points.power, points.mcse, strict=True)
+    ]
+    parts.append(table([sizing.path, "replicates", "power"], body, "rrr"))
+    parts.append(paragraph(f"{answer.n_replicates:,} replicates, {seconds:.0f} s; {answer.stopped}."))
+    return "\n\n".join(parts) + "\n"
+
+
+def _title(path: str) -> str:
+    return "Sample size" if path == "sample_size" else path
+
+
+def _answer(sizing: Sizing) -> str:
+    answer, design = sizing.answer, sizing.design
+    interval = f"95 % confidence interval {_value(answer.ci_low)} to {_value(answer.ci_high)}"
+    at = f"fitted power there {with_error(answer.power_at.value, answer.power_at.mcse, 3)}"
+    if sizing.path != "sample_size":
+        return f"{sizing.path} = {_value(answer.x)} ({interval}); {at}."
+    ratio = design.allocation.ratio
+    whole = sum(ratio.values())
+    arms = ", ".join(f"{arm} {math.ceil(answer.x * part / whole):,}" for arm, part in ratio.items())
+    text = f"{_value(answer.x)} participants in all ({interval}): {arms}; {at}."
+    if sizing.randomized < answer.x - 0.5:
+        text += (
+            f" But only {sizing.randomized:,.0f} are randomized on average before enrolment closes after"
+            f" {design.max_enrolment_days:,} days: raise max_enrolment_days or the contact rates."
+        )
+    return text
+
+
+def _value(x: float) -> str:
+    return f"{x:,.0f}" if abs(x) >= 10 or float(x).is_integer() else f"{x:.4g}"
+
+
+def sizing_json(sizing: Sizing) -> dict[str, Any]:
+    """The answer with the data of its picture."""
+    answer = sizing.answer
+    points = {
+        name: getattr(answer.points, name).tolist() for name in ("x", "n_replicates", "successes", "power", "mcse")
+    }
+    curve = {name: getattr(answer.curve, name).tolist() for name in ("x", "fitted", "low", "high")}
+    return {
+        "design": sizing.design.name,
+        "question": sizing.question,
+        "path": sizing.path,
+        "target_power": sizing.target,
+        "answer": _finite(answer.x),
+        "estimate": _finite(answer.x_hat),
+        "ci": [_finite(answer.ci_low), _finite(answer.ci_high)],
+        "power": _finite(answer.power_at.value),
+        "power_mcse": _finite(answer.power_at.mcse),
+        "mean_randomized": _finite(sizing.randomized),
+        "n_replicates": answer.n_replicates,
+        "stopped": answer.stopped,
+        "points": points,
+        "curve": curve,
+    }
+
+
+def _finite(x: float) -> float | None:
+    return float(x) if np.isfinite(x) else None
+
+
+def assurance_text(found: Assurance) -> str:
+    """Expected power in words."""
+    priors = "; ".join(f"{p.path} ~ {p.kind}({', '.join(f'{x:g}' for x in p.numbers)})" for p in found.priors)
+    low, middle, high = np.quantile(found.node_power, [0.05, 0.5, 0.95])
+    text = (
+        f"Assurance (expected power) {with_error(found.value, found.mcse, 3)}; power at the design's own values"
+        f" {with_error(found.power, found.power_mcse, 3)}. Over the prior, power (with its Monte Carlo error) is below"
+        f" {number(low, 2)} with chance 5 %, below {number(middle, 2)} with 50 %, below {number(high, 2)} with 95 %."
+    )
+    head = heading(f"Assurance: {found.design.title or found.design.name}", "=")
+    note = f"{len(found.nodes)} values of the prior, {found.n_replicates:,} replicates. Question: {found.question}."
+    return "\n\n".join([head, paragraph(f"Prior: {priors}."), paragraph(text), paragraph(note)]) + "\n"
+
+
+def assurance_json(found: Assurance) -> dict[str, Any]:
+    """Expected power as data, node by node."""
+    return {
+        "design": found.design.name,
+        "question": found.question,
+        "priors": [{"path": p.path, "kind": p.kind, "numbers": list(p.numbers)} for p in found.priors],
+        "assurance": found.value,
+        "mcse": found.mcse,
+        "power": found.power,
+        "power_mcse": found.power_mcse,
+        "n_replicates": found.n_replicates,
+        "nodes": [
+            {"values": v.tolist(), "power": float(p)} for v, p in zip(found.nodes, found.node_power, strict=True)
+        ],
+    }
