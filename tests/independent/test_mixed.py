@@ -286,6 +286,14 @@ def test_clusters_nested_in_two_arms_count_less_one_for_each_arm() -> None:
     assert by_contrast(fit)[2].tolist() == [79, 8, 8, 8, 8, 8]
 
 
+def test_one_participant_with_a_coach_of_another_arm_does_not_make_arms_share_coaches() -> None:
+    data, _ = example("coach")
+    cluster = np.where(data.arm == 2, 100 + np.arange(84) % 4, data.cluster)
+    cluster[np.flatnonzero(data.arm == 2)[0]] = 0
+    fit = mixed(replace(data, cluster=cluster), nested_arms=(1, 2), df="between_within")
+    assert by_contrast(fit)[2].tolist() == [79, 8, 8, 8, 8, 8]
+
+
 def test_normal_is_infinite() -> None:
     data, options = example("coach")
     fit = mixed(data, **options, df="normal")

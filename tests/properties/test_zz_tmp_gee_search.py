@@ -128,7 +128,7 @@ def settings_of_gee(draw: st.DrawFn) -> tuple[Data, dict[str, Any]]:
     return data, options
 
 
-@settings(max_examples=6000)
+@settings(max_examples=8000)
 @given(settings_of_gee())
 def test_gee_gives_numbers_or_a_reason(case: tuple[Data, dict[str, Any]]) -> None:
     data, options = case
@@ -140,7 +140,7 @@ def test_gee_gives_numbers_or_a_reason(case: tuple[Data, dict[str, Any]]) -> Non
     check(data, means)
 
 
-@settings(max_examples=6000)
+@settings(max_examples=8000)
 @given(replicates("gaussian"), st.sampled_from(["CR0", "CR1", "CR2", "equal", "size", "pooled"]))
 def test_cluster_methods_give_numbers_or_reasons(data: Data, method: Any) -> None:
     if method.startswith("CR"):
@@ -153,7 +153,7 @@ def test_cluster_methods_give_numbers_or_reasons(data: Data, method: Any) -> Non
     assert means.n_used <= data.observed.any(axis=1).sum()
 
 
-@settings(max_examples=6000)
+@settings(max_examples=8000)
 @given(replicates("gaussian"), st.sampled_from([2.0**-20, 2.0**30]), st.booleans())
 def test_units_of_measurement_do_not_matter(data: Data, unit: float, robust: bool) -> None:
     def analysed(scale: float) -> Means | str:

@@ -155,7 +155,7 @@ def _robust(visit: _Visit, correction: Correction) -> _Answer:
         return _Answer(found[: visit.n_arms], cov, np.full(cov.shape, np.inf), np.inf)
     if correction == "CR1":
         cov = cov * visit.units.count / (visit.units.count - 1)
-    df, global_df = gee_variance.degrees_of_freedom(fit, gradient)
+    df, global_df = gee_variance.degrees_of_freedom(fit, gradient, visit.number)
     np.fill_diagonal(df, np.where(lost, np.nan, np.diagonal(df)))
     return _Answer(found[: visit.n_arms], cov, df, global_df)
 

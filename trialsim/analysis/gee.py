@@ -393,7 +393,7 @@ def _means(d: _Data, fit: _Fit, link: Link, correction: Correction, mean: Floats
     global_df = df[0, 0].copy()
     lost = found.refuse(gradient, first_visit=0)
     for visit in range(mean.shape[1]) if by_contrast else ():
-        df[..., visit], global_df[visit] = gee_variance.degrees_of_freedom(found, gradient[:, visit])
+        df[..., visit], global_df[visit] = gee_variance.degrees_of_freedom(found, gradient[:, visit], visit)
     own = np.arange(len(df))
     df[own, own] = np.where(lost, np.nan, df[own, own])
     return Means(link, mean, cov, df, global_df, d.n_cell, len(d.arm), ("",) * mean.shape[1])

@@ -30,8 +30,9 @@ Correction = Literal["none", "kauermann_carroll", "mancl_derouen", "fay_graubard
 POWERS = {"none": 0.0, "kauermann_carroll": -0.5, "mancl_derouen": -1.0}
 # Largest diagonal of a unit's hat matrix that is corrected for (Fay & Graubard 2001, who recommend it).
 BOUND = 0.75
-# A direction in which a unit alone decides has a leverage of 1 up to rounding, and no residual.
-LEVERAGE_ONE = 1e-10
+# A direction in which a unit decides alone has a leverage of 1 and no residual; nearer to 1 than this, the degrees of
+# freedom lose their digits.
+LEVERAGE_ONE = 1e-6
 # Part of a model-based variance that may lie in such directions: 1 / N**2 of a mean does where a covariate is special
 # to one participant; about half of a contrast does where one of its arms depends on one cluster.
 LOST = 0.01
@@ -143,16 +144,16 @@ class Sandwich:
 
         2 (mean)**2 / variance of the variance estimate when the working covariance is true (Bell & McCaffrey 2002;
         Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004; for the link functions of estimating equations,
-        Fay & Graubard 2001). The units' scores then have covariance D - B B' with diagonal D, here d and b.
+        Fay & Graubard 2001). The units' scores then have covariance D - B B' with diagonal D, here d and b. NaN if the
+        estimate is expected to be less than a hundredth of the variance: a unit has all the leverage.
         """
         units, g = self.rows.units, self.k @ gradient
         d = units.total(np.square(g).sum(axis=1))
         b = units.total((self.rows.q.transpose(0, 2, 1) @ g[..., None])[..., 0])
         squares = np.square(b).sum(axis=1)
         trace = d.sum() - squares.sum()
-        if not trace > CANCELLED * d.sum():
-            return np.nan
-        return float(trace**2 / (np.square(d).sum() - 2 * d @ squares + np.square(b.T @ b).sum()))
+        df = float(trace**2 / (np.square(d).sum() - 2 * d @ squares + np.square(b.T @ b).sum()))
+        return df if trace > LOST * (gradient @ gradient) and df > 0.999 else np.nan
 
 
 def sandwich(rows: Rows, correction: Correction) -> Sandwich:
@@ -211,13 +212,19 @@ def _powers(leverage: Floats, power: float) -> tuple[Floats, Bools]:
 # ------------------------------------------------------------------------------------- degrees of freedom
 
 
-def degrees_of_freedom(fit: Sandwich, gradient: Floats) -> tuple[Floats, float]:
-    """`df` (A, A) and `global_df` of A means at one visit, gradients (A, p) in the coordinates of q."""
+def degrees_of_freedom(fit: Sandwich, gradient: Floats, visit: int) -> tuple[Floats, float]:
+    """`df` (A, A) and `global_df` of A means at one visit, gradients (A, p) in the coordinates of q.
+
+    FitError for a difference that has none.
+    """
     n_arms = len(gradient)
     df = np.empty((n_arms, n_arms))
     for a in range(n_arms):
-        for b in range(a, n_arms):
-            df[a, b] = df[b, a] = fit.degrees(gradient[a] - gradient[b] if a != b else gradient[a])
+        df[a, a] = fit.degrees(gradient[a])
+        for b in range(a):
+            df[a, b] = df[b, a] = fit.degrees(gradient[a] - gradient[b])
+            if np.isnan(df[a, b]):
+                raise FitError(f"the variance between arm {b} and arm {a} at visit {visit} rests on one cluster")
     apart = gradient[1:] - gradient[:1]
     axes = np.linalg.eigh(fit.cov(apart))[1] if n_arms > 1 else np.empty((0, 0))
     return df, f_test_df([fit.degrees(direction) for direction in axes.T @ apart])

@@ -54,7 +54,7 @@ def log_rank(data: TimesToEvent, pairs: Pairs) -> Comparison:
     With O - E the observed minus expected events of the first arm and V their hypergeometric variance, the statistic
     is (O - E)^2 / V with 1 degree of freedom (Mantel 1966; Peto and Peto 1972, doi:10.2307/2344317), and the log
     hazard ratio the one-step estimate (O - E) / V with standard error 1 / sqrt(V) (Yusuf et al. 1985,
-    doi:10.1016/S0033-0620(85)80003-7), which is near 0 biased for hazard ratios far from 1. An arm without events
+    doi:10.1016/S0033-0620(85)80003-7), biased towards 0 for hazard ratios far from 1. An arm without events
     has an estimate; two arms without have a reason. The global test has A - 1 degrees of freedom, and is NaN where
     an arm is empty or never at risk when there is an event. FitError for times that are not finite and above 0.
     """

@@ -53,11 +53,16 @@ def f_power(noncentrality: float, df_between: float, df_within: float, *, alpha:
 
 
 def _noncentral_t(t: float, df: float, shift: float) -> float:
-    """P(T <= t). SciPy gives NaN for far lower tails below 1e-30, which are 0 here."""
+    """P(T <= t). SciPy gives NaN for some lower tails below 1e-30, where an approximation is as good as 0 is.
+
+    That one is 26.7.10 of Abramowitz and Stegun (1964), Handbook of Mathematical Functions.
+    """
     if shift < 0:
         return 1 - _noncentral_t(-t, df, -shift)
     below = float(special.nctdtr(df, shift, t))
-    return 0.0 if math.isnan(below) and t < 0 else below
+    if math.isnan(below):
+        return float(special.ndtr((t * (1 - 0.25 / df) - shift) / math.sqrt(1 + t**2 / (2 * df))))
+    return below
 
 
 def _demand(fine: bool, rule: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, Estimates, Label
+from trialsim.analysis.estimates import Label
+from trialsim.design.analysis_checks import measures_of
 from trialsim.errors import ResultsError
 from trialsim.experiments.decisions import decide
 from trialsim.experiments.performance import mean_with_error, proportion_with_error
@@ -66,12 +68,14 @@ def _tests(first: Experiment, second: Experiment) -> list[tuple[Label, Floats, F
     return [
         (label, a.significant[:, place], b.significant[:, b.labels.index(label)])
         for place, label in enumerate(a.labels)
-        if label.measure in (*COMPARISONS, GLOBAL_TEST) and label in b.labels and not _empty(a, place)
+        if label in b.labels and label.measure == _tested(first, label)
     ]
 
 
-def _empty(estimates: Estimates, place: int) -> bool:
-    return bool(np.isnan(estimates.significant[:, place]).all())
+def _tested(experiment: Experiment, label: Label) -> str:
+    """The measure by which an analysis is judged."""
+    analysis: Any = experiment.design.analyses[label.analysis]
+    return str(analysis.margin_measure or measures_of(analysis)[0])
 
 
 def _decisions(first: Experiment, second: Experiment) -> list[tuple[str, Floats, Floats]]:
@@ -91,6 +95,9 @@ def _row(what: str, contrast: str, visit: str, a: Floats, b: Floats) -> Differen
     both = ~(np.isnan(a) | np.isnan(b))
     one, other = summary(a[both]), summary(b[both])
     difference = mean_with_error(b[both] - a[both])
+    if share and difference[1] == 0:  # no replicate differed: the error of one in n + 2 that would
+        n = difference[2]
+        difference = (difference[0], float(np.sqrt(1 / (n + 2) / n)), n)
     return Difference(
         what=what,
         contrast=contrast,
