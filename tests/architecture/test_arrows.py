@@ -65,8 +65,8 @@ def test_the_engines_do_not_know_each_other() -> None:
     [
         ("simpy", {"trialsim.engines.process"}),
         ("ruamel", {"trialsim.design.yamltree", "trialsim.design.yamlwriter", "trialsim.design.scalars"}),
-        ("click", {"trialsim.cli.main", "trialsim.cli.progress"}),
-        ("concurrent", {"trialsim.experiments.runner"}),
+        ("click", {f"trialsim.cli.{name}" for name in ("main", "options", "progress", "questions")}),
+        ("concurrent", {"trialsim.experiments.runner", "trialsim.experiments.pool"}),
     ],
 )
 def test_a_library_has_its_home(library: str, homes: set[str]) -> None:

@@ -48,7 +48,8 @@ def cluster_robust(data: Data, *, correction: Correction = "CR2") -> Means:
     """Least squares on arms and covariates at each visit, with a variance that is robust to clusters.
 
     "CR2" (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004) has no bias if
-    observations are independent and have equal variances, whatever the number of clusters. Every mean and every
+    observations are independent and have equal variances, whatever the number of clusters; where they are not, its
+    degrees of freedom are those of equal variances, a little too many for coached participants against others. Every mean and every
     difference has its own Satterthwaite degrees of freedom, as `clubSandwich::linear_contrast` gives them; the F test
     of all arms combines those of its components (Fai & Cornelius 1996, doi:10.1080/00949659608811740), which is not the
     HTZ test of clubSandwich unless there are two arms.
@@ -77,7 +78,8 @@ def cluster_means(data: Data, *, weights: Weights = "equal", pooled: bool = Fals
 
     `pooled` False: the arms' own variances, with the degrees of freedom of Welch (1947, doi:10.1093/biomet/34.1-2.28)
     for differences, G_a - 1 for means. True: one variance of all arms, with sum of G_a - A degrees of freedom (A = 2:
-    Student's t test). The F test of all arms is then that of the analysis of variance if weights are equal.
+    Student's t test; not for participants alone against clusters, whose means vary less). The F test of all arms is
+    then that of the analysis of variance if weights are equal.
     ValueError for weights of observations (`data.weights`).
     """
     return _by_visit(data, lambda visit: _summaries(visit, weights, pooled))

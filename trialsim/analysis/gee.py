@@ -67,7 +67,7 @@ def gee(
     parameters:
 
     - "none": the sandwich itself, normal distribution. Too small with fewer than about 40 units in an arm;
-    - "df": times G / (G - p);
+    - "df": times G / (G - p). All participants who stand alone count in G: little help for 12 coaches among many;
     - "kauermann_carroll", "mancl_derouen", "fay_graubard" (bound 0.75; depends on the parametrisation, which is the one
       above with covariates centred at their means): see `gee_variance`.
 

@@ -107,7 +107,7 @@ def fit_proportions(numbers: Numbers, replicates: Sequence[Data | FitError], *, 
     def compare(n: Numbers, data: Data) -> list[Comparison]:
         if kind == "chi_squared":
             return [two_sample.chi_squared(data, n.pairs, correction=analysis.correction)]
-        found = two_sample.proportions(data, n.pairs)
+        found = two_sample.proportions(data, n.pairs, alpha=analysis.alpha)
         tested = two_sample.chi_squared(data, n.pairs)
         return [_with_global(one, tested, newcombe=analysis.interval == "newcombe") for one in found]
 

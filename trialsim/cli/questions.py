@@ -145,7 +145,13 @@ def _row_json(row: Any) -> dict[str, Any]:
 
 @click.command()
 @DESIGN
-@click.option("--power", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9, show_default=True)
+@click.option(
+    "--power",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Power wanted.",
+)
 @QUESTION
 @click.option("--vary", "path", default="sample_size", show_default=True, help="Path of the number to search.")
 @click.option("--low", type=float, help="Least value to try.")

@@ -141,11 +141,11 @@ def _check(target: float, mcse: float, max_replicates: int, batch: int, axis: _A
         raise ValueError("target must be between 0 and 1")
     if not mcse > 0 or max_replicates < 1 or batch < 1:
         raise ValueError("mcse, max_replicates and batch must be above 0")
-    if axis.integer and math.ceil(axis.low) > math.floor(axis.high):
-        raise ValueError("there is no whole number between low and high")
     lowest = {"sqrt": 0.0, "linear": -math.inf, "log": 5e-324}[axis.scale]
     if not (math.isfinite(axis.low) and math.isfinite(axis.high) and lowest <= axis.low < axis.high):
         raise ValueError(f"low and high must be finite, in order and fit for the scale {axis.scale}")
+    if axis.integer and math.ceil(axis.low) > math.floor(axis.high):
+        raise ValueError("there is no whole number between low and high")
     if start is not None and not axis.low <= start <= axis.high:
         raise ValueError("start must be between low and high")
 

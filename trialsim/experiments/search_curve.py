@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 WIDTH = 1.0
 # Score statistic of a quadratic term, among points within SPAN probits of the crossing, from which a line does not do.
 MISFIT, SPAN = 2.5, 2.0
+SINGULAR = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,46 +118,58 @@ def _gap(u: Floats, successes: Floats, n: Floats) -> tuple[float, float] | None:
 def _around(first: Fit, u: Floats, successes: Floats, n: Floats, eta: float, *, degree: int) -> Fit:
     """Fit with weights that fall with the distance from the fit's own crossing; `first` if none rises there."""
     found, width = first, WIDTH / first.slope
-    for _ in range(20):
+    for _ in range(10):
         centre = found.crossing(eta)
         distance = (u - centre) / width
         kernel = np.exp(-0.5 * (distance**2 - np.min(distance**2)))
-        new = _polynomial(u, successes, n, kernel, degree=degree, origin=centre)
+        new = _polynomial(u, successes, n, kernel, degree=degree, origin=centre, start=found)
         if not new.slope > math.sqrt(max(float(new.cov[1, 1]), 0.0)):
             return first
         found = new
-        if abs(new.crossing(eta) - centre) < 1e-6 * width:
+        if abs(new.crossing(eta) - centre) < 1e-3 * width:
             break
     return found
 
 
 def _polynomial(
-    u: Floats, successes: Floats, n: Floats, kernel: Floats, *, degree: int, origin: float, iterations: int = 50
+    u: Floats,
+    successes: Floats,
+    n: Floats,
+    kernel: Floats,
+    *,
+    degree: int,
+    origin: float,
+    start: Fit | None = None,
+    iterations: int = 50,
 ) -> Fit:
     """Fisher scoring, halving steps that do not help (the log likelihood is concave)."""
     weight = kernel * n
     scale = math.sqrt(float(weight @ (u - origin) ** 2 / weight.sum())) or 1.0
     x = np.vander((u - origin) / scale, degree + 1, increasing=True)
     beta = np.zeros(degree + 1)
-    beta[0] = special.ndtri((kernel @ successes + 0.5) / (weight.sum() + 1))
+    if start is None:
+        beta[0] = special.ndtri((kernel @ successes + 0.5) / (weight.sum() + 1))
+    else:
+        beta[:2] = float(start.eta(origin)[0]), start.slope * scale
     best = _log_likelihood(x @ beta, successes, n, kernel)
     for _ in range(iterations):
-        score, information, _ = _derivatives(x @ beta, x, successes, n, kernel)
+        score, information, doubled = _derivatives(x @ beta, x, successes, n, kernel)
         step = _solved(information, score)
-        while (new := _log_likelihood(x @ (beta + step), successes, n, kernel)) < best and np.abs(step).max() > 1e-10:
+        if np.abs(step).max() < 1e-7:
+            break
+        while (new := _log_likelihood(x @ (beta + step), successes, n, kernel)) < best and np.abs(step).max() > 1e-9:
             step = step / 2
         beta, best = beta + step, max(new, best)
-        if np.abs(step).max() < 1e-8:
-            break
-    _, information, doubled = _derivatives(x @ beta, x, successes, n, kernel)
     unscale = scale ** -np.arange(degree + 1.0)
     cov = _solved(information, _solved(information, doubled).T) * np.outer(unscale, unscale)
     return Fit(origin=origin, beta=beta * unscale, cov=cov)
 
 
 def _solved(information: Floats, right: Floats) -> Floats:
-    """Least squares where rounding leaves only one point in sight."""
-    return np.asarray(np.linalg.lstsq(information, right, rcond=1e-12)[0])
+    """By least squares where rounding leaves only one point in sight."""
+    if np.linalg.det(information) > SINGULAR * np.prod(np.diag(information)):
+        return np.asarray(np.linalg.solve(information, right))
+    return np.asarray(np.linalg.lstsq(information, right, rcond=SINGULAR)[0])
 
 
 def _log_likelihood(eta: Floats, successes: Floats, n: Floats, kernel: Floats) -> float:
