@@ -99,7 +99,7 @@ def default_of(field: FieldInfo) -> str:
         return "required"
     if isinstance(value, BaseModel):
         fields = ((name, getattr(value, name)) for name in sorted(value.model_fields_set))
-    given = ", ".join(f"{name}: {x:g}" if isinstance(x, int | float) else f"{name}: {x}" for name, x in fields)
+        given = ", ".join(f"{name}: {x:g}" if isinstance(x, int | float) else f"{name}: {x}" for name, x in fields)
         return f"`{{{given}}}`" if given else "its own defaults"
     if value is None or value in ("", (), {}):
         return "none" if value is None else "empty"

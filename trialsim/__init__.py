@@ -24,21 +24,38 @@ _WHERE = {
     "analyse": ("trialsim.trial", "analyse"),
     "run": ("trialsim.experiments.runner", "run"),
     "performance": ("trialsim.experiments.performance", "performance"),
+    "run_to_precision": ("trialsim.experiments.precision", "run_to_precision"),
+    "superpopulation": ("trialsim.experiments.superpopulation", "superpopulation"),
+    "decide": ("trialsim.experiments.decisions", "decide"),
+    "null_designs": ("trialsim.experiments.nulls", "null_designs"),
+    "compare_designs": ("trialsim.experiments.versus", "compare_designs"),
+    "find_size": ("trialsim.experiments.size", "find_size"),
+    "assurance": ("trialsim.experiments.size", "assurance"),
+    "read_prior": ("trialsim.experiments.size", "read_prior"),
     "describe": ("trialsim.report.describe", "describe"),
     "TrialsimError": ("trialsim.errors", "TrialsimError"),
     "DesignError": ("trialsim.errors", "DesignError"),
 }
 
-__all__ = ["Design", "DesignError", "TrialData", "TrialsimError", "__version__", "analyse", "describe", "library"]
-__all__ += ["load_design", "performance", "run", "simulate"]
+__all__ = [
+    "Design", "DesignError", "TrialData", "TrialsimError", "__version__", "analyse", "assurance", "compare_designs",
+    "decide", "describe", "find_size", "library", "load_design", "null_designs", "performance", "read_prior", "run",
+    "run_to_precision", "simulate", "superpopulation",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from trialsim.design.library import library
     from trialsim.design.parts import Design
     from trialsim.design.reader import read_design as load_design
     from trialsim.errors import DesignError, TrialsimError
+    from trialsim.experiments.decisions import decide
+    from trialsim.experiments.nulls import null_designs
     from trialsim.experiments.performance import performance
+    from trialsim.experiments.precision import run_to_precision
     from trialsim.experiments.runner import run
+    from trialsim.experiments.size import assurance, find_size, read_prior
+    from trialsim.experiments.superpopulation import superpopulation
+    from trialsim.experiments.versus import compare_designs
     from trialsim.report.describe import describe
     from trialsim.trial import TrialData, analyse, simulate
 

@@ -9,7 +9,7 @@ The correlation of comparisons i and j is a product of loadings, rho_ij = l_i l_
 
 Both integrals are sums over equally spaced points, of z and of log s. For such integrands, which are analytic and fade
 away at both ends, the error falls faster than that of any Gauss rule of fixed order (Trefethen & Weideman 2014,
-doi:10.1137/130932132); the spacing is chosen for an error near 1e-12. Tails are added up, never 1 - (1 - tail).
+doi:10.1137/130932132); the spacing is chosen for an error near 1e-12. p-values are sums of tails, never 1 - (1 - tail).
 """
 
 from __future__ import annotations
@@ -246,9 +246,11 @@ def _n_z(loading: Floats) -> Ints:
 def _z_points(n: int | Ints, *, one_half: bool) -> tuple[Floats, Floats]:
     """Points and weights of a standard normal; `one_half` for integrands that are the same at -z."""
     step = REACH / int(n)
-    k = np.arange(0 if one_half else -int(n), int(n) + 1)
-    density: Floats = np.exp(-0.5 * (step * k) ** 2) * np.where(one_half & (k > 0), 2.0, 1.0)
-    return step * k, density / np.sum(density)
+    z = step * np.arange(0 if one_half else -int(n), int(n) + 1, dtype=np.float64)
+    density = np.exp(-0.5 * z**2)
+    if one_half:
+        density[1:] *= 2.0
+    return z, density / np.sum(density)
 
 
 def _n_s(df: Floats) -> Ints:

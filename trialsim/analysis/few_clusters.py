@@ -49,10 +49,10 @@ def cluster_robust(data: Data, *, correction: Correction = "CR2") -> Means:
 
     "CR2" (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004) has no bias if
     observations are independent and have equal variances, whatever the number of clusters; where they are not, its
-    degrees of freedom are those of equal variances, a little too many for coached participants against others. Every mean and every
-    difference has its own Satterthwaite degrees of freedom, as `clubSandwich::linear_contrast` gives them; the F test
-    of all arms combines those of its components (Fai & Cornelius 1996, doi:10.1080/00949659608811740), which is not the
-    HTZ test of clubSandwich unless there are two arms.
+    degrees of freedom are those of equal variances, a little too many for coached participants against others. Every
+    mean and every difference has its own, by Satterthwaite's method, as `clubSandwich::linear_contrast` gives them; the
+    F test of all arms combines those of its components (Fai & Cornelius 1996, doi:10.1080/00949659608811740), which is
+    not the HTZ test of clubSandwich unless there are two arms.
 
     "CR0" is the plain sandwich with the normal distribution (`sandwich::vcovCL(type = "HC0", cadjust = FALSE)`), and
     anti-conservative for few clusters. "CR1" multiplies it by G / (G - 1) for G clusters, those of one counted

@@ -85,10 +85,10 @@ def fixed_sequence(p: Floats) -> Floats:
 def fallback(p: Floats, weights: Sequence[float] | None = None) -> Floats:
     """The fallback procedure (Wiens & Dmitrienko 2005, doi:10.1080/10543400500265660), exhausting alpha by closure.
 
-    Order is that of the columns; `weights` as for `bonferroni`, default equal. In an intersection a hypothesis has its own
-    weight and those of the absent ones just before it. Later hypotheses only make an intersection more significant, so
-    the adjusted p-value of b is the largest, over the hypothesis a before b in the intersection, of min(adjusted p of
-    a, p_b / (weights from a, excluded, to b)).
+    Order is that of the columns; `weights` as for `bonferroni`, default equal. In an intersection a hypothesis has its
+    own weight and those of the absent ones just before it. Later hypotheses only make an intersection more
+    significant, so the adjusted p-value of b is the largest, over the hypothesis a before b in the intersection, of
+    min(adjusted p of a, p_b / (weights from a, excluded, to b)).
     """
     p = checked_p_values(p)
     n = p.shape[1]

@@ -34,6 +34,7 @@ QUESTION = click.option(
     type=click.FloatRange(0, 0.5, min_open=True),
     help="Instead of --replicates: as many as bring every power's Monte Carlo error down to this.",
 )
+@click.option("--skip-failed", is_flag=True, help="Leave out replicates in which a fit that a decision needs failed.")
 @click.option("--nulls", is_flag=True, help="Family-wise error too, under every partial null.")
 @click.option("--versus", metavar="DESIGN", help="Another design to compare with, on the same luck.")
 @click.option(
@@ -44,6 +45,7 @@ def power(
     design: str,
     replicates: int,
     target_mcse: float | None,
+    skip_failed: bool,
     nulls: bool,
     versus: str | None,
     versus_set: tuple[str, ...],
@@ -68,12 +70,13 @@ def power(
     experiment = _simulated(loaded, replicates, target_mcse, seed, workers)
     rows = []
     if experiment.estimates is not None:
-        rows = [row for name in loaded.decisions for row in power_rows(decide(loaded, name, experiment.estimates))]
+        for name in loaded.decisions:
+            rows += power_rows(decide(loaded, name, experiment.estimates), skip_failed=skip_failed)
     found: dict[str, Any] = {"design": loaded.name, "replicates": len(experiment.replicates), "seed": seed}
     found["power"] = [_row_json(row) for row in rows]
     texts = [powers.power_text(loaded, rows, len(experiment.replicates))] if rows else []
     if nulls:
-        errors = _nulls(loaded, replicates, target_mcse, seed, workers)
+        errors = _nulls(loaded, replicates, target_mcse, seed, workers, skip_failed)
         texts.append(powers.nulls_text(errors, {name: d.alpha for name, d in loaded.decisions.items()}))
         found["nulls"] = [
             {"equal": [list(part) for part in parts if len(part) > 1], "decision": name}
@@ -107,7 +110,9 @@ def _simulated(design: Design, replicates: int, target_mcse: float | None, seed:
     return experiment
 
 
-def _nulls(design: Design, replicates: int, target_mcse: float | None, seed: int, workers: int) -> list[Any]:
+def _nulls(
+    design: Design, replicates: int, target_mcse: float | None, seed: int, workers: int, skip_failed: bool
+) -> list[Any]:
     from trialsim.experiments.decisions import decide, family_wise_error
     from trialsim.experiments.nulls import null_designs
 
@@ -116,7 +121,8 @@ def _nulls(design: Design, replicates: int, target_mcse: float | None, seed: int
         experiment = _simulated(null, replicates, target_mcse, seed, workers)
         assert experiment.estimates is not None
         for name in design.decisions:
-            rows.append((parts, name, family_wise_error(decide(null, name, experiment.estimates), parts)))
+            decided = decide(null, name, experiment.estimates)
+            rows.append((parts, name, family_wise_error(decided, parts, skip_failed=skip_failed)))
     return rows
 
 

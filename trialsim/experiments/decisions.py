@@ -59,9 +59,7 @@ class _Evidence:
         if place is None:
             place = _place(estimates, hypothesis, f"{b} - {a}", measure)
         if place is None:
-            raise ResultsError(
-                f"decision: no contrast of {a} and {b} at {hypothesis.visit} in {hypothesis.analysis}."
-            )
+            raise ResultsError(f"decision: no contrast of {a} and {b} at {hypothesis.visit} in {hypothesis.analysis}.")
         one_sided = analysis.hypothesis != "superiority"
         p = estimates.p_value[:, place]
         self.p = np.minimum(1.0, 2 * p) if one_sided else p
@@ -191,8 +189,12 @@ def _all(hits: Floats) -> Floats:
 # --- chances ----------------------------------------------------------------------------------------------------------
 
 
-def power_rows(decided: Decided) -> list[Performance]:
-    """Marginal power of each hypothesis, disjunctive and conjunctive power, and the chance of success."""
+def power_rows(decided: Decided, *, skip_failed: bool = False) -> list[Performance]:
+    """Marginal power of each hypothesis, disjunctive and conjunctive power, and the chance of success.
+
+    ResultsError where fits failed, unless `skip_failed`: then only replicates that are known count.
+    """
+    _refuse_unknown(decided.name, decided.favourable, skip_failed)
     rows = []
     for place, hypothesis in enumerate(decided.hypotheses):
         label = Label(hypothesis.analysis, hypothesis.contrast, hypothesis.visit, decided.name, "decision")
@@ -204,14 +206,29 @@ def power_rows(decided: Decided) -> list[Performance]:
     return rows
 
 
-def family_wise_error(decided: Decided, parts: Partition) -> tuple[float, float, int] | None:
+def _refuse_unknown(name: str, hits: Floats, skip_failed: bool) -> None:
+    unknown = int(np.isnan(hits).any(axis=1).sum())
+    if unknown and not skip_failed:
+        raise ResultsError(
+            f"decision {name}: in {unknown} of {len(hits)} replicates a fit that it needs failed. They are not "
+            "silently left out: summarise the others with --skip-failed (Python: skip_failed=True)."
+        )
+
+
+def family_wise_error(
+    decided: Decided, parts: Partition, *, skip_failed: bool = False
+) -> tuple[float, float, int] | None:
     """Chance that a true null hypothesis is rejected, in either direction, where the arms of each class are equal.
 
     None where no hypothesis of superiority is about arms of one class. Non-inferiority is not false of equal arms.
+    ResultsError where fits failed, unless `skip_failed`.
     """
     true = [
         place
         for place, h in enumerate(decided.hypotheses)
         if h.kind == "beats" and any(h.arms[0] in part and h.arms[1] in part for part in parts)
     ]
-    return proportion_with_error(_any(decided.rejected[:, true])) if true else None
+    if not true:
+        return None
+    _refuse_unknown(decided.name, decided.rejected[:, true], skip_failed)
+    return proportion_with_error(_any(decided.rejected[:, true]))

@@ -5,7 +5,7 @@ Formulas: Morris, White and Crowther 2019, doi:10.1002/sim.8086, table 6.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -161,6 +161,27 @@ def _of_estimate(estimates: Estimates, place: int, label: Label, truths: Truths 
 
 def _squared_error(label: Label, values: Floats, truth: float) -> Performance:
     return Performance(label, "MSE", *mean_with_error((values - truth) ** 2))
+
+
+TRIAL = {
+    "randomized/all": "participants randomized",
+    "calendar/enrolment_months": "months to enrol",
+    "calendar/last_visit_day": "days to the last visit",
+    "coaches/hours": "coach hours",
+    "cost/total": "total cost",
+}
+"""What is counted of the trial as a whole, by the name of its measure."""
+
+
+def of_trial(measures: Mapping[str, Floats]) -> list[Performance]:
+    """Expected size, duration, coach hours and cost of the trial."""
+    hours = [values for name, values in measures.items() if name.startswith("coaches/") and name.endswith("/hours")]
+    known = dict(measures) | ({"coaches/hours": sum(hours[1:], hours[0])} if hours else {})
+    return [
+        Performance(Label("trial", "all arms", "", what, ""), "mean", *mean_with_error(known[name]))
+        for name, what in TRIAL.items()
+        if name in known
+    ]
 
 
 def _log(values: Floats | float) -> Floats:

@@ -23,6 +23,8 @@ WIDTH = 1.0
 # Score statistic of a quadratic term, among points within SPAN probits of the crossing, from which a line does not do.
 MISFIT, SPAN = 2.5, 2.0
 SINGULAR = 1e-12
+# Step of the iteration, in probits.
+LONGEST = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ def fit(u: Floats, successes: Floats, n: Floats, eta: float) -> Fit:
     data = (u, successes, n)
     wide = _polynomial(*data, np.ones(len(u)), degree=1, origin=float(n @ u / n.sum()))
     wide = replace(wide, gain=_gain(wide, *data), gap=gap)
-    if wide.slope <= 0 or len(u) < 3:
+    if wide.slope <= 0 or len(u) < 3 or gap is not None:
         return wide
     found = _around(wide, *data, eta, degree=1)
     if _misfit(wide, *data, found.crossing(eta)):
@@ -157,6 +159,7 @@ def _polynomial(
         step = _solved(information, score)
         if np.abs(step).max() < 1e-7:
             break
+        step = step * min(1.0, LONGEST / float(np.abs(step).max()))
         while (new := _log_likelihood(x @ (beta + step), successes, n, kernel)) < best and np.abs(step).max() > 1e-9:
             step = step / 2
         beta, best = beta + step, max(new, best)

@@ -12,18 +12,10 @@ from trialsim.analysis.estimates import Label
 from trialsim.design.analysis_checks import measures_of
 from trialsim.errors import ResultsError
 from trialsim.experiments.decisions import decide
-from trialsim.experiments.performance import mean_with_error, proportion_with_error
+from trialsim.experiments.performance import TRIAL, mean_with_error, proportion_with_error
 from trialsim.experiments.runner import Experiment
 
 Floats = NDArray[np.float64]
-
-TRIAL = {
-    "randomized/all": "participants randomized",
-    "calendar/enrolment_months": "months to enrol",
-    "calendar/last_visit_day": "days to the last visit",
-    "cost/total": "total cost",
-}
-"""Measures of the trial as a whole that are compared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from trialsim.experiments.nulls import Partition
 from trialsim.experiments.performance import Performance
 from trialsim.experiments.size import Assurance, Sizing
 from trialsim.experiments.versus import Difference
+from trialsim.report.decision_text import decision_sections
 from trialsim.report.layout import heading, number, paragraph, percent, table, with_error
 
 NullRow = tuple[Partition, str, tuple[float, float, int] | None]
@@ -21,29 +22,9 @@ NullRow = tuple[Partition, str, tuple[float, float, int] | None]
 
 def power_text(design: Design, rows: Sequence[Performance], n_replicates: int) -> str:
     """Decisions of a design and their chances."""
-    parts = [
-        heading(design.title or design.name, "="),
-        f"{n_replicates:,} replicates. Values are ± Monte Carlo standard error.",
-    ]
-    for name, decision in design.decisions.items():
-        mine = [row for row in rows if row.label.measure == name]
-        body = [[_what(row), row.statistic, with_error(row.value, row.mcse, 3)] for row in mine]
-        parts += [heading(f"Decision: {decision.label or name}", "-"), paragraph(_rule(decision))]
-        parts.append(table(["hypothesis", "", "chance"], body, "llr"))
+    about = f"{n_replicates:,} replicates. Values are ± Monte Carlo standard error."
+    parts = [heading(design.title or design.name, "="), about, *decision_sections(design, rows)]
     return "\n\n".join(parts) + "\n"
-
-
-def _what(row: Performance) -> str:
-    if row.label.visit:
-        return f"{row.label.contrast} at {row.label.visit} ({row.label.analysis})"
-    return "the trial" if row.statistic == "success" else row.label.contrast
-
-
-def _rule(decision: Any) -> str:
-    procedure = decision.procedure.kind.replace("_", " ")
-    how = "each at full level" if procedure == "none" else f"tested by {procedure}"
-    success = decision.success or "any hypothesis is rejected in favour of its first arm"
-    return f"Hypotheses {how}, two-sided level {percent(decision.alpha, None)}. Success: {success}."
 
 
 def nulls_text(rows: Sequence[NullRow], alphas: dict[str, float]) -> str:

@@ -8,8 +8,11 @@ import numpy as np
 
 from trialsim.analysis.estimates import Label
 from trialsim.design.parts import Design
-from trialsim.experiments.performance import Performance, Truths, by_analysis, mean_with_error
+from trialsim.errors import ResultsError
+from trialsim.experiments.decisions import decide, power_rows
+from trialsim.experiments.performance import Performance, Truths, by_analysis, mean_with_error, of_trial
 from trialsim.experiments.runner import Experiment
+from trialsim.report.decision_text import decision_sections
 from trialsim.report.layout import date_text, heading, number, paragraph, plural, table, with_error
 from trialsim.report.summary_analyses import AnalysisText
 from trialsim.world.world import World
@@ -23,6 +26,7 @@ class Summary:
     def __init__(self, experiment: Experiment, *, skip_failed: bool = False, truths: Truths | None = None) -> None:
         self.experiment, self.design = experiment, experiment.design
         self.world = World(experiment.design)
+        self.skip_failed = skip_failed
         self.analysis_text = AnalysisText(experiment, skip_failed=skip_failed, truths=truths)
         self.many = len(experiment.replicates) > 1
 
@@ -38,10 +42,16 @@ class Summary:
                 self.staff,
                 self.outcomes,
                 self.analysis_text.text,
+                self.decisions,
                 self.cost,
             )
             sections += [part() for part in parts]
         return "\n\n".join(section for section in sections if section) + "\n"
+
+    def decisions(self) -> str:
+        """Chances of the design's decisions, over many replicates."""
+        rows, refused = decision_rows(self.experiment, skip_failed=self.skip_failed)
+        return "\n\n".join([*decision_sections(self.design, rows), *(paragraph(text) for text in refused)])
 
     # --- cells ---
 
@@ -207,7 +217,24 @@ def performance_rows(
     estimates = experiment.estimates
     if estimates is None or len(experiment.replicates) < 2:
         return []
-    return [row for _, rows, _ in by_analysis(estimates, skip_failed=skip_failed, truths=truths) for row in rows]
+    rows = [row for _, found, _ in by_analysis(estimates, skip_failed=skip_failed, truths=truths) for row in found]
+    rows += decision_rows(experiment, skip_failed=skip_failed)[0]
+    return rows + of_trial(experiment.measures)
+
+
+def decision_rows(experiment: Experiment, *, skip_failed: bool = False) -> tuple[list[Performance], list[str]]:
+    """Chances of the design's decisions, and why there are none of some (a fit that they need failed)."""
+    rows: list[Performance] = []
+    refused: list[str] = []
+    if experiment.estimates is None or len(experiment.replicates) < 2:
+        return rows, refused
+    for name in experiment.design.decisions:
+        try:
+            decided = decide(experiment.design, name, experiment.estimates)
+            rows += power_rows(decided, skip_failed=skip_failed)
+        except ResultsError as error:
+            refused.append(str(error))
+    return rows, refused
 
 
 def summary_json(experiment: Experiment, *, skip_failed: bool = False, truths: Truths | None = None) -> dict[str, Any]:
