@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from trialsim.design.analyses import Adjusted, AnalysisPart
 from trialsim.design.parts import Design
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "design-file.md"
@@ -27,6 +28,8 @@ BOUNDS = ("gt", "ge", "lt", "le", "min_length", "max_length", "pattern")
 BY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 
 Model = type[BaseModel]
+SHARED: tuple[type[BaseModel], ...] = (AnalysisPart, Adjusted)
+"""Models that others are built on: their keys are listed once."""
 
 
 def title_of(model: Model) -> str:
@@ -103,6 +106,10 @@ def default_of(field: FieldInfo) -> str:
         return f"`{{{given}}}`" if given else "its own defaults"
     if value is None or value in ("", (), {}):
         return "none" if value is None else "empty"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return f"{value:g}" if isinstance(value, int | float) else f"`{value}`"
 
 
@@ -138,6 +145,11 @@ def places() -> dict[Model, list[str]]:
     found: dict[Model, list[str]] = {}
 
     def visit(model: Model, path: str) -> None:
+        if path in found.get(model, []):
+            return
+        for shared in SHARED:
+            if model is not shared and issubclass(model, shared):
+                visit(shared, path)
         found.setdefault(model, []).append(path)
         for name, annotation in get_type_hints(model, include_extras=True).items():
             if name in model.model_fields:
@@ -148,12 +160,22 @@ def places() -> dict[Model, list[str]]:
     return found
 
 
+def own_fields(model: Model) -> dict[str, FieldInfo]:
+    """The keys that belong to a model's own section: those of a shared model it is built on stand in that section."""
+    above = [base for base in SHARED if model is not base and issubclass(model, base)]
+    inherited = {name for base in above for name in base.model_fields if name not in model.__annotations__}
+    return {name: field for name, field in model.model_fields.items() if name not in inherited}
+
+
 def section(model: Model, paths: list[str]) -> str:
     """Heading, places and table of one model."""
     hints = get_type_hints(model, include_extras=True)
-    rows = [_row(name, field, hints[name]) for name, field in model.model_fields.items()]
+    rows = [_row(name, field, hints[name]) for name, field in own_fields(model).items()]
     where = ", ".join(f"`{path}`" for path in paths if path)
     about = " ".join((model.__doc__ or "").split())
+    base = next((base for base in SHARED[::-1] if model is not base and issubclass(model, base)), None)
+    if base is not None:
+        about += f" It has the keys of {link_to(base)} too."
     return "\n".join([f"### {title_of(model)}", "", f"At {where}. {about}" if where else about, "", HEADER, *rows])
 
 

@@ -15,12 +15,17 @@ from trialsim.analysis import dunnett as dt
 Array = NDArray[Any]
 INF = math.inf
 
-# Oracles M1 (printed in Dunnett 1955; digits of mvtnorm 1.1-3), M2 and M3 (mvtnorm 1.1-3): alpha .05, equal arms.
+# Oracles M1 - M3: alpha .05, equal arms. df, k, sided, as the oracle has it (qmvt of mvtnorm 1.1-3, whose answers are
+# good to about 4e-4), and the root of mvtnorm's own exact tail, R 4.2.2:
+#   cdf <- function(u, df, k) { r <- matrix(.5, k, k); diag(r) <- 1; pmvt / pmvnorm(lower = rep(-Inf, k), upper = u,
+#     corr = r, df = df, algorithm = TVPACK(1e-14)) }; one-sided tail 1 - cdf(rep(c, k)), two-sided 1 - the sum over
+#   signs s of prod(s) cdf(s c); uniroot(function(c) tail(c) - .05, c(1.5, 3.5), tol = 1e-13)
 CRITICAL = [
-    *[(df, 2, 1, c) for df, c in [(10, 2.15094), (20, 2.02752), (30, 1.98919), (60, 1.95217), (120, 1.93415)]],
-    (INF, 2, 1, 1.91640), (INF, 3, 1, 2.06211),
-    *[(df, 2, 2, c) for df, c in [(10, 2.5686), (20, 2.3788), (30, 2.3209), (60, 2.2654), (120, 2.2385)]],
-    (INF, 2, 2, 2.21218), (INF, 3, 2, 2.34891),
+    (10, 2, 1, 2.15094, 2.1506138268), (20, 2, 1, 2.02752, 2.0273183874), (30, 2, 1, 1.98919, 1.9890256934),
+    (60, 2, 1, 1.95217, 1.9520470626), (120, 2, 1, 1.93415, 1.9340346553), (INF, 2, 1, 1.91640, 1.9163319447),
+    (10, 2, 2, 2.5686, 2.568338876), (20, 2, 2, 2.3788, 2.3786899802), (30, 2, 2, 2.3209, 2.3207522451),
+    (60, 2, 2, 2.2654, 2.2652669653), (120, 2, 2, 2.2385, 2.2384106317), (INF, 2, 2, 2.21218, 2.2121277466),
+    (INF, 3, 1, 2.06211, 2.0620839329), (INF, 3, 2, 2.34891, 2.3489705903),
 ]  # fmt: skip
 TABLE_1955 = {10: 2.15, 20: 2.03, 30: 1.99, 60: 1.95, 120: 1.93, INF: 1.92}
 
@@ -56,11 +61,11 @@ TWO_SIDED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("df", "k", "sided", "expected"), CRITICAL)
-def test_critical_values(df: float, k: int, sided: Any, expected: float) -> None:
+@pytest.mark.parametrize(("df", "k", "sided", "oracle", "exact"), CRITICAL)
+def test_critical_values(df: float, k: int, sided: Any, oracle: float, exact: float) -> None:
     found = dt.critical_value(df, 30, [30] * k, alpha=0.05, sided=sided)
-    digits = 5 if sided == 1 or df == INF else 4
-    assert found == pytest.approx(expected, abs=0.51 * 10**-digits)
+    assert found == pytest.approx(exact, abs=1e-9)
+    assert found == pytest.approx(oracle, abs=4e-4)
 
 
 def test_the_table_of_1955() -> None:

@@ -116,7 +116,7 @@ def test_the_global_df_is_the_smallest_of_a_difference_or_the_fits_own() -> None
     assert pooled.global_df[1] == 12
     endless = [replace(fit, df=np.full(fit.df.shape, np.inf), global_df=np.full(2, np.inf)) for fit in FITS]
     assert np.isfinite(pool_means(endless).df).all()
-    np.testing.assert_array_equal(pool_means([replace(endless[0])] * 3).df, np.inf)
+    assert (pool_means([endless[0]] * 3).df > 1e20).all()
 
 
 def test_a_visit_that_failed_in_one_copy_fails() -> None:

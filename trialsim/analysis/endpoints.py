@@ -77,11 +77,15 @@ def needed_sessions(analysis: Any, planned: Any) -> Any:
 
 
 def last_before(value: Floats, baseline: Floats, stopped: Bools) -> Floats:
-    """Values while on treatment: after stopping, the last one known before; the baseline where there is none."""
-    out, last = value.copy(), baseline.copy()
+    """Values while on treatment: after stopping, that of the last visit before, missing if nobody answered it.
+
+    An earlier answer in its place would be the value of another time, so that even losses at random gave bias. The
+    baseline stands before the first visit.
+    """
+    out, last = np.empty_like(value), baseline
     for v in range(value.shape[2]):
-        out[:, :, v] = np.where(stopped[:, :, v], last, value[:, :, v])
-        last = np.where(stopped[:, :, v] | np.isnan(value[:, :, v]), last, value[:, :, v])
+        last = np.where(stopped[:, :, v], last, value[:, :, v])
+        out[:, :, v] = last
     return out
 
 

@@ -73,8 +73,10 @@ class _Replicate:
     def weighted(self) -> tuple[Floats, Floats]:
         """Values and weights (N, V)."""
         if self.method.kind == "weights":
+            # An endpoint known without a value (a composite's) has no history; the baseline stands for it.
+            history = np.where(self.known & np.isnan(self.value), self.baseline[:, None], self.value)
             weights = inverse_probability_weights(
-                self.known, self.arm, self.covariates(self.method.covariates), self.value,
+                self.known, self.arm, self.covariates(self.method.covariates), history,
                 n_arms=self.n_arms, history=self.method.history,
             )  # fmt: skip
             return self.value, np.where(np.isnan(weights), 1.0, weights)

@@ -23,6 +23,7 @@ from trialsim.analysis.fits import (
     no_reasons,
 )
 from trialsim.analysis.inference import ArmMeans, stacked
+from trialsim.design.analysis_checks import measures_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +84,6 @@ _MEANS: dict[str, MeansModel] = {
     "cluster_means": lambda n, d: few_clusters.cluster_means(d, weights=n.analysis.weights, pooled=n.analysis.pooled),
 }
 
-_LOGIT = {"logistic", "gee"}
-
 
 def link_of(analysis: Any) -> Link:
     """Scale on which a kind of analysis gives the arms' means."""
@@ -141,9 +140,7 @@ def fit_events(numbers: Numbers, replicates: Sequence[TimesToEvent | FitError], 
 def fit_counts(numbers: Numbers, replicates: Sequence[tuple[Data, Floats] | FitError], *, n_arms: int) -> Fitted:
     """A count with its exposure in each replicate."""
     family = numbers.analysis.family
-    fits = [
-        attempt(lambda n, d: regressions.counts(d[0], d[1], family=family), numbers, one) for one in replicates
-    ]  # fmt: skip
+    fits = [attempt(lambda _, one: regressions.counts(*one, family=family), numbers, data) for data in replicates]
     return Fitted(stacked(fits, link="log", n_arms=n_arms, n_visits=1))
 
 
@@ -171,16 +168,8 @@ def attempt(model: Callable[[Numbers, Any], Any], numbers: Numbers, data: Any) -
 
 def of_comparisons(numbers: Numbers, fits: Sequence[list[Comparison] | FitError], n_visits: int) -> list[Compared]:
     """Replicates side by side, measure by measure."""
-    sound = next((fit for fit in fits if not isinstance(fit, FitError)), [])
-    names = [one.measure for one in sound] or [default_measure(numbers.analysis)]
+    names = measures_of(numbers.analysis)
     return [_one_measure(name, m, numbers, fits, n_visits) for m, name in enumerate(names)]
-
-
-def default_measure(analysis: Any) -> str:
-    """The measure of which nothing is known when every replicate failed."""
-    from trialsim.design.analysis_checks import measures_of
-
-    return measures_of(analysis)[0]
 
 
 def _one_measure(

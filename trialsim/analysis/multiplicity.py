@@ -52,8 +52,8 @@ def holm(p: Floats, weights: Sequence[float] | None = None) -> Floats:
     order = np.argsort(_per_weight(p, weight), axis=1, kind="stable")
     weight = np.take_along_axis(weight, order, axis=1)
     left = np.cumsum(weight[:, ::-1], axis=1)[:, ::-1]
-    steps = _per_weight(np.take_along_axis(p, order, axis=1) * (left / np.maximum(left[:, :1], _TINY)), weight)
-    stepwise = np.maximum.accumulate(steps, axis=1)
+    share = weight * left[:, :1] / np.maximum(left, _TINY)
+    stepwise = np.maximum.accumulate(_per_weight(np.take_along_axis(p, order, axis=1), share), axis=1)
     return whole_family(_put_back(np.minimum(stepwise, 1.0), order), p)
 
 

@@ -74,7 +74,9 @@ def estimate(
         getattr(analysis, "until_day", None) or float(list(design.visits.values())[-1].day),
     )
     fitted = _fit(design, name, numbers, data, draws)
-    return rows_of(design, name, numbers, _with_names(design, fitted), replicate)
+    if analysis.kind != "user":  # a user's own words are left alone
+        _put_names(design, fitted)
+    return rows_of(design, name, numbers, fitted, replicate)
 
 
 def _fit(design: Design, name: str, numbers: Numbers, data: ObservedData, draws: Draws | None) -> Fitted:
@@ -184,13 +186,13 @@ def _events(design: Design, numbers: Numbers, data: ObservedData) -> Fitted:
 
 def _counts(design: Design, numbers: Numbers, data: ObservedData) -> Fitted:
     analysis = numbers.analysis
+    answered = data.observed.sum(axis=2)
+    kept = answered == len(design.visits) if analysis.missing.kind == "complete_cases" else answered >= 0
     if analysis.endpoint == "sessions":
-        count, exposure = data.all_sessions.astype(float), np.ones(data.arm.shape)
+        count, exposure = data.all_sessions, np.ones(answered.shape)
     else:
-        exposure = data.observed.sum(axis=2).astype(float)
-        if analysis.missing.kind == "complete_cases":
-            exposure = np.where(exposure == len(design.visits), exposure, 0.0)
-        count = np.where(exposure > 0, data.responder[analysis.outcome].sum(axis=2), np.nan)
+        count, exposure = data.responder[analysis.outcome].sum(axis=2), answered.astype(float)
+    count = np.where(kept & (exposure > 0), count, np.nan)
     replicates = _complete(design, analysis, data, count[:, :, None])
     with_exposure = [
         (one, exposure[r][data.arm[r] >= 0][:, None]) for r, one in enumerate(replicates) if isinstance(one, Data)
@@ -239,13 +241,12 @@ def _user(design: Design, name: str, numbers: Numbers, data: ObservedData) -> Fi
 # --- reasons with names -----------------------------------------------------------------------------------------------
 
 
-def _with_names(design: Design, fitted: Fitted) -> Fitted:
-    """The same, the reasons naming arms and visits instead of numbering them."""
+def _put_names(design: Design, fitted: Fitted) -> None:
+    """Let the reasons name arms and visits instead of numbering them."""
     for found in [fitted.means, *fitted.compared]:
         if found is not None:
             for place in np.argwhere(found.reason != ""):
                 found.reason[tuple(place)] = _named(design, found.reason[tuple(place)])
-    return fitted
 
 
 def _named(design: Design, reason: str) -> str:

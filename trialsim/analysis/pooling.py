@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialsim.analysis.fits import Floats, no_reasons
+from trialsim.analysis.fits import Floats, Texts, no_reasons
 from trialsim.analysis.inference import ArmMeans
 from trialsim.analysis.rubin import barnard_rubin
 
@@ -13,8 +13,8 @@ def pooled(means: ArmMeans, m: int) -> ArmMeans:
     """Arms' means of R x m completed data sets, the copies of a replicate one after the other, as those of R.
 
     Means are pooled on the scale of the link. The degrees of freedom of each mean and difference are those of Barnard
-    and Rubin (1999, doi:10.1093/biomet/86.4.948); the test of all arms has the smallest of the differences'. A visit
-    that failed in one copy has failed.
+    and Rubin (1999, doi:10.1093/biomet/86.4.948); the test of all arms has the smallest of the differences' and of the
+    complete data's own. A visit that failed in one copy has failed.
     """
     n = len(means.mean) // m
 
@@ -28,16 +28,16 @@ def pooled(means: ArmMeans, m: int) -> ArmMeans:
     with np.errstate(invalid="ignore", divide="ignore"):
         increase = (1 + 1 / m) * _variances(between) / _variances(within)
     df = barnard_rubin(m, increase, copies(means.df).mean(axis=1))
-    off = ~np.eye(df.shape[1], dtype=bool)
-    reason = _reasons(copies(means.reason))
+    pairs = np.triu_indices(df.shape[1], 1)
+    complete = copies(means.global_df).mean(axis=1)
     return ArmMeans(
         link=means.link,
         mean=centre,
         cov=within + (1 + 1 / m) * between,
         df=df,
-        global_df=df[:, off].min(axis=1) if off.any() else copies(means.global_df).mean(axis=1),
-        n_cell=copies(means.n_cell)[:, 0],
-        reason=reason,
+        global_df=np.minimum(df[:, *pairs].min(axis=1, initial=np.inf), complete),
+        n_cell=copies(means.n_cell).min(axis=1),
+        reason=_reasons(copies(means.reason)),
     )
 
 
@@ -50,9 +50,10 @@ def _variances(cov: Floats) -> Floats:
     return np.moveaxis(found, 1, 3)
 
 
-def _reasons(reasons: Floats) -> np.ndarray:
-    """(R, m, V) -> (R, V): the first copy that failed and why."""
+def _reasons(reasons: Texts) -> Texts:
+    """(R, m, V) -> (R, V): the first copy that failed and why; no copy is named where all failed alike."""
     found = no_reasons(reasons.shape[0], reasons.shape[2])
     for r, k, v in np.argwhere(reasons != ""):
-        found[r, v] = found[r, v] or f"in imputation {k}: {reasons[r, k, v]}"
+        text, alike = reasons[r, k, v], (reasons[r, :, v] == reasons[r, k, v]).all()
+        found[r, v] = found[r, v] or (text if alike else f"in imputation {k + 1}: {text}")
     return found

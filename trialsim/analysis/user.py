@@ -4,7 +4,9 @@ The function is called `function(data, info)`. `data` is a pandas DataFrame with
 `participant`, `arm`, `site`, `coach`, the covariates, `baseline_<outcome>`, and for every visit `<outcome>_<visit>`
 (NaN where not answered) and `sessions_<visit>` (attended by then). `info` is an `Info`. It returns an iterable of
 dictionaries, each with `contrast` ("coach - usual"), `visit`, `estimate`, `std_error` and, if wanted, `df`, `ci_low`,
-`ci_high`, `p_value`, `n_used`. What it does not return, and what it raises, become rows with a reason.
+`ci_high`, `p_value`, `n_used` (None and NaN count as not given). A difference of two chances lies between -1 and 1; it
+is shown in percentage points. What the function does not return, what cannot be right, and what it raises become rows
+with a reason.
 """
 
 from __future__ import annotations
@@ -54,8 +56,8 @@ def load(function: str) -> Callable[[pd.DataFrame, Info], Iterable[Mapping[str, 
         sys.path.insert(0, here)
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise TrialsimError(f"estimator '{function}' cannot be loaded: {error}.") from error
+    except (Exception, SystemExit) as error:
+        raise TrialsimError(f"estimator '{function}' cannot be loaded: {_described(error)}.") from error
     finally:
         if added:
             sys.path.remove(here)
@@ -86,32 +88,55 @@ def observed_table(design: Design, data: ObservedData, r: int) -> pd.DataFrame:
 
 def call(function: Any, table: pd.DataFrame, info: Info, pairs: Pairs, measure: str) -> Comparison:
     """One replicate's estimates by a user's function. Whatever it raises becomes a FitError."""
+    n = len(table)
     try:
-        given = {(str(row["contrast"]), str(row["visit"])): row for row in function(table, info)}
-    except Exception as error:
-        raise FitError(f"the function raised {type(error).__name__}: {error}") from error
+        given = {(str(row["contrast"]), str(row["visit"])): dict(row) for row in function(table, info)}
+    except (Exception, SystemExit) as error:
+        raise FitError(f"the function raised {_described(error)}") from error
     shape = (len(info.contrasts), len(info.visits))
-    values = {name: np.full(shape, np.nan) for name in NUMBERS}
-    n_used, reason = np.full(shape, len(table), dtype=np.int64), no_reasons(*shape)
+    values = {name: np.full(shape, np.nan) for name in (*NUMBERS, "n_used")}
+    reason = no_reasons(*shape)
     for p, contrast in enumerate(info.contrasts):
         for v, visit in enumerate(info.visits):
-            row = given.get((contrast, visit))
-            reason[p, v] = _fault(row)
-            if row is not None and not reason[p, v]:
-                for name in NUMBERS:
-                    values[name][p, v] = float(row.get(name, math.inf if name == "df" else math.nan))
-                n_used[p, v] = int(row.get("n_used", len(table)))
+            try:
+                row = _checked(given.get((contrast, visit)), n)
+            except FitError as fault:
+                row, reason[p, v] = {"n_used": n}, str(fault)
+            for name, number in row.items():
+                values[name][p, v] = number
+    n_used = values.pop("n_used").astype(np.int64)
     own = p_value(values["estimate"], values["std_error"], values["df"])
     values["p_value"] = np.where(np.isnan(values["p_value"]), own, values["p_value"])
     return Comparison(measure, pairs, **values, n_used=n_used, reason=reason)
 
 
-def _fault(row: Mapping[str, Any] | None) -> str:
+def _checked(row: Mapping[str, Any] | None, n: int) -> dict[str, float]:
+    """The numbers of one row; FitError that says which of them cannot be right."""
     if row is None:
-        return "the function gave nothing for it"
-    estimate, error = row.get("estimate"), row.get("std_error")
+        raise FitError("the function gave nothing for it")
+    found = {name: _number(row, name) for name in (*NUMBERS, "n_used")}
+    for name, default in (("df", math.inf), ("n_used", n)):
+        found[name] = default if math.isnan(found[name]) else found[name]
+    if not (math.isfinite(found["estimate"]) and 0 < found["std_error"] < math.inf):
+        raise FitError("the function gave no finite estimate with a standard error above 0")
+    wrong = {
+        "df": not found["df"] > 0,
+        "p_value": found["p_value"] < 0 or found["p_value"] > 1,
+        "ci_low": found["ci_low"] > found["ci_high"],
+        "n_used": not 0 <= found["n_used"] <= np.iinfo(np.int32).max,
+    }
+    for name in (name for name, fault in wrong.items() if fault):
+        raise FitError(f"the function's {name} cannot be right: {found[name]:g}")
+    return found
+
+
+def _number(row: Mapping[str, Any], name: str) -> float:
+    given = row.get(name)
     try:
-        sound = math.isfinite(float(estimate)) and float(error) > 0  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        sound = False
-    return "" if sound else "the function gave no finite estimate with a standard error above 0"
+        return math.nan if given is None else float(given)
+    except Exception as error:
+        raise FitError(f"the function's {name} is not a number but {type(given).__name__}") from error
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -163,7 +163,7 @@ class TTest(AnalysisPart):
     kind: Literal["t_test"]
     """Says that mean changes are compared without adjustment."""
     equal_variance: Annotated[bool, Strict()] = False
-    """yes: variance pooled over all arms; no: Welch's test."""
+    """true: variance pooled over all arms; false: Welch's test."""
 
 
 class Proportions(AnalysisPart):

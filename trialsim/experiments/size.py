@@ -212,7 +212,8 @@ def number_at(design: Design, path: str) -> int | float:
             raise TrialsimError(f"no '{path}' in the design (at '{part}'). {hint}")
         place = place[int(part) if isinstance(place, list) else part]
     if isinstance(place, bool) or not isinstance(place, int | float):
-        raise TrialsimError(f"'{path}' is not a number of the design.")
+        hint = f" Make it one first: --set {path}=NUMBER." if isinstance(place, list) else ""
+        raise TrialsimError(f"'{path}' is not a number of the design.{hint}")
     return place
 
 
