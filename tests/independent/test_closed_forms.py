@@ -143,7 +143,7 @@ def test_risks_against_all_tables(pooled: bool | None) -> None:
     assert ours == pytest.approx(float(weight[np.abs(z) > stats.norm.ppf(0.975)].sum()), abs=0.01)
 
 
-# --- repeated measurements: longpower and powerlmm --------------------------------------------------------------------
+# --- repeated measurements: mcdonohue/longpower@013692e4 and powerlmm -------------------------------------------------
 
 # longpower, tests/testthat/tests.R: diggle.linear.power(d=0.5, t=c(0,2,5), sigma2=sigma2, R=rho,
 #   alternative="one.sided", power=0.80)$n; table on page 29 of Diggle et al. (1994)
@@ -215,8 +215,8 @@ def test_l6_size_under_a_model_for_repeated_measures(a: float, b: float, ratio: 
     assert long.mmrm_size(a, b, 1.0, 0.5, 0.9, ratio=ratio) == pytest.approx(total, rel=1e-12)
 
 
-# powerlmm 0.4.0, inst/doc/two-level.html: get_power_table(p2, n2=c(10,20,30), var_ratio=c(0.01,0.02,0.05)) with
-#   p2 = study_parameters(n1=11, n2=25, icc_pre_subject=0.5, var_ratio=0.019, effect_size=cohend(-0.5, "pretest_SD"))
+# powerlmm, inst/doc/two-level.html: p1 <- study_parameters(n1=11, n2=30, icc_pre_subject=0.5, var_ratio=0.019,
+#   cohend=-0.5); get_power_table(p1, n2=seq(10, 30, by=5), var_ratio=c(0.01, 0.02, 0.05)); digits of oracles.md L8
 TWO_LEVEL = {
     0.01: [0.19168927, 0.35125795, 0.49575126],
     0.02: [0.14196723, 0.24823202, 0.35184744],
@@ -232,7 +232,8 @@ def test_l8_two_level_model(var_ratio: float) -> None:
 
 
 def test_l9_two_level_model_with_dropout() -> None:
-    # the same, get_power(p2), and with dropout=dropout_weibull(proportion=0.3, rate=1/2): 31 % and 25 %
+    # powerlmm, inst/doc/two-level.html: p2 <- study_parameters(n1=11, n2=25, icc_pre_subject=0.5, var_ratio=0.019,
+    #   cohend=-0.5); get_power(p2), and with dropout=dropout_weibull(proportion=0.3, rate=1/2): 31 % and 25 %
     model = long.standardised_growth(0.5, 0.019)
     kept = long.weibull_retention(WEEKS, 0.3, 0.5)
     assert long.slope_difference_power(-0.5, WEEKS, model, n=25) == pytest.approx(0.30950, abs=5e-6)
@@ -247,7 +248,7 @@ def test_l9_two_level_model_with_dropout() -> None:
 
 
 def test_c1_three_level_model() -> None:
-    # powerlmm 0.4.0, inst/doc/three-level.html: get_power(study_parameters(n1=11, n2=10, n3=4, icc_pre_subject=0.5,
+    # powerlmm, inst/doc/three-level.html: get_power(study_parameters(n1=11, n2=10, n3=4, icc_pre_subject=0.5,
     #   icc_pre_cluster=0, icc_slope=0.05, var_ratio=0.02, effect_size=cohend(-0.8, "pretest_SD"))): df 6, power 58 %
     model = long.standardised_growth(0.5, 0.02, icc_slope=0.05)
     power = long.clustered_slope_power(-0.8, WEEKS, model, n_clusters=4, size=10)
@@ -275,7 +276,7 @@ def test_slope_variance_by_the_regression_of_a_whole_arm() -> None:
     assert long.slope_variance(times, model.covariance(times), counts) == pytest.approx(part, rel=1e-10)
 
 
-# --- clusters: clusterPower 0.7.0 -------------------------------------------------------------------------------------
+# --- clusters: cran/clusterPower@4cec74e6 -----------------------------------------------------------------------------
 
 # clusterPower counts the nearer tail only, and solves with uniroot(tol = .Machine$double.eps^0.25 = 1.2e-4).
 ONE_TAIL: dict[str, float | cf.Sides] = {"alpha": 0.025, "sides": 1}
@@ -372,7 +373,7 @@ def test_partially_nested() -> None:
 
 @pytest.mark.parametrize(
     ("variance", "published"),
-    [  # simstudy, tests/testthat/test-iccRE.R: iccRE(c(.05, .10), "binary"); iccRE(c(.05, .10), "normal", varWithin=100)
+    [  # simstudy, its tests of iccRE (oracles.md C12): iccRE(c(.05, .10), "binary"); iccRE(c(.05, .10), "normal", varWithin=100)
         pytest.param(cluster.logit_cluster_variance(0.05), 0.17315095, id="C12-binary-.05"),
         pytest.param(cluster.logit_cluster_variance(0.10), 0.36554090, id="C12-binary-.10"),
         pytest.param(cluster.normal_cluster_variance(0.05, 100), 5.2631579, id="C12-normal-.05"),

@@ -140,7 +140,10 @@ def plain_augmentation(y: Array, x: Array, m: int, steps: int, rng: np.random.Ge
         noise = rng.standard_normal((m, x.shape[1], n_visits))
         coef = coef + root @ noise @ np.linalg.cholesky(cov).swapaxes(1, 2)
         for pattern in np.unique(missing, axis=0):
-            rows, gone, seen = np.flatnonzero((missing == pattern).all(axis=1)), *map(np.flatnonzero, (pattern, ~pattern))
+            rows, gone, seen = (
+                np.flatnonzero((missing == pattern).all(axis=1)),
+                *map(np.flatnonzero, (pattern, ~pattern)),
+            )
             mean, across = x[rows] @ coef, cov[:, gone[:, None], seen]
             weights = across @ np.linalg.inv(cov[:, seen[:, None], seen])
             spread = cov[:, gone[:, None], gone] - weights @ across.swapaxes(1, 2)
@@ -289,7 +292,15 @@ def test_each_participant_is_drawn_from_carpenters_joint_distribution(method: Me
     if deviation == 1:
         wanted[0, 2] = False  # observed after deviation
     _impute_after(
-        state, wanted, model, Regressions(coef, cov), np.zeros((1, 1, 3)), np.array([1]), np.array([deviation]), 0, method
+        state,
+        wanted,
+        model,
+        Regressions(coef, cov),
+        np.zeros((1, 1, 3)),
+        np.array([1]),
+        np.array([deviation]),
+        0,
+        method,
     )
     own, ref = (x[0] @ coef[0, arm] * scale for arm in (1, 0))
     own_cov, ref_cov = (cov[0, arm] * scale[:, None] * scale for arm in (1, 0))

@@ -20,7 +20,7 @@ from trialsim.analysis.graphical import graphical, rejected_sequence
 
 Array = NDArray[Any]
 NAN = float("nan")
-FEW = max(30, settings().max_examples // 4)
+FEW = settings().max_examples // 5
 # Sums of products of numbers near 1: a few bits.
 SLACK = 1 + 1e-12
 LEAST = 1e-300  # numbers near this have few digits
@@ -248,7 +248,7 @@ statistic = st.one_of(st.floats(-40, 40), st.sampled_from([0.0, math.inf, -math.
 @given(
     t=st.lists(statistic, min_size=1, max_size=4),
     n=st.lists(st.integers(1, 500), min_size=5, max_size=5),
-    df=st.sampled_from([0.1, 1.0, 3.0, 11.7, 100.0, 1e4, 1e9, math.inf]),
+    df=st.sampled_from([0.5, 1.0, 3.0, 11.7, 100.0, 1e4, 1e9, math.inf]),
     sided=st.sampled_from([1, 2]),
 )
 def test_dunnett_lies_between_the_t_test_and_bonferroni(t: Any, n: list[int], df: float, sided: Any) -> None:
@@ -285,7 +285,7 @@ def test_dunnett_replicates_do_not_meet() -> None:
 
 # --- familywise error -------------------------------------------------------------------------------------------------
 
-R, ALPHA = 20_000, 0.05
+R, ALPHA = 12_000, 0.05
 Z = 4.5
 
 

@@ -17,7 +17,7 @@ from trialsim.analysis.rubin import pool
 
 Array = NDArray[Any]
 Z = 4.5
-N, COPIES, REPLICATES, EFFECT = 100, 10, 800, 0.5
+N, COPIES, REPLICATES, EFFECT = 100, 10, 500, 0.5
 METHODS: dict[str, Callable[..., Array]] = {"joint_normal": joint_normal, "chained": chained}
 
 
@@ -47,12 +47,15 @@ class Results:
 
 
 def trial(rng: np.random.Generator, depends_on: int) -> tuple[Array, Array, Array]:
-    """About 40 % miss visit 1: in arm 1 those with high, in arm 0 those with low outcome at visit `depends_on`."""
+    """Many miss visit 1: in arm 1 those with high, in arm 0 those with low outcome at visit `depends_on`.
+
+    Of others, chosen first and by lot, visit 0 is missing: nobody's chance to miss visit 1 hangs on an unseen visit 0.
+    """
     arm, x = np.arange(N) % 2, rng.normal(size=(N, 1))
     y = 0.7 * x + rng.normal(size=(N, 1)) + EFFECT * arm[:, None] + 0.7 * rng.normal(size=(N, 2))
-    gone = rng.random(N) < 1 / (1 + np.exp(0.4 - np.where(arm == 1, 1.5, -1.5) * y[:, depends_on]))
-    y[gone, 1] = np.nan
-    y[~gone & (rng.random(N) < 0.15), 0] = np.nan
+    early = rng.random(N) < 0.15
+    gone = ~early & (rng.random(N) < 1 / (1 + np.exp(0.2 - np.where(arm == 1, 1.5, -1.5) * y[:, depends_on])))
+    y[gone, 1] = y[early, 0] = np.nan
     return y, arm, x
 
 

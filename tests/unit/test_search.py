@@ -148,6 +148,20 @@ def test_a_curve_that_is_no_probit_curve() -> None:
     assert any(a.curve.x[-1] < a.points.x[-1] for a in values)  # the parabola is not drawn where it does not hold
 
 
+def test_on_a_plateau_at_the_target_the_interval_is_wide() -> None:
+    """Nothing tells 300 from 1,000 here, and the answer says so where the data show that no curve fits."""
+
+    def power(x: float) -> float:
+        return 0.8 * (1 - math.exp(-x / 50))
+
+    answers = [search(World(power, seed), mcse=0.008) for seed in range(8)]
+    found = [a for a in answers if a.found]
+    assert len(found) >= 4
+    assert all(abs(power(a.x) - 0.8) < 4.5 * 0.008 for a in found)
+    assert sum(a.ci_high > 1.5 * a.ci_low for a in found) >= len(found) / 2
+    assert all(a.stopped.startswith(("mcse", "not reachable")) for a in answers)
+
+
 # --- how it ends without an answer ------------------------------------------------------------------------------------
 
 
@@ -176,6 +190,23 @@ def test_the_words_give_power_and_interval() -> None:
     assert words(1.0) == "already above the target at the lower limit: power is 1.00 (0.99 to 1.00)"
     assert words(1.0, increasing=False) == "already above the target at the upper limit: power is 1.00 (0.99 to 1.00)"
     assert words(0.0, increasing=False) == "not reachable: even at the lower limit power is 0.00 (0.00 to 0.01)"
+
+
+def test_a_spent_budget_promises_nothing_beyond_the_limit() -> None:
+    answer = search(t_test, high=45, max_replicates=500)
+    assert answer.stopped == "budget used"
+    assert not answer.found
+    assert answer.power_at.value < 0.8
+
+
+@pytest.mark.parametrize("start", [0, 1, 40])
+def test_whole_numbers_from_nothing(start: int) -> None:
+    def power(x: float) -> float:
+        return 0.05 + 0.9 * x / (x + 2.1)
+
+    answer = search(power, low=0, high=40, start=start)
+    assert answer.stopped == "mcse reached"
+    assert agrees(answer, power)
 
 
 def test_above_the_target_at_the_lower_limit() -> None:

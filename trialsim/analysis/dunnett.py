@@ -111,13 +111,12 @@ def critical_value_for(loading: Floats, df: float = math.inf, *, alpha: float = 
         raise ValueError(f"df must be {LEAST_DF} or more and loadings one per treatment, not {df} and {loading}")
     ends = np.array([alpha, alpha / len(loading)]) / sided
     low, high = stdtrit(df, 1.0 - ends)
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        if not low < middle < high:
-            break
+    middle = 0.5 * (low + high)
+    while low < middle < high:
         tail = tail_probability(middle, df, loading, sided=sided)[()]
         low, high = (middle, high) if tail > alpha else (low, middle)
-    return float(0.5 * (low + high))
+        middle = 0.5 * (low + high)
+    return float(middle)
 
 
 def single_step(t: Floats, df: ArrayLike, loading: Floats, *, sided: Sided = 2) -> Floats:

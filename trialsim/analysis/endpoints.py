@@ -112,7 +112,7 @@ def first_response(design: Design, outcome: str, data: ObservedData) -> tuple[Fl
     """
     days = np.array([float(visit.day) for visit in design.visits.values()])
     responds = data.responder[outcome]
-    event = responds.any(axis=2)
+    event = np.asarray(responds.any(axis=2))
     last = np.where(data.observed, days, 0.0).max(axis=2)
     return np.where(event, days[responds.argmax(axis=2)], last), event
 

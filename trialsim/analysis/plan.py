@@ -49,7 +49,7 @@ def analyse_block(block: Block) -> Estimates:
 
 def _with_truth(estimates: Estimates, truth: Truth) -> Estimates:
     shape = estimates.estimate.shape
-    columns = {name: np.full(shape, np.nan) for name in ("truth", "truth_first", "truth_second")}
+    columns: dict[str, Any] = {name: np.full(shape, np.nan) for name in ("truth", "truth_first", "truth_second")}
     for place, label in enumerate(estimates.labels):
         means = truth.means(label)
         columns["truth"][:, place] = value_of(label.measure, means)
@@ -175,10 +175,11 @@ def _events(design: Design, numbers: Numbers, data: ObservedData) -> Fitted:
     analysis = numbers.analysis
     time, event = endpoints.first_response(design, analysis.outcome, data)
     covariates = endpoints.covariate_matrix(design, analysis.outcome, getattr(analysis, "covariates", ()), data)
-    whole = data.observed.all(axis=2) if analysis.missing.kind == "complete_cases" else np.ones_like(event)
+    answered = data.observed.sum(axis=2)
+    whole = answered == len(design.visits) if analysis.missing.kind == "complete_cases" else answered > 0
     replicates: list[TimesToEvent | FitError] = []
     for r in range(len(time)):
-        rows = (data.arm[r] >= 0) & (time[r] > 0) & whole[r]
+        rows = (data.arm[r] >= 0) & whole[r]
         arm = data.arm[r][rows].astype(np.int64)
         replicates.append(TimesToEvent(time[r][rows], event[r][rows], arm, covariates[r][rows], len(design.arms)))
     return fit_events(numbers, replicates, n_arms=len(design.arms))
@@ -187,13 +188,12 @@ def _events(design: Design, numbers: Numbers, data: ObservedData) -> Fitted:
 def _counts(design: Design, numbers: Numbers, data: ObservedData) -> Fitted:
     analysis = numbers.analysis
     answered = data.observed.sum(axis=2)
-    kept = answered == len(design.visits) if analysis.missing.kind == "complete_cases" else answered >= 0
     if analysis.endpoint == "sessions":
-        count, exposure = data.all_sessions, np.ones(answered.shape)
+        count, exposure = data.all_sessions.astype(float), np.ones(answered.shape)
     else:
-        count, exposure = data.responder[analysis.outcome].sum(axis=2), answered.astype(float)
-    count = np.where(kept & (exposure > 0), count, np.nan)
-    replicates = _complete(design, analysis, data, count[:, :, None])
+        count, exposure = data.responder[analysis.outcome].sum(axis=2).astype(float), answered.astype(float)
+    kept = answered == len(design.visits) if analysis.missing.kind == "complete_cases" else exposure > 0
+    replicates = _complete(design, analysis, data, np.where(kept, count, np.nan)[:, :, None])
     with_exposure = [
         (one, exposure[r][data.arm[r] >= 0][:, None]) for r, one in enumerate(replicates) if isinstance(one, Data)
     ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from trialsim.analysis.fits import Floats, Texts, no_reasons
 from trialsim.analysis.inference import ArmMeans
@@ -18,7 +21,7 @@ def pooled(means: ArmMeans, m: int) -> ArmMeans:
     """
     n = len(means.mean) // m
 
-    def copies(values: Floats) -> Floats:
+    def copies(values: NDArray[Any]) -> Any:
         return values.reshape(n, m, *values.shape[1:])
 
     mean, within = copies(means.mean), copies(means.cov).mean(axis=1)

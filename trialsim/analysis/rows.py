@@ -24,7 +24,7 @@ from trialsim.analysis.estimates import (
     Estimates,
     Label,
 )
-from trialsim.analysis.fits import Floats, Ints, Texts
+from trialsim.analysis.fits import Bools, Floats, Ints, Texts, no_reasons
 from trialsim.analysis.inference import Estimate
 from trialsim.analysis.models import Compared, Fitted, Numbers
 from trialsim.design.analysis_checks import EVENTS, endpoint_of, measures_of
@@ -33,6 +33,8 @@ from trialsim.design.parts import Design
 _NUMBERS = ("estimate", "std_error", "df", "ci_low", "ci_high", "p_value")
 _OF_ARMS = {"change": MEAN_CHANGE, "response": PERCENTAGE, "first_response": MEAN_TIME}
 _PERCENT = (PERCENTAGE, RISK_DIFFERENCE)
+NO_VARIANCE = "nothing varies, or too few clusters do"
+"""Reason of an estimate without an error: a covariance that is 0 or singular."""
 
 
 def rows_of(design: Design, name: str, numbers: Numbers, fitted: Fitted, replicate: NDArray[np.int32]) -> Estimates:
@@ -125,6 +127,8 @@ class _Rows:
         return [function(self.fitted.means, a, b, alpha=alpha) for a, b in self.numbers.pairs]
 
     def _pairs(self, v: int, visit: str, global_p: Floats) -> None:
+        if not self.numbers.pairs:  # a trial of one arm
+            return
         verdicts = {measure: self._verdicts(measure, v, global_p) for measure in self.of_pairs}
         for p, (a, b) in enumerate(self.numbers.pairs):
             contrast = f"{self.arms[a]} - {self.arms[b]}"
@@ -181,13 +185,16 @@ class _Rows:
             columns = [found.get(name, nothing) for found in self.columns]
             return np.stack(columns, axis=1).astype(float) if columns else np.empty((self.n, 0))
 
-        reason = np.stack([found["reason"] for found in self.columns], axis=1).astype(object)
-        converged = reason == ""
         shape = (self.n, len(self.labels))
+        numbers = {name: stack(name) for name in (*_NUMBERS, "significant")}
+        given = [found["reason"] for found in self.columns]
+        reason = np.stack(given, axis=1).astype(object) if given else no_reasons(*shape)
+        reason[(reason == "") & _empty(numbers)] = NO_VARIANCE
+        converged = reason == ""
         return Estimates(
             labels=tuple(self.labels),
             replicate=self.replicate,
-            **{name: np.where(converged, stack(name), np.nan) for name in (*_NUMBERS, "significant")},
+            **{name: np.where(converged, values, np.nan) for name, values in numbers.items()},
             truth=np.full(shape, np.nan),
             truth_first=np.full(shape, np.nan),
             truth_second=np.full(shape, np.nan),
@@ -195,6 +202,12 @@ class _Rows:
             converged=converged,
             reason=reason,
         )
+
+
+def _empty(numbers: dict[str, Floats]) -> Bools:
+    """Where there is no estimate, or nothing but an estimate: no error, no limit, no test."""
+    unknown = {name: np.isnan(values) for name, values in numbers.items()}
+    return unknown["estimate"] | (unknown["std_error"] & unknown["ci_low"] & unknown["p_value"])
 
 
 def _first_reason(reasons: Texts) -> Texts:

@@ -93,9 +93,9 @@ class Truth:
         """Endpoint of everybody under an arm (N, R), in the label's unit."""
         if self.endpoint == "change":
             steps = self._steps(arm, v).astype(np.int32) - self._baseline
-            return formulas.from_grid(steps, 0.0, self.outcome.items)
+            return np.asarray(formulas.from_grid(steps, 0.0, self.outcome.items), dtype=np.float64)
         if self.endpoint == "response":
-            return 100.0 * self._responds(arm, v)
+            return np.asarray(100.0 * self._responds(arm, v), dtype=np.float64)
         if self.endpoint == "sessions":
             return self.block.outcomes.all_sessions[arm].astype(float)
         responds = np.stack([self._responds(arm, u) for u in range(len(self.block.world.visits))])

@@ -127,7 +127,7 @@ def run(
     name: EngineName = cast("EngineName", engine) if engine else ("process" if replicates == 1 else "vector")
     if target_mcse is not None and (first or name == "process" or keep_participants):
         raise click.UsageError("--target-mcse goes with neither --first, --engine process nor --keep-participants.")
-    key = store.run_key(loaded, seed, first, target_mcse or replicates, name)
+    key = store.run_key(loaded, seed, first, f"MCSE {target_mcse:g}" if target_mcse else replicates, name)
     target = out or store.default_folder(loaded.name, key)
     started = time.perf_counter()
     with store.new_folder(target, key) as folder:

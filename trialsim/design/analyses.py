@@ -320,7 +320,7 @@ class Complier(Adjusted):
     method: Literal["two_stage", "ratio"] = "two_stage"
     """two_stage: two-stage least squares with robust variance; ratio: difference in outcome over difference in
     attendance, without covariates, by the delta method."""
-    multiplicity: Literal["none", "bonferroni", "holm", "hochberg", "hommel"] = "none"  # type: ignore[assignment]
+    multiplicity: Literal["none", "bonferroni", "holm", "hochberg", "hommel"] = "none"
     """How pairs are declared different at one visit; there is no test of all arms."""
 
 
@@ -333,7 +333,7 @@ class UserFunction(Adjusted):
     """`module:function`, importable; it gets the observed data of one trial and gives estimates (docs/analyses.md)."""
     endpoint: Literal["change", "response"] = "change"
     """What the truth beside the estimates is the value of."""
-    multiplicity: Literal["none", "bonferroni", "holm", "hochberg", "hommel"] = "none"  # type: ignore[assignment]
+    multiplicity: Literal["none", "bonferroni", "holm", "hochberg", "hommel"] = "none"
     """How pairs are declared different at one visit; there is no test of all arms."""
 
 

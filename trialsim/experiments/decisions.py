@@ -13,7 +13,8 @@ from trialsim.analysis.estimates import GLOBAL_TEST, RATIOS, Estimates, Label
 from trialsim.design.analysis_checks import measures_of
 from trialsim.design.decision_words import Atom
 from trialsim.design.decisions import Hypothesis, hypotheses_of, success_rule
-from trialsim.design.parts import Decision, Design
+from trialsim.design.analyses import Decision
+from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.nulls import Partition
 from trialsim.experiments.performance import Performance, proportion_with_error

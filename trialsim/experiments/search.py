@@ -12,7 +12,8 @@ and after one batch well below and one well above, which tell slope and shape, r
 from the crossing count less, by a normal kernel in probits; if a quadratic term shows that the curve is no probit
 curve, it becomes a local parabola. The search ends when the standard error of the fitted power at the crossing is small
 enough, or, where power jumps, when the points on either side are known. The interval of x is Fieller's: all x at which
-the fitted power does not differ from the target.
+the fitted power does not differ from the target; on a plateau, where no curve can be trusted, it reaches to the nearest
+points that do differ.
 
 Every replicate number is used once, whatever x it is spent at, so that points are independent and the binomial errors
 add up. The same `simulate` gives the same answer, bit for bit.
@@ -193,7 +194,10 @@ class _Axis:
         """Twice or half as far from the origin, towards more (way 1) or less (way -1) power, within the limits."""
         up = way * self.sign > 0
         away = max(x - self.origin, self.grain) * (2.0 if up else 0.5)
-        return self.limit(way) if away < self.grain else self.point(self.origin + away)
+        if away < self.grain:
+            return self.limit(way)
+        stepped = self.point(self.origin + away)
+        return stepped if stepped != x else self._settled(x + (1 if up else -1))
 
     def point(self, x: float) -> float:
         """To three digits, so that replicates gather at few points, and whole if x is; within the limits."""
@@ -274,8 +278,6 @@ class _Search:
         way = -1 if self._power(x).value >= self.target else 1
         while self.left and x != self.axis.limit(way):
             x = self.axis.step(x, way)
-            if x in self.done:
-                return
             self._add(x, max(self.batch // 4, 1))
             if (self._power(x).value >= self.target) == (way == 1):
                 return
@@ -378,7 +380,8 @@ class _Search:
         return None
 
     def _answer(self, fit: Fit | None, stopped: str) -> Answer:
-        if _rises(fit) and stopped in ("mcse reached", "budget used"):
+        reached = _rises(fit) and fit.crossing(self.eta) <= self.axis.u(self.axis.limit(1))
+        if _rises(fit) and reached and stopped in ("mcse reached", "budget used"):
             x, x_hat, low, high, power = self._crossing(fit)
         else:
             x, x_hat, low, high, power = self._no_crossing(fit, stopped)
@@ -397,12 +400,22 @@ class _Search:
     def _crossing(self, fit: Fit) -> tuple[float, float, float, float, Power]:
         """x, x_hat, its interval, and the power at x."""
         x_hat = self.axis.x(fit.crossing(self.eta))
-        ends = sorted(self.axis.x(u) for u in fit.interval(self.eta, Z95))
+        ends = sorted(self._between(x_hat) if fit.doubtful else map(self.axis.x, fit.interval(self.eta, Z95)))
         settled = self._settled(fit)
         if settled is not None:
             return settled, x_hat, ends[0], ends[1], self._power(settled)
         x = self.axis.whole(x_hat)
         return x, x_hat, ends[0], ends[1], Power(*fit.power(self.axis.u(x)))
+
+    def _between(self, x_hat: float) -> tuple[float, float]:
+        """The points around x_hat that are below and above the target for certain, or the limits: no curve assumed."""
+        u = self.axis.u(x_hat)
+        below = [x for x in self.done if self.axis.u(x) < u and self._above(x) < -Z95]
+        above = [x for x in self.done if self.axis.u(x) > u and self._above(x) > Z95]
+        return (
+            max(below, key=self.axis.u, default=self.axis.limit(-1)),
+            min(above, key=self.axis.u, default=self.axis.limit(1)),
+        )
 
     def _no_crossing(self, fit: Fit | None, stopped: str) -> tuple[float, float, float, float, Power]:
         way = -1 if stopped.startswith("already") else 1

@@ -40,6 +40,7 @@ class Fit:
     cov: Floats  # of beta
     gain: float = math.nan
     gap: tuple[float, float] | None = None  # if every replicate below failed and every one above succeeded
+    doubtful: bool = False  # a line that does not fit where a parabola does not clearly rise: near a plateau
 
     @property
     def curved(self) -> bool:
@@ -83,13 +84,14 @@ class Fit:
 def fit(u: Floats, successes: Floats, n: Floats, eta: float) -> Fit:
     """The curve around its crossing of `eta`, from two or more different `u`; all arrays (P,).
 
-    Where the points are separated, so that no finite curve is the likeliest, half a success and half a failure are
-    added to each. A line that does not rise is returned as it is.
+    Where the points are separated, so that no finite curve is the likeliest, only those where power jumps are used,
+    with half a success and half a failure added to each. A line that does not rise is returned as it is.
     """
     gap = None
     if _separated(u, successes, n):
         gap = _gap(u, successes, n)
-        successes, n = successes + 0.5, n + 1.0
+        near = slice(None) if gap is None else (u >= gap[0]) & (u <= gap[1])
+        u, successes, n = u[near], successes[near] + 0.5, n[near] + 1.0
     data = (u, successes, n)
     wide = _polynomial(*data, np.ones(len(u)), degree=1, origin=float(n @ u / n.sum()))
     wide = replace(wide, gain=_gain(wide, *data), gap=gap)
@@ -97,8 +99,9 @@ def fit(u: Floats, successes: Floats, n: Floats, eta: float) -> Fit:
         return wide
     found = _around(wide, *data, eta, degree=1)
     if _misfit(wide, *data, found.crossing(eta)):
-        found = _around(found, *data, eta, degree=2)
-    return replace(found, gain=wide.gain, gap=gap)
+        bent = _around(found, *data, eta, degree=2)
+        found = replace(bent, doubtful=bent is found)
+    return replace(found, gain=wide.gain)
 
 
 def _separated(u: Floats, successes: Floats, n: Floats) -> bool:
@@ -192,9 +195,7 @@ def _derivatives(eta: Floats, x: Floats, successes: Floats, n: Floats, kernel: F
 
 def _gain(wide: Fit, u: Floats, successes: Floats, n: Floats) -> float:
     every = np.ones(len(u))
-    flat = np.full(len(u), float(special.ndtri(successes.sum() / n.sum()))) if 0 < successes.sum() < n.sum() else None
-    if flat is None:
-        return 0.0
+    flat = np.full(len(u), float(special.ndtri(successes.sum() / n.sum())))
     fitted = _log_likelihood(wide.eta(u)[0], successes, n, every)
     return 2 * (fitted - _log_likelihood(flat, successes, n, every))
 

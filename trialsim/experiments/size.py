@@ -342,9 +342,9 @@ def assurance(
 def _sequence(n: int, dimensions: int) -> NDArray[np.float64]:
     """Kronecker sequence in (0, 1), (dimensions, n); in one dimension the midpoints of n equal parts."""
     if dimensions == 1:
-        return ((np.arange(n) + 0.5) / n)[None]
+        return np.asarray([(np.arange(n) + 0.5) / n])
     root = 2.0
     for _ in range(64):
         root = (1 + root) ** (1 / (dimensions + 1))
     steps = (1 / root) ** np.arange(1, dimensions + 1)
-    return (0.5 + steps[:, None] * np.arange(1, n + 1)) % 1.0
+    return np.asarray((0.5 + steps[:, None] * np.arange(1, n + 1)) % 1.0)

@@ -33,8 +33,8 @@ def run_digest(experiment_key: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(experiment_key, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def run_key(design: Any, seed: int, first: int, replicates: int, engine: str) -> dict[str, Any]:
-    """What makes a run what it is: the same key gives the same data."""
+def run_key(design: Any, seed: int, first: int, replicates: int | str, engine: str) -> dict[str, Any]:
+    """What makes a run what it is: the same key gives the same data. `replicates` is their number or the target MCSE."""
     return {
         "design": digest(design),
         "seed": str(seed),

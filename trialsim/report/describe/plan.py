@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from trialsim.design.analyses import Decision
 from trialsim.design.analysis_checks import pairs_of
+from trialsim.design.decisions import Hypothesis, hypotheses_of
 from trialsim.design.parts import Design
 from trialsim.report import analysis_words as words
 from trialsim.report.layout import heading, listed, number, paragraph, percent, table
@@ -16,37 +19,34 @@ def analyses(design: Design) -> list[str]:
         return [heading("Analyses"), paragraph("No analysis is planned.")]
     blocks = [heading("Analyses")]
     for name, analysis in design.analyses.items():
-        texts = [_endpoint(design, analysis), words.estimand(analysis), _model(design, analysis)]
-        texts += [_contrasts(design, analysis), _level(design, analysis), words.hypothesis(analysis)]
-        blocks.append(f"{name}\n" + "\n".join(paragraph(text, indent=2) for text in texts if text))
+        outcome = str(analysis.outcome)
+        texts = [f"{words.estimand(analysis, outcome)} {words.cut(analysis)}", _model(design, analysis)]
+        texts += [_contrasts(design, analysis), f"{_level(design, analysis)} {words.hypothesis(analysis)}"]
+        blocks.append(f"{name}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
     return blocks
 
 
-def _endpoint(design: Design, analysis: Any) -> str:
-    visits = f" at {listed(list(analysis.visits))}" if analysis.visits else ""
-    return f"Compared: {words.endpoint(design, analysis)}{visits}."
-
-
 def _model(design: Design, analysis: Any) -> str:
-    given = (words.adjustment(analysis), words.variance(analysis))
-    details = "".join(f"; {text}" for text in given if text)
-    return f"Model: {words.model(design, analysis)}{details}. Missing data: {words.missing(analysis)}."
+    given = (words.model(design, analysis), words.adjustment(analysis), words.variance(analysis))
+    return f"Model: {'; '.join(text for text in given if text)}. Missing data: {words.missing(analysis)}."
 
 
 def _contrasts(design: Design, analysis: Any) -> str:
-    if analysis.contrasts:
-        return f"Contrasts: {listed([f'{first} with {second}' for first, second in analysis.contrasts])}."
     if len(design.arms) == 1:
-        return "There is one arm, so nothing to compare."
-    if analysis.kind == "complier":
-        return f"Contrasts: {listed([f'{a} with {b}' for a, b in pairs_of(design, analysis)])}."
-    return "Contrasts: every pair of arms."
+        return "There is one arm, so nothing is compared."
+    if not analysis.contrasts and analysis.kind != "complier":
+        return "Compared: every pair of arms."
+    return f"Compared: {listed([f'{first} with {second}' for first, second in pairs_of(design, analysis)])}."
 
 
 def _level(design: Design, analysis: Any) -> str:
     alpha, rule = analysis.alpha, words.multiplicity(design, analysis)
-    level = f"Two-sided level {percent(alpha, None)}, {percent(1 - alpha, None)} confidence intervals"
+    two_sided = f"Two-sided level {percent(alpha, None)}, " if analysis.hypothesis == "superiority" else ""
+    level = f"{two_sided}{percent(1 - alpha, None)} confidence intervals"
     return f"{level}; {rule}." if rule else f"{level}."
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
 
 
 def decisions(design: Design) -> list[str]:
@@ -55,19 +55,79 @@ def decisions(design: Design) -> list[str]:
         return []
     blocks = [heading("Decisions")]
     for name, decision in design.decisions.items():
-        given = [f"{key}: {text}" for key, text in decision.hypotheses.items()]
-        hypotheses = listed(given) if given else f"every contrast of {decision.analysis}"
-        where = f" at {decision.visit}" if decision.visit else ""
-        procedure = decision.procedure.kind.replace("_", " ")
+        family = hypotheses_of(design, decision)
         success = decision.success or "any hypothesis is rejected in favour of its first arm"
         texts = [
-            f"Hypotheses{where}: {hypotheses}.",
-            f"Procedure: {'each at full level' if procedure == 'none' else procedure}, family-wise two-sided level"
-            f" {percent(decision.alpha, None)}.",
+            f"Hypotheses: {'; '.join(f'{h.name}, {_statement(h)}' for h in family)}.",
+            f"Procedure: {procedure(decision)}. {_level_of(decision, family)}",
             f"Success: {success}.",
         ]
         blocks.append(f"{decision.label or name}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
     return blocks
+
+
+_SAID = {"beats": "beats", "non_inferior": "is not inferior to", "equivalent": "is equivalent to"}
+
+
+def _statement(h: Hypothesis) -> str:
+    return f"that {h.arms[0]} {_SAID[h.kind]} {h.arms[1]} at {h.visit} in {h.analysis}"
+
+
+def _level_of(decision: Decision, family: list[Hypothesis]) -> str:
+    level = percent(decision.alpha, None)
+    text = f"Two-sided level {level}{'' if decision.procedure.kind == 'none' else ' for all together'}"
+    if any(h.kind != "beats" for h in family):
+        text += f"; tests of non-inferiority and equivalence are one-sided, so {percent(decision.alpha / 2, None)}"
+    return f"{text}."
+
+
+def procedure(decision: Decision) -> str:
+    """How a decision's hypotheses are tested together, with every number that it has."""
+    given: Any = decision.procedure
+    if given.kind in _PROCEDURES:
+        return _PROCEDURES[given.kind]
+    if given.kind.endswith("gatekeeping"):
+        return _gatekeeping(given)
+    weighted = f"{_WEIGHTED[given.kind]} ({_parts(given.weights)})"
+    if given.kind != "graphical":
+        return weighted
+    moves = [f"from {name} {_parts(to)}" for name, to in given.transitions.items() if to]
+    return f"{weighted}; what a rejected hypothesis had goes on: {'; '.join(moves) or 'nowhere'}"
+
+
+_PROCEDURES = {
+    "none": "each hypothesis at the full level",
+    "lsd": "each hypothesis at the full level, but only when the test of all arms is significant too (Fisher)",
+    "bonferroni": "Bonferroni's correction",
+    "holm": "Holm's procedure",
+    "hochberg": "Hochberg's procedure",
+    "hommel": "Hommel's procedure",
+    "dunnett": "Dunnett's test",
+    "dunnett_step_down": "Dunnett's step-down test",
+    "fixed_sequence": "fixed sequence, in the order above until one is not rejected",
+}
+_WEIGHTED = {
+    "weighted_bonferroni": "Bonferroni's correction with parts of the level",
+    "weighted_holm": "Holm's procedure with parts of the level",
+    "fallback": "fallback procedure in the order above with parts of the level",
+    "graphical": "graphical procedure with parts of the level to begin with",
+}
+
+
+def _parts(weights: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {number(weight)}" for name, weight in weights.items())
+
+
+def _gatekeeping(given: Any) -> str:
+    families = ", then ".join(f"({', '.join(part)})" for part in given.families)
+    within = _PROCEDURES[given.procedure]
+    if given.kind == "serial_gatekeeping":
+        return f"serial gatekeeping, {families}, a family once all before are rejected; {within} within each"
+    truncation = f", truncation {', '.join(map(number, given.truncation))}" if given.truncation else ""
+    return f"parallel gatekeeping, {families}, a family once any of the one before is rejected; {within}{truncation}"
+
+
+# --- costs ------------------------------------------------------------------------------------------------------------
 
 
 def costs(design: Design) -> list[str]:
