@@ -29,7 +29,8 @@ from trialsim.experiments.threads import one_thread_per_worker
 one_thread_per_worker()  # before NumPy starts
 
 import numpy as np
-from null_methods import KNOWN, Method, Study, rejections, studies
+from null_methods import Method, Study, rejections
+from null_studies import KNOWN, studies
 
 from trialsim.world.draws import Luck
 

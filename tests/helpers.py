@@ -118,8 +118,8 @@ def portrait(block: Block, column: int = 0) -> dict[str, Array]:
 
 
 def _rows(part: Any, column: int, valid: Array, skip: tuple[str, ...] = ()) -> dict[str, Array]:
-    names = [f.name for f in fields(part) if f.name not in skip]
-    return {name: _rows_of(getattr(part, name), column, valid) for name in names}
+    given = {f.name: getattr(part, f.name) for f in fields(part) if f.name not in skip}
+    return {name: _rows_of(values, column, valid) for name, values in given.items() if values is not None}
 
 
 def _rows_of(values: Array, column: int, valid: Array) -> Array:

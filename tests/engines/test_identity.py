@@ -17,12 +17,15 @@ from trialsim.world.streams import BLOCK
 from trialsim.world.world import World
 
 LIBRARY = sorted(library())
-NAMES = [*LIBRARY, "busy"]
+NAMES = [*LIBRARY, "busy", "full dose"]
 TABLES = ("funnel", "participants", "sessions", "observations", "events", "resources", "truth")
 
 
 @cache
 def named(name: str) -> Design:
+    """The busy trial, also with an analysis for which potential outcomes at full dose are made; or a scenario."""
+    if name == "full dose":
+        return busy(analyses={"main": {"kind": "linear", "outcome": "pain", "estimand": "hypothetical"}})
     return busy() if name == "busy" else read_design(name)
 
 

@@ -17,6 +17,8 @@ from trialsim.records import table
 from trialsim.world.histories import NONE
 
 N_REPLICATES = 3
+HYPOTHETICAL: Data = {"main": {"kind": "linear", "outcome": "pain", "estimand": "hypothetical"}}
+"""An analysis whose truth needs potential outcomes at full dose."""
 WHOLE_TRIAL = ("n_participants", "closing_day", "funnel", "person")
 """Fields of histories that are about the whole trial, or number persons within one block."""
 
@@ -27,8 +29,8 @@ def simulated(trial: Design, engine: EngineName, n: int = N_REPLICATES) -> Block
 
 def rows(part: Any, first: int, skip: tuple[str, ...] = ()) -> dict[str, NDArray[Any]]:
     """Arrays of the first so many participants."""
-    names = [f.name for f in fields(part) if f.name not in skip]
-    return {name: getattr(part, name)[..., :first, :] for name in names}
+    given = {f.name: getattr(part, f.name) for f in fields(part) if f.name not in skip}
+    return {name: values[..., :first, :] for name, values in given.items() if values is not None}
 
 
 def treatment(block: Block, first: int | None = None) -> dict[str, NDArray[Any]]:
@@ -72,7 +74,9 @@ def common(left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]) -> lis
 
 
 def test_one_more_participant_leaves_all_before_as_they_were(engine: EngineName) -> None:
-    shorter, longer = simulated(busy(), engine), simulated(busy(sample_size=151), engine)
+    shorter = simulated(busy(analyses=HYPOTHETICAL), engine)
+    longer = simulated(busy(analyses=HYPOTHETICAL, sample_size=151), engine)
+    assert shorter.outcomes.full_dose is not None
     assert (longer.histories.n_participants == 151).all()
     assert differences(treatment(shorter), treatment(longer, 150)) == []
     for part in ("follow", "outcomes"):
@@ -82,6 +86,14 @@ def test_one_more_participant_leaves_all_before_as_they_were(engine: EngineName)
 def test_more_time_for_enrolment_changes_nothing_in_a_trial_that_is_full_before(engine: EngineName) -> None:
     shorter, longer = simulated(busy(), engine), simulated(busy(max_enrolment_days=900), engine)
     assert differences(shorter.histories, longer.histories) == []
+
+
+def test_an_analysis_that_asks_for_more_changes_no_trial(engine: EngineName) -> None:
+    plain, asked = simulated(busy(), engine), simulated(busy(analyses=HYPOTHETICAL), engine)
+    assert differences(treatment(plain), treatment(asked)) == []
+    assert differences(plain.follow, asked.follow) == []
+    assert differences(plain.observed, asked.observed) == []
+    assert differences(plain.outcomes, asked.outcomes) == ["full_dose"]
 
 
 def in_order(names: list[str]) -> Design:

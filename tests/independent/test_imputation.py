@@ -186,7 +186,7 @@ def test_rotating_large_blocks_of_participants_changes_no_distribution() -> None
     cov = 0.5 * np.eye(3) + 0.5 + 0.3 * np.diag([1, 0, 1])
     at = Regressions(np.full((1, 1, 3, 3), 0.2), cov[None, None])
     m = 4000
-    noise, rest = next(gaps.luck(Dice(2), 1, m))
+    noise, rest = gaps.by_block(*(part[0] for part in gaps.luck(Dice(2), 1, m)))
     found = gaps.products(at, noise, rest)
     plain_noise = np.random.default_rng(4).standard_normal((m, *rows.shape[:3], 3))
     plain_noise *= np.array([np.arange(rows.shape[2]) < len(those) for those in used])[..., None]

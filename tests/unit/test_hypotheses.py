@@ -116,8 +116,8 @@ def test_which_direction_is_better_unless_it_is_said() -> None:
 # --- through the plan -------------------------------------------------------------------------------------------------
 
 ASKED: dict[str, dict[str, Any]] = {
-    "points": {"kind": "ancova", "margin": 0.6},
-    "points_up": {"kind": "ancova", "margin": 0.6, "better": "higher"},
+    "points": {"kind": "ancova", "margin": 0.25},
+    "points_up": {"kind": "ancova", "margin": 0.25, "better": "higher"},
     "ratio": {"kind": "modified_poisson", "margin": 1.4},
     "percent": {"kind": "modified_poisson", "margin": 15.0, "margin_measure": "risk difference"},
     "unadjusted": {"kind": "proportions", "margin": 15.0, "better": "lower"},

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,9 @@ from trialsim.analysis.estimates import (
 )
 from trialsim.analysis.plan import analyse_block, estimate
 from trialsim.block import Block
+from trialsim.design.analyses import Analysis
 from trialsim.design.parts import Design
+from trialsim.design.shape import tags_of
 from trialsim.records import table
 from trialsim.trial import TrialData, analyse
 from trialsim.world.observation import ObservedData
@@ -81,11 +84,14 @@ class Values:
 
     estimate: float
     std_error: float
+    df: float
     ci_low: float
     ci_high: float
     p_value: float
     significant: float
     truth: float
+    truth_first: float
+    truth_second: float
     n_used: int
 
     def interval(self) -> tuple[float, float, float]:
@@ -171,6 +177,7 @@ def test_adjusted_arms_are_those_of_statsmodels(estimates: Estimates, by_hand: B
             mine = Values(estimates, analysis, arm, visit, PERCENTAGE if by_hand.poisson else MEAN_CHANGE)
             value, error = by_hand.with_error(lambda p, a=arm, v=visit: by_hand.adjusted(a, v, p))
             assert (mine.estimate, mine.std_error) == pytest.approx((value, error), rel=1e-6)
+            assert mine.df == np.inf
             if by_hand.poisson:
                 limits = value * np.exp(np.array([-z, z]) * error / value)
             else:
@@ -251,28 +258,87 @@ def test_n_used_are_the_answers(block: Block, estimates: Estimates, analysis: st
 # --- what analyses may see --------------------------------------------------------------------------------------------
 
 
+def scrambled(block: Block) -> Block:
+    """The same trials as recorded, everything latent made nonsense."""
+    luck = np.random.default_rng(1)
+    cohort, outcomes = block.plan.cohort, block.outcomes
+    nonsense = {
+        name: None if values is None else luck.integers(0, 100, values.shape).astype(values.dtype)
+        for name in ("potential", "sessions", "all_sessions", "full_dose")
+        for values in [getattr(outcomes, name)]
+    }
+    stable = [luck.permuted(s, axis=0) for s in cohort.stable]
+    cohort = replace(cohort, motivation=luck.permuted(cohort.motivation, axis=0), stable=stable)
+    return replace(block, outcomes=replace(outcomes, **nonsense), plan=replace(block.plan, cohort=cohort))
+
+
+def check_that_only_the_truth_changes(block: Block, estimates: Estimates) -> None:
+    again = analyse_block(scrambled(block))
+    unchanged = [f.name for f in fields(Estimates) if not f.name.startswith("truth")]
+    assert [name for name in unchanged if not same(getattr(again, name), getattr(estimates, name))] == []
+    with_truth = ~np.isnan(estimates.truth)
+    assert with_truth.any()
+    assert np.mean(again.truth[with_truth] != estimates.truth[with_truth]) > 0.9
+
+
 def test_estimates_come_from_what_was_observed_alone(block: Block, estimates: Estimates) -> None:
     """Everything latent is made nonsense: each estimate stays as it was to the last bit, and the truth does not."""
-    luck = np.random.default_rng(1)
-    cohort = block.plan.cohort
-    nonsense = luck.integers(0, 100, block.outcomes.potential.shape, dtype=np.int16)
-    scrambled = replace(
-        block,
-        outcomes=replace(block.outcomes, potential=nonsense),
-        plan=replace(
-            block.plan,
-            cohort=replace(
-                cohort,
-                motivation=luck.permuted(cohort.motivation, axis=0),
-                stable=[luck.permuted(s, axis=0) for s in cohort.stable],
-            ),
-        ),
-    )
-    again = analyse_block(scrambled)
-    unchanged = [f.name for f in fields(Estimates) if f.name != "truth"]
-    assert [name for name in unchanged if not same(getattr(again, name), getattr(estimates, name))] == []
-    compared = [place for place, label in enumerate(estimates.labels) if label.measure != GLOBAL_TEST]
-    assert np.mean(again.truth[:, compared] != estimates.truth[:, compared]) > 0.9
+    check_that_only_the_truth_changes(block, estimates)
+
+
+COVARIATES = {"covariates": ["baseline", "female"]}
+EVERY_KIND: dict[str, dict[str, Any]] = {
+    "modified_poisson": {"missing": {"kind": "weights"}},
+    "linear": {"missing": {"kind": "pattern_mixture"}, **COVARIATES},
+    "t_test": {"estimand": "hypothetical"},
+    "proportions": {"estimand": "composite"},
+    "chi_squared": {"estimand": "per_protocol", "adherent": 2},
+    "ancova": {"missing": {"kind": "imputation", "imputations": 2}, **COVARIATES},
+    "logistic": {**COVARIATES},
+    "log_binomial": {},
+    "gee": {"estimand": "while_on_treatment"},
+    "mmrm": {"missing": {"kind": "reference", "reference": "usual", "imputations": 2}},
+    "mixed": {**COVARIATES},
+    "cluster_robust": {},
+    "cluster_means": {"missing": {"kind": "complete_cases"}},
+    "log_rank": {},
+    "cox": {**COVARIATES},
+    "rmst": {},
+    "counts": {**COVARIATES},
+    "complier": {**COVARIATES},
+    "user": {"function": "own_estimator:mean_differences"},
+}
+OWN = """
+def mean_differences(data, info):
+    for contrast in info.contrasts:
+        groups = [data[data["arm"] == arm] for arm in contrast.split(" - ")]
+        for visit in info.visits:
+            a, b = ((g[f"{info.outcome}_{visit}"] - g[f"baseline_{info.outcome}"]).dropna() for g in groups)
+            error = (a.var() / len(a) + b.var() / len(b)) ** 0.5
+            yield {"contrast": contrast, "visit": visit, "estimate": a.mean() - b.mean(), "std_error": error}
+"""
+
+
+@pytest.fixture
+def own_estimator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An importable module with an estimator of the user's."""
+    (tmp_path / "own_estimator.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("own_estimator")
+def test_no_kind_of_analysis_sees_what_was_not_observed() -> None:
+    """As above for every kind, estimand and way with missing data; the list of kinds is whole."""
+    assert set(EVERY_KIND) == {kind for part in get_args(get_args(Analysis)[0]) for kind in tags_of(part)}
+    for place in range(0, len(EVERY_KIND), 7):  # few at once: an analysis with the wrong name would spoil all
+        some = {kind: {"kind": kind, **keys} for kind, keys in list(EVERY_KIND.items())[place : place + 7]}
+        for one in some.values():
+            one.setdefault("multiplicity", "none")
+        trials = run(plan(**some), n=2, seed=4)
+        found = analyse_block(trials)
+        assert found.converged.all(), set(found.reason[~found.converged])
+        assert {label.analysis for label in found.labels} == set(some)
+        check_that_only_the_truth_changes(trials, found)
 
 
 def test_a_change_of_one_answer_changes_the_estimates(block: Block, estimates: Estimates) -> None:
@@ -295,8 +361,21 @@ def test_values_that_were_not_observed_do_not_matter(block: Block, estimates: Es
 
 def test_observed_data_hold_nothing_latent() -> None:
     assert {f.name for f in fields(ObservedData)} == {
-        "arm", "site", "coach", "covariates", "baseline", "value", "responder", "observed",
+        "arm", "site", "coach", "covariates", "baseline", "value", "responder", "observed", "sessions", "all_sessions",
     }  # fmt: skip
+
+
+def test_sessions_observed_are_those_of_the_tables(block: Block) -> None:
+    data = block.observed
+    people = table(block, "participants", columns=[COLUMN]).to_pandas()
+    held = table(block, "sessions", columns=[COLUMN]).to_pandas().dropna(subset="attended_day")
+    randomized = held["participant"].map(people.set_index("participant")["randomized_day"])
+    assert data.all_sessions[COLUMN].tolist() == people["n_sessions"].tolist()
+    for v, visit in enumerate(block.world.design.visits.values()):
+        by_then = held[held["attended_day"] - randomized <= visit.day].groupby("participant").size()
+        expected = people["participant"].map(by_then).fillna(0).astype(int)
+        assert data.sessions[COLUMN, :, v].tolist() == expected.tolist()
+    assert (data.sessions[COLUMN, :, 0] < data.all_sessions[COLUMN]).any()
 
 
 # --- the truth --------------------------------------------------------------------------------------------------------
@@ -327,7 +406,10 @@ def test_the_truth_beside_an_estimate_is_that_of_the_table(estimates: Estimates,
                 ("change_by_coach", MEAN_DIFFERENCE): a["change"] - b["change"],
             }
             for (analysis, measure), value in expected.items():
-                assert Values(estimates, analysis, pair, visit, measure).truth == pytest.approx(value)
+                mine = Values(estimates, analysis, pair, visit, measure)
+                assert mine.truth == pytest.approx(value)
+                name = "change" if measure == MEAN_DIFFERENCE else "percent"
+                assert (mine.truth_first, mine.truth_second) == pytest.approx((a[name], b[name]))
         assert np.isnan(Values(estimates, "bare", "all arms", visit, GLOBAL_TEST).truth)
 
 
@@ -404,15 +486,15 @@ def test_the_level_is_that_of_the_analysis() -> None:
 def test_a_fit_without_events_fails_and_says_so(block: Block) -> None:
     """In one of four replicates nobody in the first arm responds."""
     data = block.observed
-    responder = data.responder["pain"].copy()
-    responder[1, data.arm[1] == 0] = False
+    value, first = data.value["pain"].copy(), data.arm[1] == 0
+    value[1, first] = np.where(data.observed[1, first], data.baseline["pain"][1, first, None], np.nan)
     numbers = np.arange(4, dtype=np.int32)
-    found = estimate(block.world.design, "ratio_by_coach", replace(data, responder={"pain": responder}), numbers)
+    found = estimate(block.world.design, "ratio_by_coach", replace(data, value={"pain": value}), numbers)
     before = estimate(block.world.design, "ratio_by_coach", data, numbers)
     assert found.converged.all(axis=1).tolist() == [True, False, True, True]
     assert not found.converged[1].any()
     assert set(found.reason[1]) != {""}
-    assert all("no events" in reason for reason in found.reason[1])
+    assert all("no events in arm coach" in reason for reason in found.reason[1])
     assert set(found.reason[[0, 2, 3]].ravel()) == {""}
     for name in ("estimate", "std_error", "ci_low", "ci_high", "p_value", "significant"):
         assert np.isnan(getattr(found, name)[1]).all()

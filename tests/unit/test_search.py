@@ -1,4 +1,4 @@
-"""The search for a sample size, where the curve is known: every way it can end, what it may call, and assurance."""
+"""The search for a sample size, where the curve is known: every way it can end, and what it may call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from trialsim.experiments import assurance as prior
 from trialsim.experiments import search_curve
 from trialsim.experiments.closed_forms import means_power
 from trialsim.experiments.search import Answer, find
@@ -467,72 +466,3 @@ def test_separated_points_have_a_curve_and_an_honest_gap() -> None:
     assert found.interval(0.84, 1.96) == (2.0, 5.0)
     for successes in (np.zeros(4), n, np.array([0.0, 0, 0, 50]), np.array([0.0, 20, 50, 50])):
         assert np.isfinite(search_curve.fit(u, successes, n, 0.84).beta).all()
-
-
-# --- assurance --------------------------------------------------------------------------------------------------------
-
-NORMAL = prior.Prior(kind="normal", mean=0.4, sd=0.2)
-
-
-def test_draws_follow_the_prior() -> None:
-    u = np.array([0.01, 0.3, 0.5, 0.9])
-    assert NORMAL.quantile(u) == pytest.approx(stats.norm.ppf(u, 0.4, 0.2))
-    assert prior.Prior(kind="uniform", low=-1, high=3).quantile(u) == pytest.approx(stats.uniform.ppf(u, -1, 4))
-    for low, high in ((0.0, 1.0), (-math.inf, 0.1), (3.0, math.inf), (2.2, 2.3)):
-        cut = prior.Prior(kind="truncated_normal", mean=0.4, sd=0.2, low=low, high=high)
-        a, b = (low - 0.4) / 0.2, (high - 0.4) / 0.2
-        assert cut.quantile(u) == pytest.approx(stats.truncnorm.ppf(u, a, b, 0.4, 0.2), rel=1e-7)
-
-
-def test_draws_are_even_and_can_be_continued() -> None:
-    all_in = prior.prior_draws(NORMAL, 1_000)
-    assert np.array_equal(all_in[600:], prior.prior_draws(NORMAL, 400, first=600))
-    assert stats.kstest(all_in, stats.norm(0.4, 0.2).cdf).statistic < 3 / 1_000
-    assert stats.kstest(prior.prior_draws(NORMAL, 1_000, shift=0.123), stats.norm(0.4, 0.2).cdf).statistic < 3 / 1_000
-    assert np.isfinite(prior.prior_draws(NORMAL, 1_000, shift=0.0)).all()
-
-
-def test_assurance_of_a_normal_test_has_a_closed_form() -> None:
-    """Power of a z test, one effect per replicate; expected power is Phi((mean - limit) / sqrt(1 + sd^2))."""
-    rng = np.random.default_rng(5)
-    effect = prior.Prior(kind="normal", mean=3.0, sd=1.5)
-    draws = prior.prior_draws(effect, 20_000)
-    found = prior.assurance(lambda shift: (rng.normal(shift) > 1.96).astype(float), draws)
-    truth = stats.norm.cdf((3.0 - 1.96) / math.sqrt(1 + 1.5**2))
-    assert (found.n_replicates, found.n_failed) == (20_000, 0)
-    assert found.mcse == pytest.approx(math.sqrt(truth * (1 - truth) / 20_000), rel=0.02)
-    assert abs(found.value - truth) < 4.5 * found.mcse
-    assert abs(found.value - stats.norm.cdf(3.0 - 1.96)) > 4.5 * found.mcse  # power at the mean is another thing
-
-    nodes = effect.quantile((np.arange(400) + 0.5) / 400)
-    value, error = prior.expected_power(stats.norm.cdf(nodes - 1.96), np.full(400, 0.02), np.ones(400))
-    assert value == pytest.approx(truth, abs=1e-4)
-    assert error == pytest.approx(0.001)
-
-
-def test_failed_replicates_are_counted_and_told() -> None:
-    found = prior.assurance(lambda x: np.array([1.0, 0.0, math.nan, 1.0]), np.zeros(4))
-    assert found[0] == pytest.approx(2 / 3)
-    assert found[2:] == (3, 1)
-    found = prior.assurance(lambda x: np.full(4, math.nan), np.zeros(4))
-    assert math.isnan(found.value)
-    assert found[2:] == (0, 4)
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: prior.Prior(kind="normal", mean=1), "sd above 0"),
-        (lambda: prior.Prior(kind="truncated_normal", mean=1, sd=0), "sd above 0"),
-        (lambda: prior.Prior(kind="uniform", low=1), "low and high"),
-        (lambda: prior.Prior(kind="uniform", low=1, high=1), "low must be below high"),
-        (lambda: prior.assurance(lambda x: x + 0.5, np.zeros(3)), "0, 1 or NaN"),
-        (lambda: prior.assurance(lambda x: np.zeros(2), np.zeros(3)), "every draw"),
-        (lambda: prior.expected_power([0.1], [0.1], [0.0]), "weights"),
-        (lambda: prior.expected_power([0.1, 0.2], [0.1, 0.1], [-1.0, 2.0]), "weights"),
-    ],
-    ids=range(8),
-)
-def test_bad_priors_are_refused(call: Callable[[], object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        call()

@@ -24,10 +24,9 @@ from scipy.special import gammaincinv
 from trialsim.analysis.fits import Bools, FitError, Floats, Ints
 from trialsim.analysis.pattern_mixture import missing_patterns
 
-# EM, which forgets its start as slowly as the chain does, must get along with 50 steps: at worst it keeps 0.83 of the
-# distance at each. After 20 steps a chain from the estimate lacks 0.83^40 of the draws' variance, less than 0.1 %.
-STEPS = 20
-_EM_STEPS = 50
+# EM forgets its start as slowly as a chain does. It must get to _EM_CHANGE in 4 times the steps that a chain may take:
+# at worst it keeps 0.955 of the distance at each, and after 50 steps a chain lacks 0.955^100 = 1 % of the variance.
+STEPS = 50
 SWEEPS = 10
 _EM_CHANGE = 1e-4  # in standard deviations; the estimate is only where the chains start
 _CONSTANT = 1e-10  # a standard deviation below this part of the mean is rounding
@@ -65,9 +64,9 @@ def joint_normal(
     coefficients (Schafer 1997, doi:10.1201/9780367803025, ch. 5-6): given n participants without missing values and p
     regressors, cov is inverse Wishart with n - p degrees of freedom.
 
-    If missingness is monotone the posterior is known exactly. Otherwise each copy ends a chain of its own: `steps`
-    steps of monotone data augmentation (Schafer, section 6.5), which imputes only what lies before a participant's
-    last observation, from the maximum likelihood estimate.
+    If missingness is monotone the posterior is known exactly. Otherwise each copy ends a chain of its own: monotone
+    data augmentation (Schafer, section 6.5), which imputes only what lies before a participant's last observation,
+    from the maximum likelihood estimate on, in as many steps as EM took to find it, but not more than `steps`.
 
     FitError: outcomes or covariates that are not finite, a visit without observations in an arm, too few participants
     (at a visit, or at two visits both), collinear covariates, no residual variance, or so much missing before last
@@ -260,12 +259,12 @@ def draw_regressions(model: Standardised, *, m: int, luck: Luck, steps: int = ST
     df = n - n_regressors - np.arange(n_visits)[::-1]
     for group, visit in np.argwhere(df < np.maximum(1, 2 * np.arange(n_visits) + 2 - n_visits))[:1]:
         raise FitError(f"too few observations{model.named(group)} at visit {visit}")
-    chi = np.sqrt(chi_squared(df, uniforms))
     if not gaps.rows.size:
-        return _regressions(known[None], chi[-1], normals[-1], n_regressors)
-    at = _maximum_likelihood(model, gaps, known, n)
-    for root, z, (noise, rest) in zip(chi, normals, gap_luck, strict=True):
-        at = _regressions(known + gaps.products(at, noise, rest), root, z, n_regressors)
+        return _regressions(known[None], np.sqrt(chi_squared(df, uniforms[-1])), normals[-1], n_regressors)
+    at, taken = _maximum_likelihood(model, gaps, known, n, 4 * steps)
+    for step in range(max(0, steps - taken), steps):
+        products = known + gaps.products(at, *gaps.by_block(*(part[step] for part in gap_luck)))
+        at = _regressions(products, np.sqrt(chi_squared(df, uniforms[step])), normals[step], n_regressors)
     return at
 
 
@@ -326,19 +325,19 @@ def _regression(products: Floats, chi: Floats, normals: Floats, visit: int) -> t
     return np.asarray(np.linalg.solve(upper, target[..., None]))[..., 0], deviation
 
 
-def _maximum_likelihood(model: Standardised, gaps: _Gaps, known: Floats, n: Ints) -> Regressions:
-    """EM: a step of the chain without luck, and with sums of squares / n as variances."""
+def _maximum_likelihood(model: Standardised, gaps: _Gaps, known: Floats, n: Ints, most: int) -> tuple[Regressions, int]:
+    """The estimate, and the steps of EM: steps of the chain without luck, with sums of squares / n as variances."""
     n_visits, n_regressors = model.z.shape[1], model.x.shape[1]
     no_normals, no_noise = np.zeros((1, *n.shape, model.size)), np.zeros((1, *gaps.rows.shape[:3], n_visits))
     expected = gaps.n[None, :, :, None, None] * np.eye(n_visits)
     at = Regressions(no_normals[..., :n_regressors].swapaxes(-1, -2), np.eye(n_visits) + no_normals[..., :n_visits])
-    for _ in range(_EM_STEPS):
+    for step in range(1, most + 1):
         products = known + gaps.products(at, no_noise, expected)
         new = _regressions(products, np.sqrt(n)[None], no_normals, n_regressors)
         change = max(np.abs(new.coef - at.coef).max(), np.abs(new.cov - at.cov).max())
         at = new
         if change < _EM_CHANGE:
-            return at
+            return at, step
     raise FitError("too much is missing before last observations: no convergence")
 
 
@@ -372,27 +371,28 @@ class _Gaps:
         rows, place = _padded(blocks, large, model.size)
         return cls(rows, n, place, np.where(large, n - model.size, 0), seen, later[used] - seen, _most(model))
 
-    def luck(self, luck: Luck, steps: int, m: int) -> Iterator[tuple[Floats, Floats]]:
-        """For every step the noise of the rows (m, G, P, R, V), and Wishart matrices for the rest (m, G, P, V, V)."""
+    def luck(self, luck: Luck, steps: int, m: int) -> tuple[Floats, Floats, Floats]:
+        """For every step: noise of all rows, and normals and uniforms for the Wishart matrices of rotated blocks."""
         (n_rows, n_rotated), n_visits = self.most, self.gap.shape[1]
         normals = luck.normal(steps, m, n_rows, n_visits)
         below = luck.normal(steps, m, n_rotated, n_visits, n_visits)
-        return self._by_block(normals, below, luck.uniform(steps, m, n_rotated, n_visits))
+        return normals, below, luck.uniform(steps, m, n_rotated, n_visits)
 
-    def _by_block(self, normals: Floats, below: Floats, uniforms: Floats) -> Iterator[tuple[Floats, Floats]]:
-        """Bartlett's decomposition: roots of chi-squared numbers on the diagonal, normals below it."""
+    def by_block(self, normals: Floats, below: Floats, uniforms: Floats) -> tuple[Floats, Floats]:
+        """Noise of the rows of each block, (m, G, P, R, V), and Wishart matrices for the rest, (m, G, P, V, V).
+
+        Bartlett's decomposition: roots of chi-squared numbers on the diagonal, normals below it.
+        """
         group, pattern = np.nonzero(self.rest)
         gap = self.gap[pattern]
         df = np.where(gap > 0, self.rest[group, pattern][:, None] - gap.cumsum(axis=1) + 1, 1.0)
-        factor = np.tril(below[:, :, : len(group)], -1)
+        factor = np.tril(below[:, : len(group)], -1)
         diagonal = np.arange(gap.shape[1])
-        factor[..., diagonal, diagonal] = np.sqrt(chi_squared(df, uniforms[:, :, : len(group)]))
+        factor[..., diagonal, diagonal] = np.sqrt(chi_squared(df, uniforms[:, : len(group)]))
         factor *= gap[:, :, None] * gap[:, None]
-        there = (self.place >= 0)[..., None]
-        for z, t in zip(normals, factor, strict=True):
-            rest = np.zeros((len(z), *self.rest.shape, *t.shape[2:]))
-            rest[:, group, pattern] = t @ t.swapaxes(-1, -2)
-            yield np.where(there, z[:, np.maximum(self.place, 0)], 0.0), rest
+        rest = np.zeros((len(normals), *self.rest.shape, *factor.shape[2:]))
+        rest[:, group, pattern] = factor @ factor.swapaxes(-1, -2)
+        return np.where((self.place >= 0)[..., None], normals[:, np.maximum(self.place, 0)], 0.0), rest
 
     def products(self, at: Regressions, noise: Floats, rest: Floats) -> Floats:
         """Completed sums of squares and products at every visit, (m, G, V, p + V, p + V)."""

@@ -124,7 +124,7 @@ def find_size(
     whole = isinstance(current, int)
     with Pool(workers) as pool:
         simulate = _Simulate(pool, asked, path, whole, seed)
-        bounds = (low if low is not None else 2.0 * len(design.arms), high)
+        bounds = (low if low is not None else 10.0 * len(design.arms), high)
         increasing = path == "sample_size" or simulate.rises(bounds[0], float(high or 0))
         answer = find(
             simulate,

@@ -75,7 +75,8 @@ def _statement(h: Hypothesis) -> str:
 
 def _level_of(decision: Decision, family: list[Hypothesis]) -> str:
     level = percent(decision.alpha, None)
-    text = f"Two-sided level {level}{'' if decision.procedure.kind == 'none' else ' for all together'}"
+    together = "" if decision.procedure.kind in ("none", "lsd") else " for all together"
+    text = f"Two-sided level {level}{together}"
     if any(h.kind != "beats" for h in family):
         text += f"; tests of non-inferiority and equivalence are one-sided, so {percent(decision.alpha / 2, None)}"
     return f"{text}."

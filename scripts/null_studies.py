@@ -1,0 +1,214 @@
+"""Every built-in analysis, the data it is tried on, and what is known about its type I error beforehand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import null_worlds as worlds
+import numpy as np
+from null_methods import Method, Procedure, Study
+
+from trialsim.analysis import multiplicity
+from trialsim.analysis.graphical import graphical
+
+_COPIES = 10
+# Largest numbers of replicates, by number of participants, so that all of it takes an hour on two cores.
+DEAR_GEE = {2331: 2_500}
+SECOND_GEE = {60: 5_000, 300: 4_000, 2331: 2_000}
+IMPUTED = {60: 5_000, 300: 4_000, 2331: 1_000}
+
+# --- what is tried ----------------------------------------------------------------------------------------------------
+
+
+def one(kind: str, most: dict[int, int] | None = None, **options: Any) -> Method:
+    return Method(kind, options, most=most or {})
+
+
+def margin(kind: str, **options: Any) -> tuple[Method, ...]:
+    """On the margin, both ways. The true value favours arm 1 by as much as the margin allows."""
+    return tuple(Method(kind, options | {"hypothesis": name}) for name in ("non_inferiority", "equivalence"))
+
+
+CORRECTIONS = ("none", "df", "kauermann_carroll", "mancl_derouen", "fay_graubard")
+WORKINGS = ("independence", "exchangeable", "unstructured")
+_DF = ("satterthwaite", "kenward_roger", "between_within", "normal")
+
+
+def _most_of_gee(working: str, correction: str) -> dict[int, int]:
+    if working != "exchangeable":
+        return SECOND_GEE
+    return {} if correction == "none" else DEAR_GEE
+
+
+def _imputed(**options: Any) -> dict[str, Any]:
+    return {"imputations": _COPIES, "covariates": ("x",), **options}
+
+
+def _one_visit() -> list[Study]:
+    return [
+        Study("normal", worlds.normal, (
+            one("t_test", equal_variance=True),
+            one("t_test", equal_variance=False),
+            *(one("ancova", variance=v) for v in ("model", "hc0", "hc3")),
+            one("linear"),
+        )),
+        Study("unequal variance", worlds.unequal_variance, (
+            one("t_test", equal_variance=False),
+            one("t_test", equal_variance=True),
+            *(one("ancova", variance=v) for v in ("model", "hc0", "hc3")),
+        )),
+        Study("binary", worlds.binary, (
+            one("proportions"),
+            *(one("chi_squared", correction=c) for c in (False, True)),
+            *(one("logistic", variance=v) for v in ("model", "robust")),
+        )),
+        Study("log-linear risk", worlds.log_linear_risk, (one("log_binomial"), one("modified_poisson"))),
+        Study("negative binomial", worlds.negative_binomial_counts, (
+            one("counts", family="negative_binomial"), one("counts", family="quasi_poisson"))),
+        Study("overdispersed", worlds.overdispersed_counts, (one("counts", family="quasi_poisson"),)),
+        Study("compliers", worlds.compliers, tuple(
+            Method("complier", {"method": m}, pairs=((0, 2),)) for m in ("two_stage", "ratio"))),
+        Study("times", worlds.times, (
+            one("log_rank"), one("cox", ties="efron"), one("cox", ties="breslow"), one("rmst", until_day=180.0))),
+        Study("times at visits", worlds.times_at_visits, (
+            one("log_rank"), one("cox", ties="efron"), one("cox", ties="breslow"), one("rmst", until_day=182.0))),
+    ]  # fmt: skip
+
+
+def _three_visits() -> list[Study]:
+    binary = {"endpoint": "response", "working": "exchangeable"}
+    imputation = {"kind": "imputation"}
+    reference = {"kind": "reference", "reference": "arm1"}
+    return [
+        Study("repeated", worlds.repeated, (
+            *(one("gee", _most_of_gee(w, c), working=w, correction=c) for w in WORKINGS for c in CORRECTIONS),
+            one("linear"),
+            one("linear", missing={"kind": "complete_cases"}),
+            one("linear", missing={"kind": "pattern_mixture"}),
+        ), n_visits=3),
+        Study("repeated binary", worlds.repeated_binary, (
+            *(one("gee", _most_of_gee("exchangeable", c), **binary, correction=c) for c in CORRECTIONS),
+            one("modified_poisson"),
+        ), n_visits=3),
+        Study("dropout", worlds.dropout, (
+            *(one("mmrm", df=df) for df in ("kenward_roger", "satterthwaite", "residual")),
+            one("mmrm", df="kenward_roger", covariates_by_visit=True),
+            one("linear", missing={"kind": "weights", "history": True}),
+        ), n_visits=3),
+        Study("dropout, imputed", worlds.dropout, (
+            *(one("ancova", IMPUTED, missing=_imputed(**imputation, model=model))
+              for model in ("joint_normal", "chained")),
+            *(one("ancova", IMPUTED, missing=_imputed(**reference, rule=rule))
+              for rule in ("jump", "copy_reference", "copy_increment")),
+        ), n_visits=3),
+    ]  # fmt: skip
+
+
+def _clusters() -> list[Study]:
+    robust = tuple(one("cluster_robust", correction=c) for c in ("CR2", "CR1", "CR0"))
+    person = {"cluster": "coach"}
+    return [
+        Study("12 coaches", worlds.coaches, (
+            *(one("mixed", nested_arms=("arm0",), heteroscedastic=True, df=df) for df in _DF),
+            one("mixed", nested_arms=("arm0",), heteroscedastic=False, df="satterthwaite"),
+            *robust,
+            one("cluster_means", weights="equal"), one("cluster_means", weights="size"),
+            one("linear", **person),
+        )),
+        Study("12 coaches, repeated", worlds.coaches_repeated, (
+            *(one("gee", DEAR_GEE, working="exchangeable", correction=c, **person) for c in CORRECTIONS),
+            one("linear", **person),
+        ), n_visits=3),
+        Study("12 coaches, repeated binary", worlds.coaches_binary, (
+            *(one("gee", DEAR_GEE, endpoint="response", working="exchangeable", correction=c, **person)
+              for c in ("none", "mancl_derouen", "fay_graubard")),
+            one("modified_poisson", **person),
+        ), n_visits=3),
+        Study("12 sites", worlds.sites, (
+            *(one("mixed", cluster="site", df=df) for df in _DF), *robust, one("linear", cluster="site"))),
+        Study("24 randomized clusters", worlds.randomized_clusters, (
+            *(one("mixed", df=df) for df in _DF),
+            *robust,
+            *(one("cluster_means", weights=w, pooled=p) for w in ("equal", "size") for p in (False, True)),
+            one("linear", **person),
+        )),
+    ]  # fmt: skip
+
+
+def _margins() -> list[Study]:
+    ratio = worlds.RATIO_MARGIN
+    return [
+        Study("mean on the margin", worlds.normal_margin, (
+            *margin("ancova", margin=worlds.MEAN_MARGIN), *margin("t_test", margin=worlds.MEAN_MARGIN))),
+        Study("risks on the margin", worlds.binary_margin, (
+            *margin("proportions", margin=15.0),
+            *margin("proportions", margin=ratio, margin_measure="risk ratio"),
+            *margin("modified_poisson", margin=ratio),
+            *margin("log_binomial", margin=ratio),
+            *margin("logistic", margin=worlds.odds_margin(), margin_measure="odds ratio"),
+        )),
+        Study("hazards on the margin", worlds.times_margin, (
+            *margin("cox", margin=ratio), *margin("log_rank", margin=ratio),
+            *margin("rmst", margin=worlds.time_margin(), until_day=worlds.RESTRICTED_TO),
+        )),
+        Study("rates on the margin", worlds.counts_margin, margin("counts", margin=ratio)),
+    ]  # fmt: skip
+
+
+# --- families of hypotheses -------------------------------------------------------------------------------------------
+
+_GRAPH = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
+PROCEDURES: tuple[tuple[str, Procedure], ...] = (
+    ("fixed sequence", multiplicity.fixed_sequence),
+    ("fallback", multiplicity.fallback),
+    ("serial gatekeeping", lambda p: multiplicity.gatekeeping(p, [[0], [1, 2]], kind="serial", procedure="holm")),
+    ("parallel gatekeeping", lambda p: multiplicity.gatekeeping(
+        p, [[0, 1], [2]], kind="parallel", procedure=["holm", "holm"], gamma=[0.5, 1.0])),
+    ("graphical", lambda p: graphical(p, np.array([0.5, 0.25, 0.25]), _GRAPH)),
+)  # fmt: skip
+
+
+def _family(differs: tuple[int, ...]) -> Study:
+    """Arms of which those with 1 differ plainly; the last is the control."""
+    k = len(differs)
+    every = tuple((a, b) for a in range(k) for b in range(a + 1, k))
+    control = tuple((a, k - 1) for a in range(k - 1))
+    t = {"equal_variance": True}
+    methods = [Method("t_test", t | {"multiplicity": "lsd"}, every, True)]
+    if k == 4:
+        rules = ("bonferroni", "holm", "hochberg", "hommel", "dunnett", "dunnett_step_down")
+        methods += [Method("t_test", t | {"multiplicity": rule}, control, True) for rule in rules]
+        methods += [Method("t_test", t, control, True, procedure) for procedure in PROCEDURES]
+    truth = "all equal" if not any(differs) else f"{sum(differs)} of {k - 1} differ from control"
+    return Study(f"{k} arms, {truth}", worlds.Arms(differs), tuple(methods), n_arms=k)
+
+
+def studies() -> list[Study]:
+    """All of it, in the order of the table."""
+    families = [(0, 0, 0), (1, 0, 0), (0, 0, 0, 0), (1, 0, 0, 0), (1, 1, 0, 0)]
+    return [*_one_visit(), *_three_visits(), *_clusters(), *_margins(), *(_family(differs) for differs in families)]
+
+
+# --- what is known beforehand -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Known:
+    """Why the rate of some analyses is not the nominal one, up to a number of participants."""
+
+    direction: str  # "liberal" or "conservative"
+    data: str  # regular expressions, to be found in what they are about
+    title: str
+    tested: str
+    most_n: float
+    why: str
+
+    def tells(self, data: str, title: str, tested: str, n: int, direction: str) -> bool:
+        """Whether it explains this row."""
+        about = zip((self.data, self.title, self.tested), (data, title, tested), strict=True)
+        return self.direction == direction and n <= self.most_n and all(re.search(a, b) for a, b in about)
+
+
+KNOWN: tuple[Known, ...] = ()
