@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -292,10 +291,3 @@ class Arms:
         arm = equal_arms(n, n_arms)
         effect = PLAIN * np.sqrt(2 * n_arms / n) * np.array(self.differs)
         return one_visit(effect[arm] + rng.standard_normal(n), arm, np.empty((n, 0)), n_arms=n_arms)
-
-
-WRONG: dict[str, World] = {
-    "clusters ignored": clusters_ignored,
-    "one arm differs": partial(lambda n, rng: normal_margin(n, rng)),
-}
-"""Worlds in which analyses of participants who stand alone must be seen to fail."""

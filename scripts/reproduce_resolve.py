@@ -28,7 +28,7 @@ def held_table(findings: Sequence[Finding]) -> str:
 def shown_table(findings: Sequence[Finding]) -> str:
     """Published values that are shown beside the simulated ones, not held."""
     rows = [[*cells[:4], "yes" if f.inside else "no"] for f, cells in _cells(findings, False)]
-    return _markdown(["shown, not held", "published", "95 % CI", "simulated ± Monte Carlo SE", "inside the CI"], rows)
+    return _markdown(["shown, not held", "published", "range", "simulated ± Monte Carlo SE", "inside"], rows)
 
 
 def _cells(findings: Sequence[Finding], held: bool) -> list[tuple[Finding, list[str]]]:

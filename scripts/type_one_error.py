@@ -14,9 +14,9 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import sys
+import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
@@ -41,6 +41,7 @@ SEED = 20_240_615
 SIZES = (60, 300, 2331)
 Z = 4.5
 """Monte Carlo standard errors that a rate may be away from its nominal value."""
+USUAL = 10_000
 AT_ONCE = {60: 250, 300: 100, 2331: 25}
 
 
@@ -80,7 +81,7 @@ class Count:
     @property
     def direction(self) -> str:
         """Empty where the rate is within 4.5 MCSE of the nominal one."""
-        if abs(self.z) <= Z:
+        if not self.fitted or abs(self.z) <= Z:
             return ""
         return "liberal" if self.z > 0 else "conservative"
 
@@ -206,19 +207,107 @@ def _place(row: Count) -> tuple[str, str, str, int]:
     return row.data, row.analysis, row.tested, row.participants
 
 
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def renewed(page: str, rows: Sequence[Count]) -> str:
+    """The page with each `<!-- NAME: begin -->` ... `<!-- NAME: end -->` part made anew from the table."""
+    for name, text in {"summary": summary(rows), "outside": outside(rows), "all": everything(rows)}.items():
+        pattern = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
+        page, n = re.subn(pattern, lambda m, text=text: f"{m[1]}{text}\n{m[2]}", page, flags=re.DOTALL)
+        if n != 1:
+            raise SystemExit(f"docs/type-one-error.md has no part '{name}'")
+    return page
+
+
+def summary(rows: Sequence[Count]) -> str:
+    """How many rows are where."""
+    verdicts = Counter(row.verdict()[0] for row in rows)
+    fewer = sum(row.replicates < USUAL for row in rows)
+    lines = [f"- {verdict}: {n} of {len(rows)} rows" for verdict, n in verdicts.most_common()]
+    lines.append(f"- with fewer than {USUAL:,} replicates, because they take long: {fewer} rows")
+    return "\n".join(lines)
+
+
+def _grouped(rows: Sequence[Count]) -> dict[tuple[str, str, str], dict[int, Count]]:
+    """Rows about the same at several sizes together."""
+    found: dict[tuple[str, str, str], dict[int, Count]] = {}
+    for row in rows:
+        found.setdefault((row.data, row.analysis, row.tested), {})[row.participants] = row
+    return found
+
+
+def _cell(row: Count | None) -> str:
+    """The rate and how many MCSE it is from nominal, bold where outside, and what is not as usual."""
+    if row is None or not row.fitted:
+        return "" if row is None else "no fit"
+    rate = f"{row.rate:.4f} ({row.z:+.1f})"
+    rate = f"**{rate}**" if row.direction else rate
+    extra = [f"{row.replicates:,} replicates"] if row.replicates < USUAL else []
+    extra += [f"{row.failed / row.replicates:.1%} failed"] if row.failed else []
+    return rate + "".join(f"<br>{text}" for text in extra)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def outside(rows: Sequence[Count]) -> str:
+    """Reasons, and below each the rates that it explains."""
+    by_reason: dict[str, list[list[str]]] = {}
+    for (data, analysis, tested), sizes in _grouped(rows).items():
+        for n, row in sizes.items():
+            verdict, why = row.verdict()
+            if row.direction:
+                line = [data, f"`{analysis}`", tested, f"{n:,}", f"{row.nominal}", f"{row.rate:.4f} ({row.z:+.1f})"]
+                by_reason.setdefault(f"{verdict.capitalize()}. {why}", []).append(line)
+    lines: list[str] = []
+    for reason, several in by_reason.items():
+        lines += [f"**{reason}**", ""] if reason.endswith("EXPLAINED. ") else [reason, ""]
+        lines += [*_table(["data", "analysis", "tested", "n", "nominal", "rate"], several), ""]
+    return "\n".join(lines).rstrip()
+
+
+def everything(rows: Sequence[Count]) -> str:
+    """A table for every kind of data."""
+    lines: list[str] = []
+    grouped = _grouped(rows)
+    for study in studies():
+        mine = {key: sizes for key, sizes in grouped.items() if key[0] == study.name}
+        if not mine:
+            continue
+        lines += [f"### {study.name[0].upper()}{study.name[1:]}", "", _about(study), ""]
+        head = ["analysis", "tested", *(f"n = {n:,}" for n in SIZES)]
+        cells = [[f"`{key[1]}`", key[2], *(_cell(sizes.get(n)) for n in SIZES)] for key, sizes in mine.items()]
+        lines += [*_table(head, cells), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _about(study: Study) -> str:
+    """What the data are like, by the docstring of what makes them."""
+    text = " ".join((study.world.__doc__ or "").split())
+    nominal = {method.nominal for method in study.methods}
+    visits = "one visit" if study.n_visits == 1 else f"{study.n_visits} visits, the last one tested"
+    return f"{text} {study.n_arms} arms, {visits}; nominal rate {nominal.pop()}."
+
+
 def main() -> None:
     """Run, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--replicates", type=int, default=10_000)
+    parser.add_argument("--replicates", type=int, default=USUAL)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of participants")
     parser.add_argument("--only", default="", help="part of the name of the data or of the analysis")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--write-docs", action="store_true", help="make the page from the table, simulate nothing")
     options = parser.parse_args()
+    if options.write_docs:
+        write(options.out, [])  # verdicts anew
+        PAGE.write_text(renewed(PAGE.read_text("utf-8"), read(options.out)), encoding="utf-8")
+        return
     sizes = [int(n) for n in options.sizes.split(",")]
     run(options.only, sizes, options.replicates, options.workers, options.out)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -22,6 +22,7 @@ _WHERE = {
     "simulate": ("trialsim.trial", "simulate"),
     "TrialData": ("trialsim.trial", "TrialData"),
     "analyse": ("trialsim.trial", "analyse"),
+    "tipping_point": ("trialsim.trial", "tipping_point"),
     "run": ("trialsim.experiments.runner", "run"),
     "performance": ("trialsim.experiments.performance", "performance"),
     "run_to_precision": ("trialsim.experiments.precision", "run_to_precision"),
@@ -41,6 +42,7 @@ __all__ = [
     "Design", "DesignError", "TrialData", "TrialsimError", "__version__", "analyse", "assurance", "compare_designs",
     "decide", "describe", "find_size", "library", "load_design", "null_designs", "performance", "read_prior", "run",
     "run_to_precision", "simulate", "superpopulation",
+    "tipping_point",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
     from trialsim.experiments.superpopulation import superpopulation
     from trialsim.experiments.versus import compare_designs
     from trialsim.report.describe import describe
-    from trialsim.trial import TrialData, analyse, simulate
+    from trialsim.trial import TrialData, analyse, simulate, tipping_point
 
 
 def __getattr__(name: str) -> Any:

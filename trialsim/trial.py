@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from trialsim.analysis.plan import analyse_block
+import numpy as np
+
+from trialsim.analysis.estimates import RATIOS
+from trialsim.analysis.fits import FitError
+from trialsim.analysis.plan import analyse_block, estimate
+from trialsim.analysis.reference_based import TippingPoint
+from trialsim.analysis.reference_based import tipping_point as find_tipping_point
 from trialsim.block import Block, EngineName, simulate_block
+from trialsim.design.analysis_checks import measures_of
 from trialsim.records import table, to_arrow
 from trialsim.tables import SCHEMAS
+from trialsim.world.draws import Draws
 from trialsim.world.world import World
 
 if TYPE_CHECKING:
@@ -82,3 +90,36 @@ def analyse(trial: TrialData) -> pd.DataFrame:
     estimates = analyse_block(trial.block)
     frame = to_arrow(SCHEMAS["estimates"], estimates.columns()).to_pandas()
     return frame[frame["replicate"] == trial.replicate].reset_index(drop=True)
+
+
+def tipping_point(
+    trial: TrialData, *, analysis: str, contrast: str, visit: str, arm: str, furthest: float = 5.0
+) -> TippingPoint:
+    """By how much the missing of one arm must be worse than imputed before a contrast loses its significance.
+
+    The analysis must impute (`missing` of kind imputation or reference); its delta in `arm` goes from 0 towards
+    `furthest` [points], the other arms' stay as designed. The same luck is used at every delta. Raises ValueError for an
+    analysis that does not impute or a contrast that it does not have, FitError where a fit fails.
+    """
+    plan: Any = trial.design.analyses[analysis]
+    if plan.missing.kind not in ("imputation", "reference"):
+        raise ValueError(f"analysis '{analysis}' does not impute, so there is no delta to move.")
+    replicate = np.array([trial.replicate], dtype=np.int32)
+    block = trial.block
+    data = block.observed.replicate(trial.column)
+    draws = Draws(block.draws.seed, trial.replicate, 1)
+
+    def effect_at(delta: float) -> tuple[float, float]:
+        missing = plan.missing.model_copy(update={"delta": plan.missing.delta | {arm: delta}})
+        analyses = {analysis: plan.model_copy(update={"missing": missing})}
+        found = estimate(trial.design.model_copy(update={"analyses": analyses}), analysis, data, replicate, draws)
+        measure = plan.margin_measure or measures_of(plan)[0]
+        place = found.place(analysis=analysis, contrast=contrast, visit=visit, measure=measure)
+        if place is None:
+            raise ValueError(f"analysis '{analysis}' has no contrast '{contrast}' at visit '{visit}'.")
+        if not found.converged[0, place]:
+            raise FitError(str(found.reason[0, place]))
+        value = found.estimate[0, place]
+        return float(np.log(value) if measure in RATIOS else value), float(found.p_value[0, place])
+
+    return find_tipping_point(effect_at, furthest=furthest, alpha=plan.alpha)

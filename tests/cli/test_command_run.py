@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from designs import design, online
+from helpers import agrees, se_of_mean
 from outside import Shell, Terminal, cells, data, everything_in, files_of, place_of, section, titles
 
 import trialsim
@@ -153,7 +154,7 @@ def test_the_analysis_printed_is_that_of_the_estimates(one_trial: Run) -> None:
     assert line[2] == cell
     assert line[4] == ("<0.001" if ratio["p_value"] < 0.001 else f"{ratio['p_value']:.3f}")
     assert line[5] == ("different" if ratio["significant"] else "not shown to differ")
-    assert "robust variance by coach" in printed
+    assert "robust variance clustered on coaches (a participant" in " ".join(printed.split())
     assert [
         row[1] for row in rows(section(text, "Analysis: change")) if row[:1] == ["3 months"] and "- usual" in row[1]
     ] == [
@@ -346,21 +347,23 @@ def test_power_bias_and_coverage_are_those_of_the_estimates(forty_trials: Run) -
     folder, text = forty_trials
     found = data(folder, "estimates")
     mine = found[(found["analysis"] == "change") & (found["contrast"] == "coach - usual") & (found["visit"] == "m3")]
-    truth = mine["truth"].mean()
-    inside = ((mine["ci_low"] <= truth) & (truth <= mine["ci_high"])).mean()
+    kept = data(folder, "performance")
+    kept = kept[(kept["analysis"] == "change") & (kept["contrast"] == "coach - usual") & (kept["visit"] == "m3")]
+    kept = kept.set_index("statistic")
+    truth, own = kept.loc["truth", "value"], mine["truth"]
+    assert agrees(truth, own.mean(), np.hypot(se_of_mean(own), kept.loc["truth", "mcse"]))
+    assert 0 < kept.loc["truth", "mcse"] < se_of_mean(own) / 3  # rests on 200,000 participants, not on 3,600
     expected = {
         "power": mine["significant"].astype(float).mean(),
         "bias": mine["estimate"].mean() - truth,
-        "coverage": inside,
+        "coverage": ((mine["ci_low"] <= truth) & (truth <= mine["ci_high"])).mean(),
         "mean estimate": mine["estimate"].mean(),
         "truth": truth,
         "empirical SE": mine["estimate"].std(),
         "model SE": np.sqrt((mine["std_error"] ** 2).mean()),
+        "MSE": ((mine["estimate"] - truth) ** 2).mean(),
     }
-    kept = data(folder, "performance")
-    kept = kept[(kept["analysis"] == "change") & (kept["contrast"] == "coach - usual") & (kept["visit"] == "m3")]
-    values = kept.set_index("statistic")["value"]
-    assert {name: values[name] for name in expected} == pytest.approx(expected)
+    assert {name: kept.loc[name, "value"] for name in expected} == pytest.approx(expected)
     line = next(
         row
         for row in rows(section(text, "Analysis: change"))
@@ -438,7 +441,11 @@ def test_json_of_many_trials_has_the_numbers_of_its_tables(
     assert [row["statistic"] for row in told["performance"]] == kept["statistic"].tolist()
     assert [row["value"] for row in told["performance"]] == kept["value"].tolist()
     assert [row["mcse"] for row in told["performance"]] == kept["mcse"].tolist()
-    started = data(forty_trials[0], "measures")["treatment/coach/started"]
+    measures = data(forty_trials[0], "measures")
+    of_trial = {row["measure"]: row for row in told["performance"] if row["analysis"] == "trial"}
+    assert of_trial["total cost"]["value"] == pytest.approx(measures["cost/total"].mean())
+    assert of_trial["coach hours"]["mcse"] == pytest.approx(measures["coaches/coach/hours"].std() / np.sqrt(40))
+    started = measures["treatment/coach/started"]
     assert told["measures"]["treatment/coach/started"] == pytest.approx(
         {"value": started.mean(), "mcse": started.std() / np.sqrt(40), "n_replicates": 40}
     )
@@ -459,10 +466,10 @@ def test_a_failed_fit_is_told_and_does_not_hide_the_other_analysis(terminal: Ter
     assert "--skip-failed" in told
     assert "power" not in told
     assert "power" in section(result.stdout, "Analysis: change")
-    assert set(data(here / "refused", "performance")["analysis"]) == {"change"}
+    assert set(data(here / "refused", "performance")["analysis"]) == {"change", "trial"}
     refused = strictly(terminal("run", small, *few, "--json", "--out", "refused").stdout)
     assert list(refused["refused"]) == ["responders"]
-    assert {row["analysis"] for row in refused["performance"]} == {"change"}
+    assert {row["analysis"] for row in refused["performance"]} == {"change", "trial"}
 
 
 def test_with_skip_failed_the_others_are_summarised_and_the_failed_counted(
@@ -476,7 +483,8 @@ def test_with_skip_failed_the_others_are_summarised_and_the_failed_counted(
     share = (~mine["converged"]).mean()
     assert 0 < share < 1
     assert line[-1] == f"{100 * share:.1f} ± {100 * (share * (1 - share) / 20) ** 0.5:.1f}"
-    kept = data(here / "kept", "performance").set_index(["contrast", "visit", "measure", "statistic"])
+    kept = data(here / "kept", "performance")
+    kept = kept[kept["analysis"] == "responders"].set_index(["contrast", "visit", "measure", "statistic"])
     power = kept.loc["coach - usual", "m3", "risk ratio", "power"]
     assert power["n_replicates"] == mine["converged"].sum()
     assert power["value"] == mine["significant"].dropna().astype(float).mean()

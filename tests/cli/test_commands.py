@@ -25,7 +25,8 @@ COMMANDS = sorted(cli.commands)
 
 
 def test_the_commands_are_these() -> None:
-    assert COMMANDS == ["check", "compare", "describe", "list", "new", "run", "schema", "verify"]
+    several = ["assurance", "check", "compare", "describe", "list", "new", "power", "run", "schema", "size", "verify"]
+    assert several == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

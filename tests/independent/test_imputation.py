@@ -156,14 +156,14 @@ def plain_augmentation(y: Array, x: Array, m: int, steps: int, rng: np.random.Ge
 @pytest.mark.parametrize("by_arm", [False, True])
 def test_the_joint_posterior_is_that_of_plain_data_augmentation(by_arm: bool) -> None:
     y, arm, x = SMALL
-    rng, m = np.random.default_rng(3), 1000
+    rng, m = np.random.default_rng(3), 600
     if by_arm:
         plain = np.empty((m, *y.shape))
         for a in (0, 1):
             own = arm == a
-            plain[:, own] = plain_augmentation(y[own], np.column_stack([np.ones(own.sum()), x[own]]), m, 20, rng)
+            plain[:, own] = plain_augmentation(y[own], np.column_stack([np.ones(own.sum()), x[own]]), m, 15, rng)
     else:
-        plain = plain_augmentation(y, np.column_stack([arm == 0, arm == 1, x]).astype(float), m, 20, rng)
+        plain = plain_augmentation(y, np.column_stack([arm == 0, arm == 1, x]).astype(float), m, 15, rng)
     expected = statistics(plain, arm)
     found = statistics(joint_normal(y, arm, x, n_arms=2, m=4000, by_arm=by_arm, luck=Dice(8)), arm)
     theirs = (expected.mean(axis=0), expected.var(axis=0), m)

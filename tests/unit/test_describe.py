@@ -15,7 +15,8 @@ from scipy import stats
 from trialsim.block import simulate_block
 from trialsim.design.parts import Design
 from trialsim.records import funnel_counts
-from trialsim.report.describe import describe
+from trialsim.report import analysis_words as words
+from trialsim.report.describe import describe, plan
 from trialsim.report.describe.implied import pairs, reference_arm
 from trialsim.report.describe.phrases import mean_delay
 from trialsim.report.describe.sums import ratio, simulated_sums, spread, spread_between
@@ -309,8 +310,10 @@ def test_snapshot_of_a_small_design() -> None:
         (
             "analyses.responders.cluster",
             "person",
-            "adjusted for baseline pain and site, with the values that were observed",
+            "adjusted for baseline pain and site, standardised to the participants analysed; independence working "
+            "correlation, robust variance clustered on participants, normal distribution. Missing data: all answers",
         ),
+        ("analyses.responders.covariates", ["age"], "x visit; adjusted for age, standardised to the participants"),
         ("analyses.change.alpha", 0.025, "Two-sided level 2.5%, 97.5% confidence intervals; no adjustment"),
         ("analyses.change.contrasts", [["web", "coach"]], "Compared: web with coach."),
         ("costs.letter", 2.25, "person contacted 2.25"),
@@ -325,6 +328,337 @@ def test_clusters_are_named() -> None:
     assert "clustered on coaches (a participant" in flat(small())
     other = changed(SMALL, "analyses.responders.cluster", "person")
     assert "clustered on coaches" not in flat(describe(other, n_replicates=1))
+
+
+# --- analyses and decisions -----------------------------------------------------------------------------------------
+
+STOPPED = "A participant has stopped by a visit if sessions are left and none of them is attended after it"
+SAID: list[tuple[Data, list[str]]] = [
+    (
+        {"kind": "linear"},
+        ["at each visit the difference in mean change from baseline in pain, had everybody randomized been assigned"],
+    ),
+    ({"kind": "linear", "visits": ["m6"]}, ["Estimand (treatment policy): at m6 the difference in mean change"]),
+    ({"kind": "t_test"}, ["Model: t tests (Welch) at each visit. Missing data: all answers are used"]),
+    ({"kind": "t_test", "equal_variance": True}, ["Model: t tests (one variance for all arms) at each visit."]),
+    (
+        {"kind": "proportions", "interval": "newcombe"},
+        [
+            "at each visit the risk difference, risk ratio and odds ratio of being a responder on pain",
+            "Model: unadjusted comparison of percentages at each visit by Wald tests, Newcombe's interval of the risk",
+        ],
+    ),
+    ({"kind": "chi_squared", "correction": True}, ["Model: Pearson's chi-squared tests at each visit with Yates's"]),
+    (
+        {"kind": "ancova", "covariates": ["baseline", "age"]},
+        ["analysis of covariance at each visit; adjusted for baseline pain and age; model-based variance (the same in"],
+    ),
+    ({"kind": "ancova", "variance": "hc3"}, ["without covariates; robust variance (HC3). Missing data"]),
+    (
+        {"kind": "logistic", "covariates": ["age"], "variance": "robust"},
+        ["logistic regression at each visit; adjusted for age, standardised to the participants analysed; robust var"],
+    ),
+    ({"kind": "log_binomial"}, ["Model: log-binomial regression at each visit; without covariates. Missing"]),
+    (
+        {"kind": "gee", "endpoint": "response", "correction": "mancl_derouen", "cluster": "site"},
+        [
+            "the odds ratio, risk ratio and risk difference of being a responder on pain",
+            "generalised estimating equations over all visits (logistic) on arm, visit and arm x visit; without cov",
+            "exchangeable working correlation, robust variance clustered on sites, corrected after Mancl and DeRouen, t",
+        ],
+    ),
+    (
+        {"kind": "mmrm", "df": "satterthwaite", "covariates": ["age"], "covariates_by_visit": True},
+        [
+            "mixed model for repeated measures over all visits (unstructured covariance, REML, covariates with a",
+            "adjusted for age; Satterthwaite degrees of freedom.",
+        ],
+    ),
+    (
+        {"kind": "mixed", "nested_arms": ["coach"], "heteroscedastic": True, "df": "between_within"},
+        [
+            "linear mixed model (REML) at each visit with random intercepts of coaches (a participant without a coach",
+            "in arm coach only, residual variances of their own with and without one; without covariates; between-within",
+        ],
+    ),
+    ({"kind": "mixed", "cluster": "site"}, ["with random intercepts of sites; without covariates; Satterthwaite deg"]),
+    (
+        {"kind": "cluster_robust"},
+        ["CR2 variance clustered on coaches (a participant without a coach stands alone), Sat"],
+    ),
+    ({"kind": "cluster_robust", "correction": "CR0"}, ["CR0 variance clustered on coaches", "normal distribution."]),
+    (
+        {"kind": "cluster_means", "weights": "size", "pooled": True},
+        ["t tests (one variance for all arms) at each visit of the means by coach (a", "all counting by their size"],
+    ),
+    (
+        {"kind": "log_rank"},
+        [
+            "Estimand (treatment policy): the hazard ratio of a first response on pain, had",
+            "Model: log-rank test (hazard ratio by its one-step estimate). Missing data: participants are followed up to",
+        ],
+    ),
+    ({"kind": "cox", "ties": "breslow"}, ["proportional hazards regression (equal times after Breslow); without cov"]),
+    (
+        {"kind": "rmst"},
+        [
+            "the difference and the ratio of the mean times without a response on pain, had",
+            "area under the Kaplan-Meier curve up to day 183.",
+        ],
+    ),
+    ({"kind": "rmst", "until_day": 100.0}, ["Kaplan-Meier curve up to day 100."]),
+    (
+        {"kind": "counts"},
+        [
+            "the ratio of the mean numbers of visits with a response on pain, had",
+            "negative binomial regression (log link); without covariates. Missing data: participants who answered no",
+        ],
+    ),
+    (
+        {"kind": "complier", "adherent": 2, "covariates": ["age"]},
+        [
+            "Estimand (complier average causal effect): at each visit the difference in mean change from baseline in "
+            "pain, among those who would attend at least 2 sessions by the visit if assigned to the first arm",
+            "two-stage least squares at each visit, the arm being the instrument for attendance; adjusted for age; rob",
+            "Compared: coach with usual and web with usual.",
+            "no adjustment for multiple comparisons.",
+        ],
+    ),
+    (
+        {"kind": "complier", "method": "ratio", "endpoint": "response"},
+        [
+            "the risk difference of being a responder on pain, among those who would attend at least one session",
+            "difference in outcome divided by the difference in attendance at each visit; variance by the delta method.",
+        ],
+    ),
+    ({"kind": "user", "function": "mine:own"}, ["Model: the function mine:own. Missing data: left to the function."]),
+    # estimands
+    (
+        {"kind": "linear", "estimand": "hypothetical"},
+        [
+            "assigned to the one arm rather than the other and attended all of its sessions, as if alive",
+            f"Values from after stopping treatment are taken as missing. {STOPPED}",
+        ],
+    ),
+    (
+        {"kind": "linear", "estimand": "per_protocol"},
+        [
+            "Estimand (per protocol, a principal stratum): at each visit the difference in mean change from baseline in "
+            "pain, among those who would attend all sessions by the visit under each arm of the contrast with sessions.",
+            "Used are those who attended all sessions by the visit, and all in arms without sessions.",
+        ],
+    ),
+    (
+        {"kind": "linear", "estimand": "per_protocol", "adherent": 1},
+        ["Used are those who attended at least 1 session (all, in an arm with fewer) by the visit, and all in arms"],
+    ),
+    (
+        {"kind": "linear", "estimand": "while_on_treatment"},
+        [
+            "by the value at the last visit before stopping treatment (the baseline for those who stop before the first",
+            f"or else the baseline, stands in for later ones. {STOPPED}",
+            "Missing data: nothing else is filled in or left out.",
+        ],
+    ),
+    (
+        {"kind": "logistic", "estimand": "composite"},
+        [f"by the visit being no responders. They count so whether they answered or not. {STOPPED}"],
+    ),
+    # missing data
+    ({"kind": "linear", "missing": {"kind": "complete_cases"}}, ["Missing data: only participants who answered every"]),
+    (
+        {"kind": "linear", "missing": {"kind": "weights", "covariates": ["baseline", "age"]}},
+        ["modelled chance (logistic regression on arm, baseline pain, age and the value answered last)."],
+    ),
+    (
+        {"kind": "linear", "missing": {"kind": "weights", "covariates": [], "history": False}},
+        ["modelled chance (logistic regression on arm)."],
+    ),
+    (
+        {"kind": "linear", "missing": {"kind": "imputation"}},
+        [
+            "20 imputations under missing at random by a multivariate normal model of the visits within each arm, given "
+            "baseline pain; analyses combined by Rubin's rules, degrees of freedom after Barnard and Rubin.",
+        ],
+    ),
+    (
+        {
+            "kind": "mmrm",
+            "missing": {
+                "kind": "imputation",
+                "model": "chained",
+                "by_arm": False,
+                "covariates": [],
+                "imputations": 5,
+                "delta": {"coach": 0.5, "web": 0.0},
+            },
+        },
+        [
+            "5 imputations under missing at random by chained equations with arm as a covariate; added to imputed "
+            "values: 0.5 points in coach; analyses combined",
+        ],
+    ),
+    (
+        {"kind": "ancova", "missing": {"kind": "reference", "reference": "usual", "rule": "copy_increment"}},
+        [
+            "20 reference-based imputations of what is missing after stopping treatment (copy increment, the reference "
+            "being usual), at random before, given the values answered and baseline pain; analyses combined",
+        ],
+    ),
+    (
+        {"kind": "linear", "missing": {"kind": "pattern_mixture", "covariates": ["age"]}},
+        [
+            "imputed once, by their mean in a regression on arm, visit, arm x visit, pattern of missing visits, pattern "
+            "x arm, age; then those with any follow-up are weighted by the inverse of its modelled chance (logistic "
+            "regression on arm and baseline pain); standard errors take imputed values for observed.",
+        ],
+    ),
+    # hypotheses and multiplicity
+    (
+        {"kind": "linear", "hypothesis": "non_inferiority", "margin": 0.5, "multiplicity": "none"},
+        [
+            "95% confidence intervals; no adjustment for multiple comparisons. Tested for non-inferiority of the first "
+            "arm: that the mean difference is below 0.5 points (lower is better; one-sided level 2.5%, which is to say "
+            "that the whole 95% interval lies there).",
+        ],
+    ),
+    (
+        {
+            "kind": "modified_poisson",
+            "hypothesis": "non_inferiority",
+            "margin": 1.25,
+            "multiplicity": "holm",
+            "alpha": 0.1,
+        },
+        ["that the risk ratio is above 0.8 (higher is better; one-sided level 5%)."],
+    ),
+    (
+        {
+            "kind": "logistic",
+            "hypothesis": "equivalence",
+            "margin": 8.0,
+            "margin_measure": "risk difference",
+            "multiplicity": "none",
+        },
+        [
+            "Tested for equivalence: that the risk difference is between -8 and 8 percentage points (one-sided level 2.5%"
+        ],
+    ),
+    (
+        {"kind": "linear", "multiplicity": "dunnett", "contrasts": [["coach", "usual"], ["web", "usual"]]},
+        [
+            "Compared: coach with usual and web with usual.",
+            "intervals; Dunnett's test over the comparisons at a visit.",
+        ],
+    ),
+    ({"kind": "linear", "multiplicity": "hommel"}, ["intervals; Hommel's procedure over the comparisons at a visit."]),
+    (
+        {"kind": "linear", "contrasts": [["coach", "usual"]]},
+        ["Compared: coach with usual.", "a pair counts as different only when the test of all arms is significant too"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("keys", "sentences"), SAID, ids=[str(keys) for keys, _ in SAID])
+def test_an_analysis_is_said_in_words(keys: Data, sentences: list[str]) -> None:
+    design = changed(SMALL, "analyses", {"main": {"outcome": "pain", **keys}})
+    text = flat("\n".join(plan.analyses(design)))
+    assert [sentence for sentence in sentences if sentence not in text] == [], text
+    assert not re.search(r"\b(None|nan|inf)\b|_| \.|\(\)|,,|;;|;\.| ,", text)
+
+
+@pytest.mark.parametrize(("keys", "sentences"), SAID, ids=[str(keys) for keys, _ in SAID])
+def test_a_summary_says_the_same_of_an_analysis_by_its_label(keys: Data, sentences: list[str]) -> None:
+    design = changed(SMALL, "analyses", {"main": {"outcome": "pain", **keys}})
+    analysis, text = design.analyses["main"], words.about(design, design.analyses["main"])
+    assert words.endpoint(analysis, "average pain").lower() in text.lower()
+    for part in (words.model, words.multiplicity):
+        assert part(design, analysis).lower() in text.lower()
+    for said in (words.adjustment, words.variance, words.missing, words.cut, words.hypothesis):
+        assert said(analysis) in text
+    silent = analysis.estimand == "treatment_policy" and analysis.kind != "complier"
+    assert ("Estimand" in text) is not silent
+
+
+def test_a_count_of_sessions_is_known_of_everybody() -> None:
+    """Only where every arm has sessions."""
+    data = copy.deepcopy(SMALL)
+    data["arms"].pop("usual")
+    data["allocation"] = {"kind": "simple", "ratio": {"coach": 1, "web": 1}}
+    data["analyses"] = {
+        "main": {"kind": "counts", "outcome": "pain", "endpoint": "sessions", "family": "quasi_poisson"}
+    }
+    text = flat("\n".join(plan.analyses(Design.model_validate(data))))
+    assert "the ratio of the mean numbers of sessions attended, had everybody" in text
+    assert "Model: quasi-Poisson regression (log link); without covariates. Missing data: none, attendance is" in text
+    assert "intervals. Costs" in f"{text} Costs"  # two arms and one number: nothing to adjust
+
+
+def test_one_arm_has_nothing_to_compare() -> None:
+    design = changed(MINIMAL, "analyses", {"main": {"kind": "linear", "outcome": "pain"}})
+    text = flat("\n".join(plan.analyses(design)))
+    assert "There is one arm, so nothing is compared. Two-sided level 5%, 95% confidence intervals." in text
+    assert "multiple" not in text
+    assert "Fisher" not in text
+
+
+HYPOTHESES = {"h1": "coach beats usual", "h2": "web beats usual at m6 in change", "h3": "coach beats web"}
+PROCEDURES: list[tuple[Data, str]] = [
+    ({"kind": "none"}, "each hypothesis at the full level. Two-sided level 5%. Success"),
+    ({"kind": "lsd"}, "only when the test of all arms is significant too (Fisher). Two-sided level 5%. Success"),
+    ({"kind": "holm"}, "Procedure: Holm's procedure. Two-sided level 5% for all together. Success"),
+    ({"kind": "fixed_sequence"}, "fixed sequence, in the order above until one is not rejected. Two-sided"),
+    (
+        {"kind": "weighted_holm", "weights": {"h1": 0.5, "h2": 0.25, "h3": 0.25}},
+        "Holm's procedure with parts of the level (h1 0.5, h2 0.25, h3 0.25). Two-sided",
+    ),
+    (
+        {"kind": "fallback", "weights": {"h1": 0.6, "h2": 0.4}},
+        "fallback procedure in the order above with parts of the level (h1 0.6, h2 0.4). Two-sided",
+    ),
+    (
+        {"kind": "graphical", "weights": {"h1": 1.0}, "transitions": {"h1": {"h2": 0.7, "h3": 0.3}, "h2": {"h3": 1.0}}},
+        "graphical procedure with parts of the level to begin with (h1 1); what a rejected hypothesis had goes on: of "
+        "h1, 0.7 to h2, 0.3 to h3; of h2, 1 to h3. Two-sided",
+    ),
+    (
+        {"kind": "serial_gatekeeping", "families": [["h1", "h2"], ["h3"]], "procedure": "hochberg"},
+        "serial gatekeeping, (h1, h2), then (h3), a family once all before are rejected; Hochberg's procedure within",
+    ),
+    (
+        {"kind": "parallel_gatekeeping", "families": [["h1", "h2"], ["h3"]], "truncation": [0.5, 1.0]},
+        "parallel gatekeeping, (h1, h2), then (h3), a family once any of the one before is rejected; Holm's procedure, "
+        "truncation 0.5, 1. Two-sided",
+    ),
+]
+
+
+@pytest.mark.parametrize(("procedure", "sentence"), PROCEDURES, ids=[given["kind"] for given, _ in PROCEDURES])
+def test_a_decision_is_said_with_all_its_numbers(procedure: Data, sentence: str) -> None:
+    analyses = {name: {"kind": "linear", "outcome": "pain"} for name in ("main", "change")}
+    decision = {"analysis": "main", "hypotheses": HYPOTHESES, "procedure": procedure, "success": "h1 and not h3"}
+    data = {**SMALL, "analyses": analyses, "decisions": {"primary": decision}}
+    text = flat("\n".join(plan.decisions(Design.model_validate(data))))
+    assert (
+        "Hypotheses: h1, that coach beats usual at m3 in main; h2, that web beats usual at m6 in change; h3, that coach "
+        "beats web at m3 in main. Procedure:"
+    ) in text
+    assert sentence in text
+    assert text.endswith("Success: h1 and not h3.")
+
+
+def test_a_decision_of_non_inferiority_is_one_sided() -> None:
+    analysis = {
+        "kind": "linear",
+        "outcome": "pain",
+        "hypothesis": "non_inferiority",
+        "margin": 0.5,
+        "multiplicity": "none",
+    }
+    data = {**SMALL, "analyses": {"main": analysis}, "decisions": {"primary": {"analysis": "main", "visit": "m6"}}}
+    text = flat("\n".join(plan.decisions(Design.model_validate(data))))
+    assert "coach_web, that coach is not inferior to web at m6 in main; coach_usual, that" in text
+    assert "Two-sided level 5%; tests of non-inferiority and equivalence are one-sided, so 2.5%. Success: any" in text
 
 
 def test_missingness_is_classified() -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from trialsim.analysis.estimates import (
     GLOBAL_TEST,
+    HAZARD_RATIO,
     MEAN_CHANGE,
     MEAN_DIFFERENCE,
     NNT,
+    ODDS_RATIO,
     PERCENTAGE,
     RISK_DIFFERENCE,
     RISK_RATIO,
@@ -22,9 +24,11 @@ from trialsim.analysis.estimates import (
 from trialsim.errors import ResultsError
 from trialsim.experiments.performance import (
     Performance,
+    Truths,
     by_analysis,
     columns,
     mean_with_error,
+    of_trial,
     performance,
     proportion_with_error,
     true_value,
@@ -34,15 +38,20 @@ Column = dict[str, list[float]]
 
 
 def made_up(columns: dict[Label, Column], n: int, *, failed: tuple[int, ...] = ()) -> Estimates:
-    """Estimates with the columns given; what is not given is NaN. The fits of `failed` replicates failed."""
+    """Estimates with the columns given; what is not given is NaN. The fits of `failed` replicates failed.
+
+    The arms' true means stand beside a comparison as in the plan: those of the arms' own labels, if they are here.
+    """
+    columns = {label: _with_means(label, columns) for label in columns}
 
     def stack(name: str) -> np.ndarray:
         values = np.array([column.get(name, [nan] * n) for column in columns.values()], dtype=float).T
-        if name != "truth":
+        if not name.startswith("truth"):
             values[list(failed)] = nan
         return values
 
-    names = ("estimate", "std_error", "ci_low", "ci_high", "p_value", "significant", "truth")
+    names = ("estimate", "std_error", "df", "ci_low", "ci_high", "p_value", "significant")
+    names += ("truth", "truth_first", "truth_second")
     converged = np.ones((n, len(columns)), dtype=bool)
     converged[list(failed)] = False
     reason = np.full(converged.shape, "", dtype=object)
@@ -55,6 +64,12 @@ def made_up(columns: dict[Label, Column], n: int, *, failed: tuple[int, ...] = (
         reason=reason,
         **{name: stack(name) for name in names},
     )
+
+
+def _with_means(label: Label, columns: dict[Label, Column]) -> Column:
+    arms = {other.contrast: column["truth"] for other, column in columns.items() if "truth" in column}
+    means = [arms[arm] for arm in label.contrast.split(" - ") if arm in arms]
+    return {**dict(zip(("truth_first", "truth_second"), means, strict=False)), **columns[label]}
 
 
 def label(contrast: str, measure: str, analysis: str = "main") -> Label:
@@ -94,7 +109,10 @@ def found(rows: list[Performance], of: Label) -> dict[str, tuple[float, float, i
 
 
 def test_a_mean_difference_by_hand(linear: Estimates) -> None:
-    """Estimates 1, 2, 3, 6: mean 3, sum of squares 14. Squared errors 1, 1, 4, 4: mean 2.5, variance 3."""
+    """Estimates 1, 2, 3, 6: mean 3, sum of squares 14. Squared errors 1, 1, 4, 4: mean 2.5, variance 3.
+
+    Squared distances from the truth 1, 0, 1, 16: mean 4.5.
+    """
     spread = sqrt(14 / 3)
     rows = found(performance(linear), DIFFERENCE)
     assert rows == {
@@ -112,6 +130,7 @@ def test_a_mean_difference_by_hand(linear: Estimates) -> None:
                 4,
             )
         ),
+        "MSE": pytest.approx((4.5, sqrt((3.5**2 + 4.5**2 + 3.5**2 + 11.5**2) / 3) / 2, 4)),
         "coverage": pytest.approx((0.75, sqrt(0.75 * 0.25 / 4), 4)),
     }
 
@@ -155,6 +174,7 @@ def test_a_risk_ratio_is_judged_on_the_log_scale() -> None:
     assert ratio["bias"] == pytest.approx((0.0, spread / sqrt(3), 3), abs=1e-15)
     assert ratio["empirical SE"] == pytest.approx((spread, spread / 2, 3))
     assert ratio["model SE"][0] == pytest.approx(sqrt((0.09 + 0.16 + 0.25) / 3))
+    assert ratio["MSE"][0] == pytest.approx(((2 * spread - spread) ** 2 + 0 + spread**2) / 3)
     assert ratio["coverage"][0] == pytest.approx(2 / 3)
     assert ratio["power"][0] == pytest.approx(1 / 3)
     difference = found(performance(estimates), label("a - b", RISK_DIFFERENCE))
@@ -176,18 +196,100 @@ def test_bias_of_a_ratio_that_is_wrong_everywhere() -> None:
 
 
 def test_the_true_value_is_that_of_the_superpopulation(linear: Estimates) -> None:
-    assert true_value(linear, A) == pytest.approx(-1.0)
-    assert true_value(linear, DIFFERENCE) == pytest.approx(2.0)
-    assert isnan(true_value(linear, ALL))
-    assert isnan(true_value(linear, label("a - c", MEAN_DIFFERENCE)))
-    nobody = made_up({label("a", PERCENTAGE): {"truth": [5.0]}, label("b", PERCENTAGE): {"truth": [0.0]}}, 1)
-    assert isnan(true_value(nobody, label("a - b", RISK_RATIO)))
-    assert true_value(nobody, label("a - b", RISK_DIFFERENCE)) == 5.0
+    """Arms' means are averaged over replicates, then compared."""
+    assert true_value(linear, linear.labels.index(A)) == pytest.approx((-1.0, sqrt(0.5 / 3) / 2))
+    assert true_value(linear, linear.labels.index(DIFFERENCE)) == pytest.approx((2.0, 0.0))
+    assert isnan(true_value(linear, linear.labels.index(ALL))[0])
+
+
+def test_the_true_ratio_is_that_of_the_means_and_not_the_mean_of_the_ratios() -> None:
+    """40 / 20 = 2, where the replicates' own ratios 60 / 10 = 6 and 20 / 30 have the mean 3.3."""
+    columns = {
+        label("a", PERCENTAGE): {"truth": [60.0, 20.0]},
+        label("b", PERCENTAGE): {"truth": [10.0, 30.0]},
+        label("a - b", RISK_RATIO): {"truth": [6.0, 2 / 3]},
+        label("a - b", ODDS_RATIO): {"truth": [13.5, 7 / 12]},
+        label("a - b", RISK_DIFFERENCE): {"truth": [50.0, -10.0]},
+    }
+    estimates = made_up(columns, 2)
+    assert true_value(estimates, 2) == pytest.approx((2.0, log(9) / 2))  # the standard error is that of the logarithm
+    assert true_value(estimates, 3)[0] == pytest.approx((0.4 / 0.6) / (0.2 / 0.8))
+    assert true_value(estimates, 4) == pytest.approx((20.0, 30.0))
+
+
+def test_a_true_value_without_its_arms_is_none() -> None:
+    """As where nobody responds in the second arm, or a label is about arms that no truth is known of."""
+    nobody = made_up(
+        {
+            label("a", PERCENTAGE): {"truth": [5.0]},
+            label("b", PERCENTAGE): {"truth": [0.0]},
+            label("a - b", RISK_RATIO): {},
+            label("a - b", RISK_DIFFERENCE): {},
+            label("a - c", RISK_DIFFERENCE): {},
+        },
+        1,
+    )
+    assert isnan(true_value(nobody, 2)[0])
+    assert true_value(nobody, 3)[0] == 5.0
+    assert isnan(true_value(nobody, 4)[0])
+
+
+def test_a_hazard_ratio_has_power_and_precision_but_no_truth() -> None:
+    columns = {label("a - b", HAZARD_RATIO): {"estimate": [1.0, 2.0], "std_error": [0.1, 0.1], "significant": [0, 1]}}
+    rows = found(performance(made_up(columns, 2)), label("a - b", HAZARD_RATIO))
+    assert rows["power"][0] == 0.5
+    assert rows["mean estimate"][0] == pytest.approx(sqrt(2))
+    assert rows["empirical SE"][0] == pytest.approx(log(2) / sqrt(2))
+    assert isnan(rows["truth"][0])
+    assert isnan(rows["bias"][0])
+    assert {"coverage", "MSE"} & set(rows) == set()
+
+
+# --- truth from elsewhere ---------------------------------------------------------------------------------------------
+
+
+def test_truths_of_a_larger_simulation_take_the_place_of_the_own(linear: Estimates) -> None:
+    """Truth 2.5 with error 0.3 for the difference; the arms have none there and keep their own."""
+    truths = Truths({DIFFERENCE: (2.5, 0.3)}, n_participants=10**6)
+    rows = found(performance(linear, truths=truths), DIFFERENCE)
+    spread = sqrt(14 / 3)
+    assert rows["truth"] == pytest.approx((2.5, 0.3, 4))
+    assert rows["bias"] == pytest.approx((0.5, sqrt(spread**2 / 4 + 0.3**2), 4))
+    assert rows["MSE"][0] == pytest.approx((1.5**2 + 0.5**2 + 0.5**2 + 3.5**2) / 4)
+    assert rows["coverage"][0] == pytest.approx(1.0)
+    own = found(performance(linear), DIFFERENCE)
+    unmoved = ("power", "mean estimate", "empirical SE", "model SE", "relative error of SE", "failed fits")
+    assert {name: rows[name] for name in unmoved} == {name: own[name] for name in unmoved}
+    assert found(performance(linear, truths=truths), A) == found(performance(linear), A)
+
+
+def test_the_error_of_a_true_ratio_is_that_of_the_logarithm() -> None:
+    ratio = label("a - b", RISK_RATIO)
+    columns = {ratio: {"estimate": [2.0, 2.0], "std_error": [0.2, 0.2], "truth": [2.0, 2.0]}}
+    rows = found(performance(made_up(columns, 2), truths=Truths({ratio: (1.6, 0.05)}, 10**6)), ratio)
+    assert rows["truth"] == pytest.approx((1.6, 1.6 * 0.05, 2))
+    assert rows["bias"] == pytest.approx((log(2.0 / 1.6), 0.05, 2))
 
 
 def test_a_number_needed_to_treat_is_not_averaged() -> None:
     rows = performance(made_up({label("a - b", NNT): {"estimate": [5.0, -100.0]}}, 2))
     assert [row.statistic for row in rows] == ["failed fits"]
+
+
+def test_the_trial_as_a_whole_has_expected_numbers() -> None:
+    measures = {
+        "randomized/all": np.array([60.0, 60.0]),
+        "coaches/phone/hours": np.array([10.0, 20.0]),
+        "coaches/group/hours": np.array([1.0, 3.0]),
+        "cost/total": np.array([100.0, nan]),
+        "cost/letters": np.array([1.0, 1.0]),
+    }
+    rows = {row.label.measure: (row.statistic, row.value, row.mcse, row.n_replicates) for row in of_trial(measures)}
+    assert list(rows) == ["participants randomized", "coach hours", "total cost"]
+    assert rows["participants randomized"] == ("mean", 60.0, 0.0, 2)
+    assert rows["coach hours"] == ("mean", 17.0, pytest.approx(6.0), 2)
+    assert rows["total cost"][1::2] == (100.0, 1)
+    assert {row.label.analysis for row in of_trial(measures)} == {"trial"}
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
@@ -266,6 +368,7 @@ def test_one_replicate_has_values_and_no_errors(linear: Estimates) -> None:
     assert isnan(rows["mean estimate"][1])
     assert isnan(rows["bias"][1])
     assert rows["coverage"][0] == 1.0
+    assert rows["MSE"][0] == 0.25
     assert {"empirical SE", "model SE", "relative error of SE"} & set(rows) == set()
 
 
@@ -310,5 +413,7 @@ def test_the_table_has_a_row_for_every_number(linear: Estimates) -> None:
     assert set(table["design_point"].tolist()) == {3}
     codes, names = table["statistic"]
     assert [names[code] for code in codes] == [row.statistic for row in rows]
+    codes, names = table["estimand"]
+    assert {names[code] for code in codes} == {"treatment policy"}
     keys = {(row.label, row.statistic) for row in rows}
     assert len(keys) == len(rows)

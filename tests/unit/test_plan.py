@@ -272,13 +272,19 @@ def scrambled(block: Block) -> Block:
     return replace(block, outcomes=replace(outcomes, **nonsense), plan=replace(block.plan, cohort=cohort))
 
 
+WITHOUT_TRUTH = ("log_rank", "cox")
+"""Analyses whose estimands potential outcomes do not give: hazard ratios."""
+
+
 def check_that_only_the_truth_changes(block: Block, estimates: Estimates) -> None:
     again = analyse_block(scrambled(block))
     unchanged = [f.name for f in fields(Estimates) if not f.name.startswith("truth")]
     assert [name for name in unchanged if not same(getattr(again, name), getattr(estimates, name))] == []
     with_truth = ~np.isnan(estimates.truth)
-    assert with_truth.any()
-    assert np.mean(again.truth[with_truth] != estimates.truth[with_truth]) > 0.9
+    if estimates.labels[0].analysis in WITHOUT_TRUTH:
+        assert not with_truth.any()
+    else:
+        assert np.mean(again.truth[with_truth] != estimates.truth[with_truth]) > 0.9
 
 
 def test_estimates_come_from_what_was_observed_alone(block: Block, estimates: Estimates) -> None:
@@ -326,19 +332,18 @@ def own_estimator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
 
 
-@pytest.mark.usefixtures("own_estimator")
-def test_no_kind_of_analysis_sees_what_was_not_observed() -> None:
-    """As above for every kind, estimand and way with missing data; the list of kinds is whole."""
+def test_the_kinds_below_are_all_there_are() -> None:
     assert set(EVERY_KIND) == {kind for part in get_args(get_args(Analysis)[0]) for kind in tags_of(part)}
-    for place in range(0, len(EVERY_KIND), 7):  # few at once: an analysis with the wrong name would spoil all
-        some = {kind: {"kind": kind, **keys} for kind, keys in list(EVERY_KIND.items())[place : place + 7]}
-        for one in some.values():
-            one.setdefault("multiplicity", "none")
-        trials = run(plan(**some), n=2, seed=4)
-        found = analyse_block(trials)
-        assert found.converged.all(), set(found.reason[~found.converged])
-        assert {label.analysis for label in found.labels} == set(some)
-        check_that_only_the_truth_changes(trials, found)
+
+
+@pytest.mark.usefixtures("own_estimator")
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_no_kind_of_analysis_sees_what_was_not_observed(kind: str) -> None:
+    """As above, for every kind, with all estimands and ways with missing data among them."""
+    trials = run(plan(**{kind: {"kind": kind, "multiplicity": "none", **EVERY_KIND[kind]}}), n=2, seed=4)
+    found = analyse_block(trials)
+    assert found.converged.all(), set(found.reason[~found.converged])
+    check_that_only_the_truth_changes(trials, found)
 
 
 def test_a_change_of_one_answer_changes_the_estimates(block: Block, estimates: Estimates) -> None:

@@ -66,7 +66,7 @@ def joint_normal(
 
     If missingness is monotone the posterior is known exactly. Otherwise each copy ends a chain of its own: monotone
     data augmentation (Schafer, section 6.5), which imputes only what lies before a participant's last observation,
-    from the maximum likelihood estimate on, in as many steps as EM took to find it, but not more than `steps`.
+    from the maximum likelihood estimate on, in as many steps as EM took to find it (at least 10, at most `steps`).
 
     FitError: outcomes or covariates that are not finite, a visit without observations in an arm, too few participants
     (at a visit, or at two visits both), collinear covariates, no residual variance, or so much missing before last
@@ -262,7 +262,7 @@ def draw_regressions(model: Standardised, *, m: int, luck: Luck, steps: int = ST
     if not gaps.rows.size:
         return _regressions(known[None], np.sqrt(chi_squared(df, uniforms[-1])), normals[-1], n_regressors)
     at, taken = _maximum_likelihood(model, gaps, known, n, 4 * steps)
-    for step in range(max(0, steps - taken), steps):
+    for step in range(max(0, steps - max(10, taken)), steps):
         products = known + gaps.products(at, *gaps.by_block(*(part[step] for part in gap_luck)))
         at = _regressions(products, np.sqrt(chi_squared(df, uniforms[step])), normals[step], n_regressors)
     return at

@@ -67,7 +67,7 @@ class _Replicate:
         self._data, self._r = data, r
 
     def covariates(self, names: tuple[str, ...]) -> Floats:
-        whole = covariate_matrix(self.design, self.analysis.outcome, names, _replicate(self._data, self._r))
+        whole = covariate_matrix(self.design, self.analysis.outcome, names, self._data.replicate(self._r))
         return whole[0][self.rows]
 
     def weighted(self) -> tuple[Floats, Floats]:
@@ -106,11 +106,3 @@ class _Replicate:
             copies = model(self.value, self.arm, covariates, by_arm=method.by_arm, **common)
         delta = np.array([method.delta.get(arm, 0.0) for arm in self.design.arms])
         return delta_adjusted(copies, self.value, self.arm, delta) if delta.any() else copies
-
-
-def _replicate(data: ObservedData, r: int) -> ObservedData:
-    """One replicate alone, R = 1."""
-    parts: dict[str, Any] = {}
-    for name, given in vars(data).items():
-        parts[name] = {k: v[r : r + 1] for k, v in given.items()} if isinstance(given, dict) else given[r : r + 1]
-    return ObservedData(**parts)

@@ -19,6 +19,7 @@ from trialsim.errors import TrialsimError
 
 if TYPE_CHECKING:
     from trialsim.block import EngineName
+    from trialsim.design.parts import Design
 
 INTERRUPTED = 130
 
@@ -121,7 +122,7 @@ def run(
 
     loaded = load(design, overrides)
     if estimators:
-        loaded = load(design, (*overrides, *_as_overrides(estimators, next(iter(loaded.outcomes)))))
+        loaded = load(design, (*overrides, _as_override(estimators, loaded)))
     if target_mcse is not None:
         replicates = 1_000_000
     name: EngineName = cast("EngineName", engine) if engine else ("process" if replicates == 1 else "vector")
@@ -158,15 +159,17 @@ def run(
         sys.exit(1)
 
 
-def _as_overrides(estimators: tuple[str, ...], outcome: str) -> list[str]:
-    """`NAME=MODULE:FUNCTION` as settings of the design; the first outcome is analysed."""
-    found = []
+def _as_override(estimators: tuple[str, ...], design: Design) -> str:
+    """The design's analyses and those by `NAME=MODULE:FUNCTION` as one setting; the first outcome is analysed."""
+    analyses = design.model_dump(mode="json")["analyses"]
     for text in estimators:
         name, equals, function = text.partition("=")
         if not (name and equals and function):
             raise click.UsageError(f"--estimator must have the form NAME=MODULE:FUNCTION (given: {text}).")
-        found.append(f"analyses.{name}={{kind: user, outcome: {outcome}, function: '{function}'}}")
-    return found
+        if name in analyses:
+            raise click.UsageError(f"--estimator {text}: there is an analysis '{name}' already.")
+        analyses[name] = {"kind": "user", "outcome": next(iter(design.outcomes)), "function": function}
+    return f"analyses={json.dumps(analyses)}"
 
 
 @cli.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trialsim.design.analysis_checks import EVENTS, pairs_of
@@ -26,51 +26,74 @@ class Hypothesis:
     arms: tuple[str, str]
     visit: str
     analysis: str
-    default: tuple[str, str]  # the decision's visit and analysis, which words may leave out
 
     @property
     def contrast(self) -> str:
         """'coach - usual'."""
         return " - ".join(self.arms)
 
-    def swapped(self) -> Hypothesis:
-        """The same comparison with the arms the other way round."""
-        return replace(self, name="", arms=(self.arms[1], self.arms[0]))
-
-    def matches(self, atom: Atom) -> bool:
-        """Whether a statement of a rule is about this hypothesis."""
-        if atom.kind == "named":
-            return atom.hypothesis == self.name
-        where = (atom.visit or self.default[0], atom.analysis or self.default[1])
-        return (atom.kind, (atom.a, atom.b), *where) == (self.kind, self.arms, self.visit, self.analysis)
-
 
 def hypotheses_of(design: Design, decision: Decision) -> list[Hypothesis]:
     """The decision's hypotheses in their order. DecisionError for words that cannot be read."""
-    default = _default(design, decision)
     if not decision.hypotheses:
         analysis = design.analyses[decision.analysis]
-        kind = _KINDS[analysis.hypothesis]
+        kind, visit = _KINDS[analysis.hypothesis], _visit(design, decision, decision.analysis)
         pairs = pairs_of(design, analysis)
-        return [Hypothesis(f"{a}_{b}", kind, (a, b), *default, default) for a, b in pairs]
-    return [_hypothesis(design, name, text, default) for name, text in decision.hypotheses.items()]
+        return [Hypothesis(f"{a}_{b}", kind, (a, b), visit, decision.analysis) for a, b in pairs]
+    return [_hypothesis(design, decision, name, text) for name, text in decision.hypotheses.items()]
 
 
-def _default(design: Design, decision: Decision) -> tuple[str, str]:
-    analysis: Any = design.analyses[decision.analysis]
-    if analysis.kind in EVENTS or analysis.kind == "counts":
-        return list(design.visits)[-1], decision.analysis
-    return decision.visit or next(iter(analysis.visits or design.visits)), decision.analysis
+def spoken_of(design: Design, decision: Decision, family: list[Hypothesis], atom: Atom) -> tuple[int, bool] | None:
+    """Place of the hypothesis that a statement of the success rule is about; None if it is about none.
+
+    And whether the statement has its arms the other way round, so that it holds where the hypothesis is rejected in
+    favour of its second arm. Equivalence has no direction; non-inferiority says nothing of the second arm.
+    """
+    if atom.kind == "named":
+        return [h.name for h in family].index(str(atom.hypothesis)), False
+    analysis = atom.analysis or decision.analysis
+    said = (atom.kind, atom.visit or _visit(design, decision, analysis), analysis)
+    about = {place: h.arms for place, h in enumerate(family) if (h.kind, h.visit, h.analysis) == said}
+    for place, arms in about.items():
+        if arms == (atom.a, atom.b):
+            return place, False
+    for place, arms in about.items():
+        if arms == (atom.b, atom.a) and atom.kind != "non_inferior":
+            return place, atom.kind == "beats"
+    return None
 
 
-def _hypothesis(design: Design, name: str, text: str, default: tuple[str, str]) -> Hypothesis:
+def _visits(design: Design, name: str) -> list[str]:
+    """Visits at which an analysis has results."""
+    analysis: Any = design.analyses[name]
+    return [_last(design)] if _is_of_all_visits(analysis) else list(analysis.visits or design.visits)
+
+
+def _visit(design: Design, decision: Decision, name: str) -> str:
+    """The visit meant where the words name none."""
+    analysis: Any = design.analyses[name]
+    return _last(design) if _is_of_all_visits(analysis) else decision.visit or _visits(design, name)[0]
+
+
+def _is_of_all_visits(analysis: Any) -> bool:
+    """Times and counts have one result, which goes by the last visit."""
+    return analysis.kind in EVENTS or analysis.kind == "counts"
+
+
+def _last(design: Design) -> str:
+    return list(design.visits)[-1]
+
+
+def _hypothesis(design: Design, decision: Decision, name: str, text: str) -> Hypothesis:
     rule = parse(text, **_vocabulary(design))
     if len(rule.atoms) != 1 or rule.node != rule.atoms[0]:
         raise DecisionError(text, 0, "a hypothesis is one statement", "Combine hypotheses in `success`.")
     atom = rule.atoms[0]
     assert atom.a is not None  # nothing else can be said without names of hypotheses
     assert atom.b is not None
-    return Hypothesis(name, atom.kind, (atom.a, atom.b), atom.visit or default[0], atom.analysis or default[1], default)
+    analysis = atom.analysis or decision.analysis
+    visit = atom.visit or _visit(design, decision, analysis)
+    return Hypothesis(name, atom.kind, (atom.a, atom.b), visit, analysis)
 
 
 def success_rule(design: Design, decision: Decision, family: list[Hypothesis]) -> Rule | None:
@@ -110,7 +133,7 @@ def _of_decision(design: Design, path: Path, decision: Decision) -> Iterator[Pro
     problems += _procedure(design, path, decision, family)
     try:
         rule = success_rule(design, decision, family)
-        problems += _atoms(path, rule, family)
+        problems += _atoms(design, path, decision, family, rule)
     except DecisionError as error:
         problems.append(((*path, "success"), *_said(error)))
     yield from problems
@@ -130,13 +153,16 @@ def _of_hypothesis(design: Design, path: Path, h: Hypothesis) -> Iterator[Proble
         yield where, f"{h.analysis} tests {analysis.hypothesis.replace('_', '-')}, the words say something else", ""
     elif h.kind != "beats" and h.arms not in pairs_of(design, analysis):
         yield where, "the arms must stand in the order of the analysis's contrast", ""
-    if analysis.visits and h.visit not in analysis.visits:
-        yield where, f"{h.analysis} does not report visit {h.visit}", ""
+    visits = _visits(design, h.analysis)
+    if h.visit not in visits:
+        yield where, f"{h.analysis} does not report visit {h.visit}", f"It reports {', '.join(visits)}."
 
 
-def _atoms(path: Path, rule: Rule | None, family: list[Hypothesis]) -> Iterator[Problem]:
+def _atoms(
+    design: Design, path: Path, decision: Decision, family: list[Hypothesis], rule: Rule | None
+) -> Iterator[Problem]:
     for atom in rule.atoms if rule else ():
-        if not any(h.matches(atom) or h.swapped().matches(atom) for h in family):
+        if spoken_of(design, decision, family, atom) is None:
             known = "; ".join(f"{h.name}: {h.contrast} at {h.visit} in {h.analysis}" for h in family)
             yield (*path, "success"), f"no hypothesis says '{atom.words()}'", f"Hypotheses: {known}."
 

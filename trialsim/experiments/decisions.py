@@ -12,7 +12,7 @@ from trialsim.analysis import graphical, hypotheses, multiplicity
 from trialsim.analysis.estimates import GLOBAL_TEST, RATIOS, Estimates, Label
 from trialsim.design.analysis_checks import measures_of
 from trialsim.design.decision_words import Atom
-from trialsim.design.decisions import Hypothesis, hypotheses_of, success_rule
+from trialsim.design.decisions import Hypothesis, hypotheses_of, spoken_of, success_rule
 from trialsim.design.analyses import Decision
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
@@ -76,9 +76,7 @@ class _Evidence:
 
 
 def _place(estimates: Estimates, hypothesis: Hypothesis, contrast: str, measure: str) -> int | None:
-    return estimates.place(
-        analysis=hypothesis.analysis, contrast=contrast, visit=hypothesis.visit, measure=measure
-    )  # fmt: skip
+    return estimates.place(analysis=hypothesis.analysis, contrast=contrast, visit=hypothesis.visit, measure=measure)
 
 
 def _size(estimates: Estimates, hypothesis: Hypothesis, arm: str) -> NDArray[np.int64]:
@@ -161,19 +159,11 @@ def _success(
         return _any(favourable)
     truth: dict[Atom, Floats] = {}
     for atom in rule.atoms:
-        place, swapped = _matching(design, decision, family, atom)
+        meant = spoken_of(design, decision, family, atom)
+        assert meant is not None  # the design's checks have seen to it
+        place, swapped = meant
         truth[atom] = against[:, place] if swapped else favourable[:, place]
     return rule.evaluate(truth)
-
-
-def _matching(design: Design, decision: Decision, family: list[Hypothesis], atom: Atom) -> tuple[int, bool]:
-    """The hypothesis that an atom of the rule speaks of, and whether its arms stand the other way round."""
-    for place, hypothesis in enumerate(family):
-        if hypothesis.matches(atom):
-            return place, False
-        if hypothesis.swapped().matches(atom):
-            return place, True
-    raise ResultsError(f"decision: no hypothesis matches '{atom}'.")  # the design's checks have seen to it
 
 
 def _any(hits: Floats) -> Floats:
@@ -190,30 +180,39 @@ def _all(hits: Floats) -> Floats:
 # --- chances ----------------------------------------------------------------------------------------------------------
 
 
+def chances(decided: Decided) -> list[tuple[Label, str, Floats]]:
+    """What a decision's chances are the means of: label, statistic, and 1, 0 or NaN in each replicate (R,)."""
+    found = []
+    for place, hypothesis in enumerate(decided.hypotheses):
+        label = Label(hypothesis.analysis, hypothesis.contrast, hypothesis.visit, decided.name, "decision")
+        found.append((label, "marginal power", decided.favourable[:, place]))
+    whole = Label("decision", "all hypotheses", "", decided.name, "decision")
+    found.append((whole, "disjunctive power", _any(decided.favourable)))
+    found.append((whole, "conjunctive power", _all(decided.favourable)))
+    found.append((whole, "success", decided.success))
+    return found
+
+
 def power_rows(decided: Decided, *, skip_failed: bool = False) -> list[Performance]:
     """Marginal power of each hypothesis, disjunctive and conjunctive power, and the chance of success.
 
-    ResultsError where fits failed, unless `skip_failed`: then only replicates that are known count.
+    ResultsError where fits failed, unless `skip_failed`: then replicates in which any did are left out of every row.
     """
-    _refuse_unknown(decided.name, decided.favourable, skip_failed)
-    rows = []
-    for place, hypothesis in enumerate(decided.hypotheses):
-        label = Label(hypothesis.analysis, hypothesis.contrast, hypothesis.visit, decided.name, "decision")
-        rows.append(Performance(label, "marginal power", *proportion_with_error(decided.favourable[:, place])))
-    whole = Label("decision", "all hypotheses", "", decided.name, "decision")
-    rows.append(Performance(whole, "disjunctive power", *proportion_with_error(_any(decided.favourable))))
-    rows.append(Performance(whole, "conjunctive power", *proportion_with_error(_all(decided.favourable))))
-    rows.append(Performance(whole, "success", *proportion_with_error(decided.success)))
-    return rows
+    known = _known(decided.name, decided.favourable, skip_failed)
+    return [
+        Performance(label, statistic, *proportion_with_error(hits[known]))
+        for label, statistic, hits in chances(decided)
+    ]
 
 
-def _refuse_unknown(name: str, hits: Floats, skip_failed: bool) -> None:
-    unknown = int(np.isnan(hits).any(axis=1).sum())
-    if unknown and not skip_failed:
+def _known(name: str, hits: Floats, skip_failed: bool) -> NDArray[np.bool_]:
+    known = ~np.isnan(hits).any(axis=1)
+    if not known.all() and not skip_failed:
         raise ResultsError(
-            f"decision {name}: in {unknown} of {len(hits)} replicates a fit that it needs failed. They are not "
+            f"decision {name}: in {(~known).sum()} of {len(hits)} replicates a fit that it needs failed. They are not "
             "silently left out: summarise the others with --skip-failed (Python: skip_failed=True)."
         )
+    return np.asarray(known)
 
 
 def family_wise_error(
@@ -224,12 +223,18 @@ def family_wise_error(
     None where no hypothesis of superiority is about arms of one class. Non-inferiority is not false of equal arms.
     ResultsError where fits failed, unless `skip_failed`.
     """
+    errors = false_rejections(decided, parts)
+    if errors is None:
+        return None
+    return proportion_with_error(errors[_known(decided.name, errors[:, None], skip_failed)])
+
+
+def false_rejections(decided: Decided, parts: Partition) -> Floats | None:
+    """Whether a hypothesis is rejected that is true where the arms of each class are equal, (R,); NaN where a fit of
+    any of those failed. None where there is no such hypothesis."""
     true = [
         place
         for place, h in enumerate(decided.hypotheses)
         if h.kind == "beats" and any(h.arms[0] in part and h.arms[1] in part for part in parts)
     ]
-    if not true:
-        return None
-    _refuse_unknown(decided.name, decided.rejected[:, true], skip_failed)
-    return proportion_with_error(_any(decided.rejected[:, true]))
+    return decided.rejected[:, true].max(axis=1) if true else None

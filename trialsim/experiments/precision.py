@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, Estimates, concatenate
+from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, concatenate
 from trialsim.design.parts import Design
+from trialsim.experiments.decisions import chances, decide
 from trialsim.experiments.runner import Experiment, run
 
 PILOT = 256
 """Replicates before the first look at the error."""
 Progress = Callable[[int, int], None]
+Hits = NDArray[np.float64]
+"""1, 0, or NaN where that is not known, (R,): the mean is a chance."""
+
+
+def chances_of(experiment: Experiment) -> list[Hits]:
+    """What counts as power: every test of the analyses, every hypothesis and success of the decisions."""
+    estimates, design = experiment.estimates, experiment.design
+    if estimates is None:
+        return []
+    tests = [i for i, label in enumerate(estimates.labels) if label.measure in (*COMPARISONS, GLOBAL_TEST)]
+    decided = [hits for name in design.decisions for _, _, hits in chances(decide(design, name, estimates))]
+    return [*(estimates.significant[:, place] for place in tests), *decided]
 
 
 def run_to_precision(
     design: Design,
     *,
     target_mcse: float,
+    of: Callable[[Experiment], Iterable[Hits]] = chances_of,
     seed: int = 1,
     most: int = 1_000_000,
     workers: int = 1,
@@ -30,35 +45,31 @@ def run_to_precision(
 ) -> Experiment:
     """Replicates 0, 1, 2 ... until the largest Monte Carlo standard error of power is at most `target_mcse`.
 
-    At most `most` replicates. Replicate k is the one that `run` simulates, so a later `run` of as many gives the same
-    numbers. ValueError for a target that is not above 0.
+    `of` says which chances are meant. At most `most` replicates. Replicate k is the one that `run` simulates, so a later
+    `run` of as many gives the same numbers. ValueError for a target that is not above 0.
     """
     if target_mcse <= 0:
         raise ValueError("target_mcse must be above 0")
     n = min(PILOT, most)
     whole = run(design, seed=seed, replicates=n, workers=workers, keep=keep, progress=progress)
-    while n < most and (wanted := min(most, needed(whole.estimates, target_mcse))) > n:
+    while n < most and (wanted := min(most, needed(of(whole), target_mcse))) > n:
         more = run(design, seed=seed, replicates=wanted - n, first=n, workers=workers, keep=keep,
                    progress=_shifted(progress, n, wanted))  # fmt: skip
         whole, n = joined(whole, more), wanted
     return whole
 
 
-def needed(estimates: Estimates | None, target_mcse: float) -> int:
-    """Replicates for the label whose power is nearest to one half; PILOT where there is no test.
+def needed(chances: Iterable[Hits], target_mcse: float) -> int:
+    """Replicates for the chance that is nearest to one half; PILOT where there is none.
 
-    Power is taken half a replicate away from 0 and 1, so that the first few replicates cannot promise certainty.
+    A chance is taken half a replicate away from 0 and 1, so that the first few replicates cannot promise certainty.
     """
-    if estimates is None:
-        return PILOT
-    tested = [i for i, label in enumerate(estimates.labels) if label.measure in (*COMPARISONS, GLOBAL_TEST)]
     worst = 0.0
-    for place in tested:
-        hits = estimates.significant[:, place]
-        hits = hits[~np.isnan(hits)]
-        if len(hits):
-            power = min(max(float(hits.mean()), 0.5 / len(hits)), 1 - 0.5 / len(hits))
-            worst = max(worst, power * (1 - power))
+    for hits in chances:
+        known = hits[~np.isnan(hits)]
+        if len(known):
+            p = min(max(float(known.mean()), 0.5 / len(known)), 1 - 0.5 / len(known))
+            worst = max(worst, p * (1 - p))
     return max(PILOT, int(np.ceil(worst / target_mcse**2)))
 
 

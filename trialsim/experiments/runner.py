@@ -20,7 +20,7 @@ from trialsim.analysis.estimates import Estimates, concatenate
 from trialsim.analysis.plan import analyse_block
 from trialsim.block import Block, EngineName, batches, simulate_block
 from trialsim.design.parts import Design
-from trialsim.errors import ResultsError
+from trialsim.errors import ResultsError, TrialsimError
 from trialsim.experiments.measures import Measures, measure
 from trialsim.experiments.threads import one_thread_per_worker
 from trialsim.experiments.trialfiles import write_trials
@@ -89,7 +89,7 @@ def run_batch(world: World, task: Task, first: int, n_replicates: int) -> Batch:
         stage = "tables"
         if task.keep is not None:
             write_trials(task.keep, block)
-    except OSError:  # nowhere to write to: not this replicate's fault
+    except (OSError, TrialsimError):  # nowhere to write to, an estimator that is not there: not this replicate's fault
         raise
     except Exception as error:  # noqa: BLE001 - whatever a replicate raises is a row of the results, not a crash
         if n_replicates == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +11,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy.special import ndtri
 
-from trialsim.design.analyses import Decision
+from trialsim.design.analyses import Decision, Simple
+from trialsim.design.analysis_checks import pairs_of
+from trialsim.design.decision_words import DecisionError
+from trialsim.design.decisions import Hypothesis, hypotheses_of, success_rule
+from trialsim.design.faults import findings_of
 from trialsim.design.parts import Design
+from trialsim.design.yamltree import Mark, dotted, planted
 from trialsim.errors import TrialsimError
+from trialsim.experiments.performance import proportion_with_error
 from trialsim.experiments.pool import Outcomes, Pool
 from trialsim.experiments.search import Answer, Progress, find
 
@@ -22,6 +30,10 @@ QUESTION = "question"
 """Name of the decision that is made of a question in words."""
 PILOT = 128
 """Replicates at each end of the range, to see whether power rises with a number other than the sample size."""
+APART = 2**30
+"""Number of the first replicate of those that are not part of the answer."""
+OWN = 16
+"""Replicates at the design's own values, for each at a value of the prior."""
 
 
 @dataclass(frozen=True)
@@ -43,59 +55,47 @@ def ask(design: Design, question: str | None) -> Design:
     A question is the name of a decision, or words such as `coach vs usual at 3 months in responders` (`vs` is `beats`).
     None: the first decision, or the first contrast of the first analysis. TrialsimError where it cannot be read.
     """
-    from trialsim.design.decision_words import DecisionError
-    from trialsim.design.decisions import hypotheses_of, success_rule
-
     if not design.analyses:
         raise TrialsimError(f"design '{design.name}' plans no analysis, so there is no power to speak of.")
-    if question is None and not design.decisions:
-        question = _first_question(design)
-    decision = _decision(design, question)
     try:
-        asked = design.model_copy(update={"decisions": {QUESTION: decision}})
-        family = hypotheses_of(asked, decision)
-        success_rule(asked, decision, family)
+        decision = _decision(design, question)
+        family = hypotheses_of(design, decision)
+        success_rule(design, decision, family)
     except DecisionError as error:
         raise TrialsimError(f"the question cannot be read: {error}") from error
-    needed = {hypothesis.analysis for hypothesis in family}
-    analyses = {name: analysis for name, analysis in design.analyses.items() if name in needed}
-    document = asked.model_copy(update={"analyses": analyses}).model_dump_json()
-    try:
-        return Design.model_validate_json(document)
-    except ValueError as error:  # what the words name is not there
-        raise TrialsimError(f"the question does not fit the design: {_rules(error)}") from error
-
-
-def _rules(error: ValueError) -> str:
-    problems = getattr(error, "problems", None)
-    text = "; ".join(rule for _, rule, _ in problems) if problems else str(error)
-    return re.sub(r"\s+", " ", text)
-
-
-def _first_question(design: Design) -> str:
-    from trialsim.design.analysis_checks import pairs_of
-
-    name, analysis = next(iter(design.analyses.items()))
-    a, b = pairs_of(design, analysis)[0]
-    return f"{a} vs {b} in {name}"
+    needed = {decision.analysis, *(hypothesis.analysis for hypothesis in family)}
+    data = design.model_dump(mode="json")
+    data["decisions"] = {QUESTION: decision.model_dump(mode="json")}
+    data["analyses"] = {name: analysis for name, analysis in data["analyses"].items() if name in needed}
+    return _checked(data, "the question does not fit the design")
 
 
 def _decision(design: Design, question: str | None) -> Decision:
-    if question is None:
+    """The decision that is asked about. DecisionError for words that cannot be read."""
+    if question is None and design.decisions:
         return next(iter(design.decisions.values()))
     if question in design.decisions:
         return design.decisions[question]
-    words = re.sub(r"\b(vs\.?|v\.?|versus|against)(?=\s)", "beats", question)
-    analysis = next(iter(design.analyses))
-    given = design.analyses[analysis]
-    return Decision(analysis=analysis, hypotheses={"asked": words}, alpha=given.alpha, procedure=_procedure(given))
+    first, analysis = next(iter(design.analyses.items()))
+    words = " vs ".join(pairs_of(design, analysis)[0]) if question is None else question
+    hypotheses = {"asked": re.sub(r"(?<=\s)(vs|v|versus|against)\.?(?=\s)", "beats", words)}
+    (asked,) = hypotheses_of(design, Decision(analysis=first, hypotheses=hypotheses))
+    given: Any = design.analyses[asked.analysis]
+    # its own protection, as far as one hypothesis has it
+    kind = "lsd" if given.multiplicity == "lsd" and given.hypothesis == "superiority" else "none"
+    return Decision(
+        analysis=asked.analysis, hypotheses=hypotheses, alpha=given.alpha, procedure=Simple.model_validate({"kind": kind})
+    )
 
 
-def _procedure(analysis: Any) -> Any:
-    """The analysis's own protection, as far as one hypothesis has it."""
-    from trialsim.design.analyses import Simple
-
-    return Simple(kind="lsd" if analysis.multiplicity == "lsd" and analysis.hypothesis == "superiority" else "none")
+def _checked(data: dict[str, Any], said: str) -> Design:
+    """Data as a design. TrialsimError, with every rule that is broken, where it is none."""
+    try:
+        return Design.model_validate(data)
+    except ValidationError as error:
+        findings = findings_of(error, model=Design, root=planted(data, mark=Mark("")))
+        rules = "; ".join(f"{dotted(one.path)} {one.rule}. {one.hint}".strip() for one in findings)
+        raise TrialsimError(f"{said}: {rules}") from error
 
 
 def find_size(
@@ -119,85 +119,96 @@ def find_size(
     """
     asked = ask(design, question)
     current = number_at(asked, path)
-    if path != "sample_size" and (low is None or high is None):
-        raise TrialsimError(f"searching '{path}' needs --low and --high.")
     whole = isinstance(current, int)
+    least, most = _limits(asked, path, low, high)
     with Pool(workers) as pool:
-        simulate = _Simulate(pool, asked, path, whole, seed)
-        bounds = (low if low is not None else 10.0 * len(design.arms), high)
-        increasing = path == "sample_size" or simulate.rises(bounds[0], float(high or 0))
+        trials = _Trials(pool, asked, path, whole, seed)
+        for limit in (least, high):
+            if limit is not None:
+                trials.at(limit)  # refused before anything is simulated
         answer = find(
-            simulate,
+            trials.successes,
             target=power,
-            low=bounds[0],
-            high=bounds[1],
-            start=_inside(float(current), *bounds),
+            low=least,
+            high=high,
+            start=float(current) if least <= current <= most else None,
             integer=whole,
-            increasing=increasing,
+            increasing=path == "sample_size" or trials.rises(least, most),
             mcse=mcse,
             max_replicates=max_replicates,
             scale="sqrt" if path == "sample_size" else "linear",
             progress=progress,
         )
-        randomized = simulate.mean_randomized(answer.x) if answer.found else float("nan")
+        randomized = trials.mean_randomized(answer.x) if answer.found else float("nan")
     return Sizing(asked, _words(asked), path, power, answer, randomized)
 
 
-def _inside(value: float, low: float, high: float | None) -> float | None:
-    return value if low <= value <= (np.inf if high is None else high) else None
+def _limits(design: Design, path: str, low: float | None, high: float | None) -> tuple[float, float]:
+    """Limits of the search. TrialsimError where there is nothing between them."""
+    if path != "sample_size" and (low is None or high is None):
+        raise TrialsimError(f"searching '{path}' needs --low and --high (Python: low and high).")
+    least, most = 2.0 * len(design.arms) if low is None else low, math.inf if high is None else high
+    whole = isinstance(number_at(design, path), int)
+    if not math.isfinite(least) or not (math.ceil(least) < most if whole else least < most):
+        number = "whole number" if whole else "number"
+        raise TrialsimError(f"searching '{path}' needs a {number} from {least:g} up to a higher one (given: {most:g}).")
+    return least, most
 
 
 def _words(asked: Design) -> str:
     """The question as it was understood."""
-    from trialsim.design.decisions import hypotheses_of, success_rule
-
     decision = asked.decisions[QUESTION]
     family = hypotheses_of(asked, decision)
     rule = success_rule(asked, decision, family)
-    if rule is not None:
-        return rule.words()
-    verbs = {"beats": "beats", "non_inferior": "is not inferior to", "equivalent": "is equivalent to"}
-    texts = [f"{h.arms[0]} {verbs[h.kind]} {h.arms[1]} at {h.visit} in {h.analysis}" for h in family]
-    return " or ".join(texts)
+    return rule.words() if rule is not None else " or ".join(_statement(hypothesis) for hypothesis in family)
 
 
-class _Simulate:
-    """What the search calls: successes of the question at a value."""
+def _statement(h: Hypothesis) -> str:
+    verb = {"beats": "beats", "non_inferior": "is not inferior to", "equivalent": "is equivalent to"}[h.kind]
+    return f"{h.arms[0]} {verb} {h.arms[1]} at {h.visit} in {h.analysis}"
+
+
+class _Trials:
+    """Trials of a design with one number changed, judged by the question."""
 
     def __init__(self, pool: Pool, design: Design, path: str, whole: bool, seed: int) -> None:
         self.pool, self.design, self.path, self.whole, self.seed = pool, design, path, whole, seed
         self._designs: dict[float, Design] = {}
         self._randomized: dict[float, list[float]] = {}
 
-    def __call__(self, x: float, first: int, n: int) -> tuple[int, int]:
-        found = self.outcomes(x, first, n)
-        failed = int(np.isnan(found.success).sum())
-        if failed:
-            raise TrialsimError(
-                f"{failed} of {n} replicates with {self.path} = {x:g} have a fit that failed, so power is not "
-                "known there. Raise --low, or choose an analysis that holds for small samples."
-            )
-        return int(found.success.sum()), n
+    def at(self, x: float) -> Design:
+        """The design with the number changed. TrialsimError where it may not have that value."""
+        if x not in self._designs:
+            self._designs[x] = changed(self.design, {self.path: int(x) if self.whole else float(x)})
+        return self._designs[x]
 
     def outcomes(self, x: float, first: int, n: int) -> Outcomes:
         found = self.pool.run(self.at(x), QUESTION, seed=self.seed, first=first, replicates=n)
         self._randomized.setdefault(x, []).extend(found.n_randomized.tolist())
         return found
 
-    def at(self, x: float) -> Design:
-        """The design with the number changed. DesignError where it may not have that value."""
-        if x not in self._designs:
-            self._designs[x] = changed(self.design, {self.path: int(x) if self.whole else float(x)})
-        return self._designs[x]
+    def successes(self, x: float, first: int, n: int) -> tuple[int, int]:
+        """What the search calls."""
+        return int(_known(self.outcomes(x, first, n), f"{self.path} = {x:g}", "Raise --low").sum()), n
 
     def rises(self, low: float, high: float) -> bool:
         """Whether power is higher at the upper limit, by a few replicates that are not used again."""
-        first = 2**30
-        a, b = (int(np.nansum(self.outcomes(x, first, PILOT).success)) for x in (low, high))
+        a, b = (int(np.nansum(self.outcomes(x, APART, PILOT).success)) for x in (low, high))
         return b >= a
 
     def mean_randomized(self, x: float) -> float:
-        return float(np.mean(self._randomized.get(x) or self.outcomes(x, 2**30, PILOT).n_randomized))
+        return float(np.mean(self._randomized.get(x) or self.outcomes(x, APART, PILOT).n_randomized))
+
+
+def _known(found: Outcomes, where: str, remedy: str) -> NDArray[np.float64]:
+    """Successes, (R,). TrialsimError for fits that failed: they are neither successes nor failures."""
+    failed = int(np.isnan(found.success).sum())
+    if failed:
+        raise TrialsimError(
+            f"{failed} of {len(found.success)} replicates with {where} have a fit that failed, so power is not known "
+            f"there. {remedy}, or choose an analysis that holds for small samples."
+        )
+    return found.success
 
 
 def number_at(design: Design, path: str) -> int | float:
@@ -226,11 +237,8 @@ def changed(design: Design, values: dict[str, float]) -> Design:
         for part in parents:
             place = place[int(part)] if isinstance(place, list) else place[part]
         place[int(last) if isinstance(place, list) else last] = value
-    try:
-        return Design.model_validate(data)
-    except ValueError as error:
-        tried = ", ".join(f"{path} = {value:g}" for path, value in values.items())
-        raise TrialsimError(f"{tried} is not possible: {_rules(error)}") from error
+    tried = ", ".join(f"{path} = {value:g}" for path, value in values.items())
+    return _checked(data, f"{tried} is not possible")
 
 
 # --- assurance --------------------------------------------------------------------------------------------------------
@@ -313,30 +321,44 @@ def assurance(
     number of the design, a value that is impossible there, or a fit that failed.
     """
     asked = ask(design, question)
-    whole = {prior.path: isinstance(number_at(asked, prior.path), int) for prior in priors}
-    values = np.column_stack(
-        [prior.quantile(u) for prior, u in zip(priors, _sequence(nodes, len(priors)), strict=True)]
-    )
-    power = np.empty(nodes)
+    values, designs = _believed(asked, priors, nodes)
+    hits = np.empty((nodes, replicates))
     with Pool(workers) as pool:
-        simulate = _Simulate(pool, asked, "", False, seed)
-        for k in range(nodes):
-            given = {prior.path: value for prior, value in zip(priors, values[k], strict=True)}
-            simulate._designs[float(k)] = changed(
-                asked, {p: round(v) if whole[p] else float(v) for p, v in given.items()}
-            )
-            power[k] = simulate(float(k), k * replicates, replicates)[0] / replicates
+        for k, one in enumerate(designs):
+            found = pool.run(one, QUESTION, seed=seed, first=k * replicates, replicates=replicates)
+            where = ", ".join(f"{prior.path} = {value:g}" for prior, value in zip(priors, values[k], strict=True))
+            hits[k] = _known(found, where, "Narrow the prior")
             if progress is not None:
-                progress((k + 1) * replicates, (nodes + 16) * replicates)
-        simulate._designs[-1.0] = asked
-        own = simulate(-1.0, nodes * replicates, 16 * replicates)
-    at_own = own[0] / own[1]
-    error = float(np.sqrt((power * (1 - power) / (replicates - 1)).sum()) / nodes)
-    own_error = float(np.sqrt(max(at_own * (1 - at_own), 1 / own[1]) / own[1]))
-    n = nodes * replicates + own[1]
+                progress((k + 1) * replicates, (nodes + OWN) * replicates)
+        found = pool.run(asked, QUESTION, seed=seed, first=hits.size, replicates=OWN * replicates)
+        own = _known(found, "the design's own values", "Change them")
+    power, power_mcse, _ = proportion_with_error(own)
+    error = float(np.sqrt(hits.var(axis=1, ddof=1).sum() / replicates) / nodes)
     return Assurance(
-        asked, _words(asked), tuple(priors), float(power.mean()), error, at_own, own_error, values, power, n
+        design=asked,
+        question=_words(asked),
+        priors=tuple(priors),
+        value=float(hits.mean()),
+        mcse=error or proportion_with_error(np.zeros(hits.size))[1],
+        power=power,
+        power_mcse=power_mcse,
+        nodes=values,
+        node_power=hits.mean(axis=1),
+        n_replicates=hits.size + len(own),
     )
+
+
+def _believed(design: Design, priors: list[Prior], nodes: int) -> tuple[NDArray[np.float64], list[Design]]:
+    """Values of the priors, (nodes, P), and the design at each; whole numbers are rounded."""
+    paths = [prior.path for prior in priors]
+    if len(set(paths)) < len(paths):
+        raise TrialsimError("a number of the design has two priors. Give it one.")
+    whole = [isinstance(number_at(design, path), int) for path in paths]
+    columns = [prior.quantile(u) for prior, u in zip(priors, _sequence(nodes, len(priors)), strict=True)]
+    values = np.column_stack([np.round(x) if w else x for x, w in zip(columns, whole, strict=True)])
+    kinds = [int if w else float for w in whole]
+    rows = [{p: kind(v) for p, kind, v in zip(paths, kinds, row, strict=True)} for row in values]
+    return values, [changed(design, row) for row in rows]
 
 
 def _sequence(n: int, dimensions: int) -> NDArray[np.float64]:

@@ -137,7 +137,8 @@ def variance(analysis: Any) -> str:
 
 def _sandwich(analysis: Any) -> str:
     working = getattr(analysis, "working", "independence")
-    text = f"working correlation {working}, robust variance clustered on {_ALONE.get(analysis.cluster, 'participants')}"
+    units = _ALONE.get(analysis.cluster, "participants")
+    text = f"{working} working correlation, robust variance clustered on {units}"
     return f"{text}, {_CORRECTIONS[getattr(analysis, 'correction', 'none')]}"
 
 

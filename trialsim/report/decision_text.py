@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from trialsim.design.analyses import Decision
 from trialsim.design.parts import Design
 from trialsim.experiments.performance import Performance
+from trialsim.report.describe.plan import procedure
 from trialsim.report.layout import heading, paragraph, percent, table, with_error
 
 
@@ -17,9 +18,11 @@ def decision_sections(design: Design, rows: Sequence[Performance]) -> list[str]:
         mine = [row for row in rows if row.label.measure == name and row.label.estimand == "decision"]
         if not mine:
             continue
-        body = [[_what(design, row), row.statistic, with_error(row.value, row.mcse, 3)] for row in mine]
+        body = [
+            [_what(design, row), row.statistic, with_error(row.value, row.mcse, 3), f"{row.n_replicates:,}"] for row in mine
+        ]
         parts += [heading(f"Decision: {decision.label or name}", "-"), paragraph(_rule(decision))]
-        parts.append(table(["hypothesis", "", "chance"], body, "llr"))
+        parts.append(table(["hypothesis", "", "chance", "replicates"], body, "llrr"))
     return parts
 
 
@@ -30,11 +33,6 @@ def _what(design: Design, row: Performance) -> str:
     return "the trial" if row.statistic == "success" else row.label.contrast
 
 
-_PROCEDURES = {"none": "each at full level", "lsd": "each only when the test of all arms is significant too (Fisher)"}
-
-
-def _rule(decision: Any) -> str:
-    kind = decision.procedure.kind
-    how = _PROCEDURES.get(kind, f"tested by {kind.replace('_', ' ')}")
+def _rule(decision: Decision) -> str:
     success = decision.success or "any hypothesis is rejected in favour of its first arm"
-    return f"Hypotheses {how}, two-sided level {percent(decision.alpha, None)}. Success: {success}."
+    return f"Procedure: {procedure(decision)}; two-sided level {percent(decision.alpha, None)}. Success: {success}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,37 @@ def nulls_text(rows: Sequence[NullRow], alphas: dict[str, float]) -> str:
     )
     head = heading("Family-wise error under every partial null", "-")
     return "\n\n".join([head, paragraph(text), table(["equal arms", "decision", "error", ""], body, "llrl")]) + "\n"
+
+
+def power_json(rows: Sequence[Performance]) -> list[dict[str, Any]]:
+    """Chances of decisions as data."""
+    return [
+        {
+            "decision": row.label.measure,
+            "analysis": row.label.analysis,
+            "contrast": row.label.contrast,
+            "visit": row.label.visit,
+            "statistic": row.statistic,
+            "value": row.value,
+            "mcse": row.mcse,
+            "n_replicates": row.n_replicates,
+        }
+        for row in rows
+    ]
+
+
+def nulls_json(rows: Sequence[NullRow]) -> list[dict[str, Any]]:
+    """Family-wise error as data; without numbers where no hypothesis is about the equal arms."""
+    found = []
+    for parts, name, error in rows:
+        numbers = dict(zip(("error", "mcse", "n_replicates"), error, strict=True)) if error else {}
+        found.append({"equal": [list(part) for part in parts if len(part) > 1], "decision": name, **numbers})
+    return found
+
+
+def versus_json(rows: Sequence[Difference]) -> list[dict[str, Any]]:
+    """Paired differences as data."""
+    return [asdict(row) for row in rows]
 
 
 def versus_text(first: Design, second: Design, rows: Sequence[Difference]) -> str:
@@ -90,23 +122,13 @@ def _title(path: str) -> str:
 
 
 def _answer(sizing: Sizing) -> str:
-    answer, design = sizing.answer, sizing.design
-    interval = f"95 % confidence interval {_value(answer.ci_low)} to {_value(answer.ci_high)}"
-    at = f"fitted power there {with_error(answer.power_at.value, answer.power_at.mcse, 3)}"
-    if sizing.path != "sample_size":
-        return f"{sizing.path} = {_value(answer.x)} ({interval}); {at}."
-    ratio = design.allocation.ratio
-    whole = sum(ratio.values())
-    arms = ", ".join(f"{arm} {math.ceil(answer.x * part / whole):,}" for arm, part in ratio.items())
-    text = f"{_value(answer.x)} participants in all ({interval}): {arms}; {at}."
-    if sizing.randomized < answer.x - 0.5:
-        text += (
-            f" But only {sizing.randomized:,.0f} are randomized on average before enrolment closes after"
-            f" {design.max_enrolment_days:,} days: raise max_enrolment_days or the contact rates."
-        )
-    return text
-
-
+    answer = sizing.answer
+    value = _value(answer.x)
+    at = f"power there {with_error(*answer.power_at, 3)}"
+    if math.isnan(answer.x_hat):  # all of the range is above the target
+        where, at = f"{value} or {'fewer' if _is_size(sizing) else 'beyond'}, the limit of the search", f"{at}"
+    else:
+        where, at = value, f"fitted {at}"
 def _value(x: float) -> str:
     return f"{x:,.0f}" if abs(x) >= 10 or float(x).is_integer() else f"{x:.4g}"
 
@@ -123,21 +145,17 @@ def sizing_json(sizing: Sizing) -> dict[str, Any]:
         "question": sizing.question,
         "path": sizing.path,
         "target_power": sizing.target,
-        "answer": _finite(answer.x),
-        "estimate": _finite(answer.x_hat),
-        "ci": [_finite(answer.ci_low), _finite(answer.ci_high)],
-        "power": _finite(answer.power_at.value),
-        "power_mcse": _finite(answer.power_at.mcse),
-        "mean_randomized": _finite(sizing.randomized),
+        "answer": answer.x,
+        "estimate": answer.x_hat,
+        "ci": [answer.ci_low, answer.ci_high],
+        "power": answer.power_at.value,
+        "power_mcse": answer.power_at.mcse,
+        "mean_randomized": sizing.randomized,
         "n_replicates": answer.n_replicates,
         "stopped": answer.stopped,
         "points": points,
         "curve": curve,
     }
-
-
-def _finite(x: float) -> float | None:
-    return float(x) if np.isfinite(x) else None
 
 
 def assurance_text(found: Assurance) -> str:

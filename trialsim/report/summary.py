@@ -277,10 +277,11 @@ def _performance_json(experiment: Experiment, skip_failed: bool, truths: Truths 
             "mcse": _finite(row.mcse),
             "n_replicates": row.n_replicates,
         }
-        for _, analysis, _ in found
-        for row in analysis
+        for row in performance_rows(experiment, skip_failed=skip_failed, truths=truths)
     ]
-    return {"performance": rows, "refused": {name: why for name, _, why in found if why}}
+    refused = {name: why for name, _, why in found if why}
+    _, undecided = decision_rows(experiment, skip_failed=skip_failed)
+    return {"performance": rows, "refused": refused | {why.partition(":")[0]: why for why in undecided}}
 
 
 def _estimates_json(experiment: Experiment) -> list[dict[str, Any]]:

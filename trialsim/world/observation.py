@@ -133,6 +133,15 @@ class ObservedData:
     sessions: NDArray[np.int8]  # (R, N, V) attended by the visit's due day
     all_sessions: NDArray[np.int8]  # (R, N) attended in the end
 
+    def replicate(self, r: int) -> ObservedData:
+        """One replicate alone, R = 1."""
+        one = slice(r, r + 1)
+        parts = {
+            name: {k: v[one] for k, v in given.items()} if isinstance(given, dict) else given[one]
+            for name, given in vars(self).items()
+        }
+        return ObservedData(**parts)
+
 
 def observed_data(plan: Plan, histories: Histories, outcomes: Outcomes, follow: FollowUp) -> ObservedData:
     """Cut the simulated trial down to what was recorded."""

@@ -92,7 +92,7 @@ def procedure(decision: Decision) -> str:
     weighted = f"{_WEIGHTED[given.kind]} ({_parts(given.weights)})"
     if given.kind != "graphical":
         return weighted
-    moves = [f"from {name} {_parts(to)}" for name, to in given.transitions.items() if to]
+    moves = [f"of {name}, {_moves(to)}" for name, to in given.transitions.items() if to]
     return f"{weighted}; what a rejected hypothesis had goes on: {'; '.join(moves) or 'nowhere'}"
 
 
@@ -117,6 +117,10 @@ _WEIGHTED = {
 
 def _parts(weights: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {number(weight)}" for name, weight in weights.items())
+
+
+def _moves(to: Mapping[str, float]) -> str:
+    return ", ".join(f"{number(part)} to {name}" for name, part in to.items())
 
 
 def _gatekeeping(given: Any) -> str:
