@@ -153,9 +153,7 @@ ESTIMATES = _schema(
     Column("analysis", "name", "analysis of the plan"),
     Column("contrast", "name", "arm, pair of arms ('a - b'), or 'all arms'"),
     _VISIT,
-    Column(
-        "measure", "name", "a mean of an arm, a difference or ratio of two arms, or a test of all arms"
-    ),
+    Column("measure", "name", "a mean of an arm, a difference or ratio of two arms, or a test of all arms"),
     Column("estimand", "name", "what the truth is the value of"),
     Column("estimate", "float64", "estimate; for the global test the chi-squared statistic"),
     Column("std_error", "float64", "standard error; of the logarithm for ratios"),

@@ -98,7 +98,7 @@ def tipping_point(
     """By how much the missing of one arm must be worse than imputed before a contrast loses its significance.
 
     The analysis must impute (`missing` of kind imputation or reference); its delta in `arm` goes from 0 towards
-    `furthest` [points], the other arms' stay as designed. The same luck is used at every delta. Raises ValueError for an
+    `furthest` [points], the other arms' stay as designed. The same luck is used at every delta. ValueError for an
     analysis that does not impute or a contrast that it does not have, FitError where a fit fails.
     """
     plan: Any = trial.design.analyses[analysis]

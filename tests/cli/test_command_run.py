@@ -472,6 +472,21 @@ def test_a_failed_fit_is_told_and_does_not_hide_the_other_analysis(terminal: Ter
     assert {row["analysis"] for row in refused["performance"]} == {"change", "trial"}
 
 
+def test_a_decision_that_failed_fits_leave_open_is_told_and_not_counted(
+    terminal: Terminal, small: Path, here: Path
+) -> None:
+    decided = ("--set", "sample_size=24", "--set", "decisions={primary: {analysis: responders}}", "--replicates", 20)
+    told = strictly(terminal("run", small, *decided, "--json", "--out", "refused").stdout)
+    assert set(told["refused"]) == {"responders", "decision primary"}
+    assert "of 20 replicates a fit that it needs failed" in told["refused"]["decision primary"]
+    assert {row["estimand"] for row in told["performance"]} == {"treatment policy", ""}
+    kept = strictly(terminal("run", small, *decided, "--json", "--skip-failed", "--out", "kept").stdout)
+    assert kept["refused"] == {}
+    chances = [row["statistic"] for row in kept["performance"] if row["estimand"] == "decision"]
+    assert chances == ["marginal power"] * 3 + ["disjunctive power", "conjunctive power", "success"]
+    assert len(data(here / "kept", "performance")) == len(kept["performance"])
+
+
 def test_with_skip_failed_the_others_are_summarised_and_the_failed_counted(
     terminal: Terminal, small: Path, here: Path
 ) -> None:
@@ -518,6 +533,17 @@ def test_a_trial_of_one_arm_compares_nothing(terminal: Terminal, here: Path) -> 
             assert word not in analysis
         assert "Staff" not in titles(text)
         assert "Cost (USD)" not in titles(text)
+
+
+def test_a_test_that_needs_two_arms_has_nothing_to_say_of_one(terminal: Terminal, here: Path) -> None:
+    analyses = {name: {"kind": kind, "outcome": "pain"} for name, kind in (("first", "log_rank"), ("change", "linear"))}
+    alone = design(sample_size=20, arms={"web": online(sessions=2)}, analyses=analyses)
+    (here / "alone.yaml").write_text(resolved_yaml(alone))
+    for replicates in (1, 20):
+        text = terminal("run", "alone.yaml", "--replicates", replicates, "--out", f"by-{replicates}").stdout
+        assert "failed" not in text
+        assert "Analysis: change" in titles(text)
+        assert ("Analysis: first" in titles(text)) is (replicates == 1)
 
 
 def test_set_changes_one_value(one_trial: Run, terminal: Terminal, small: Path, here: Path) -> None:

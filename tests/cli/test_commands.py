@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import click
 import jsonschema
@@ -14,8 +15,10 @@ from ruamel.yaml import YAML
 
 import trialsim
 from trialsim.cli.main import cli
+from trialsim.design.analyses import Analysis, Imputation
 from trialsim.design.library import library
 from trialsim.design.reader import digest, read_design
+from trialsim.design.shape import tags_of
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 COMMANDS = sorted(cli.commands)
@@ -86,6 +89,54 @@ def test_check_says_that_a_design_can_be_run(terminal: Terminal, small: Path) ->
     changed = terminal("check", small, "--set", "sample_size=91")
     assert changed.exit_code == 0
     assert changed.stdout != result.stdout
+
+
+SET = [
+    (("analyses.change.kind=ancova",), ("change", "kind", "ancova")),
+    (("analyses.change.kind=mmrm", "analyses.change.df=satterthwaite"), ("change", "df", "satterthwaite")),
+    (("analyses.change.estimand=hypothetical",), ("change", "estimand", "hypothetical")),
+    (("analyses.responders.cluster=site",), ("responders", "cluster", "site")),
+    (("analyses={main: {kind: cox, outcome: pain}}",), ("main", "ties", "efron")),
+]
+
+
+@pytest.mark.parametrize(("overrides", "expected"), SET, ids=[" ".join(overrides) for overrides, _ in SET])
+def test_set_reaches_into_an_analysis(small: Path, overrides: tuple[str, ...], expected: tuple[str, str, str]) -> None:
+    name, key, value = expected
+    assert getattr(read_design(small, overrides=overrides).analyses[name], key) == value
+
+
+def test_set_reaches_into_what_is_done_about_missing_data(small: Path) -> None:
+    """The kind first; then a key of that kind, where the file says nothing."""
+    imputed = ("analyses.change.missing.kind=imputation", "analyses.change.missing.imputations=5")
+    analysis = read_design(small, overrides=imputed).analyses["change"]
+    assert analysis.missing == Imputation(kind="imputation", imputations=5)
+
+
+def test_set_cannot_leave_a_key_that_the_new_kind_does_not_have(terminal: Terminal, small: Path) -> None:
+    result = terminal("check", small, "--set", "analyses.responders.kind=logistic")
+    assert result.exit_code == 2
+    assert "analyses.responders.cluster: unknown key" in result.stderr
+    assert result.stderr.startswith("trialsim: 1 mistake in the design:")
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("analyses.change.kind=ancovva", "Did you mean 'ancova'?"),
+        ("analyses.change.clster=coach", "no 'analyses.change.clster'. Did you mean 'analyses.change.cluster'?"),
+        (
+            "analyses.change.missing.kind=imputing",
+            "must be one of 'available', 'complete_cases', 'weights', 'imputation',",
+        ),
+        ("analyses.change.missing.imputations=5", "no 'analyses.change.missing.imputations'. Keys there: kind."),
+    ],
+)
+def test_a_misspelt_setting_of_an_analysis_is_told(terminal: Terminal, small: Path, override: str, told: str) -> None:
+    result = terminal("check", small, "--set", override)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("trialsim: 1 mistake in the design:")
+    assert told in " ".join(result.stderr.split())
 
 
 def test_describe_says_the_design(terminal: Terminal, small: Path) -> None:
@@ -184,6 +235,30 @@ def test_the_schema_finds_mistakes(
     assert validator.is_valid(as_an_editor_reads(write_design(tmp_path / "good.yaml")))
     errors = list(validator.iter_errors(as_an_editor_reads(write_design(tmp_path / "bad.yaml", **changes))))
     assert [list(error.absolute_path) for error in errors] == [where]
+
+
+KINDS = [kind for part in get_args(get_args(Analysis)[0]) for kind in tags_of(part)]
+
+
+def smallest(kind: str) -> dict[str, object]:
+    """An analysis with nothing but the keys that it needs."""
+    return {"kind": kind, "outcome": "pain"} | ({"function": "mine:own"} if kind == "user" else {})
+
+
+def test_the_schema_knows_every_kind_of_analysis(schema: dict[str, object], tmp_path: Path) -> None:
+    analyses = {kind: smallest(kind) for kind in KINDS}
+    design = write_design(tmp_path / "kinds.yaml", analyses=analyses)
+    jsonschema.Draft202012Validator(schema).validate(as_an_editor_reads(design))
+    assert len(KINDS) == 19
+    assert set(read_design(design).analyses) == {"responders", "change", *KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_schema_refuses_a_key_of_another_kind(schema: dict[str, object], tmp_path: Path, kind: str) -> None:
+    analysis = {**smallest(kind), "heteroscedastic" if kind != "mixed" else "until_day": True}
+    design = write_design(tmp_path / "wrong.yaml", analyses={"main": analysis})
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(as_an_editor_reads(design)))
+    assert [list(error.absolute_path) for error in errors] == [["analyses", "main"]]
 
 
 def test_every_key_of_a_design_file_is_explained(schema: dict[str, object]) -> None:

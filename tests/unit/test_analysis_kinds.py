@@ -195,12 +195,10 @@ def pooled(t: Trial, copies: list[Array], kernel: Callable[[Data], Means], endpo
     return pool_means(fits)
 
 
-def weighted(t: Trial, *, history: bool) -> Means:
+def weighted(t: Trial, *, history: bool) -> Data:
     data, x = of(t, covariates=("baseline",)), t.covariates("pain", ("baseline", "age"))
     weights = inverse_probability_weights(data.observed, t.arm, x, t.value("pain"), n_arms=3, history=history)
-    return cells(
-        Data(data.y, t.arm, data.covariates, data.cluster, 3, np.where(data.observed, weights, 1.0)), "gaussian"
-    )
+    return Data(data.y, t.arm, data.covariates, data.cluster, 3, np.where(data.observed, weights, 1.0))
 
 
 def as_published(t: Trial) -> Means:
@@ -235,14 +233,21 @@ WAYS: dict[str, tuple[dict[str, Any], ByHand]] = {
     ),
     "weights": (
         {"kind": "linear", "covariates": X, "missing": {"kind": "weights", "covariates": ("baseline", "age")}},
-        lambda t: weighted(t, history=True),
+        lambda t: cells(weighted(t, history=True), "gaussian"),
     ),
     "weights_plain": (
         {
             "kind": "linear", "covariates": X,
             "missing": {"kind": "weights", "covariates": ("baseline", "age"), "history": False},
         },
-        lambda t: weighted(t, history=False),
+        lambda t: cells(weighted(t, history=False), "gaussian"),
+    ),
+    "weights_by_visit": (
+        {
+            "kind": "ancova", "covariates": X, "variance": "hc0",
+            "missing": {"kind": "weights", "covariates": ("baseline", "age")},
+        },
+        lambda t: regressions.ancova(weighted(t, history=True), variance="hc0"),
     ),
     "pattern": (
         {

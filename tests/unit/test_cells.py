@@ -91,7 +91,10 @@ def test_without_covariates_a_cell_is_the_log_of_its_share() -> None:
 
 def test_risk_ratio_difference_and_number_needed_of_a_two_by_two_table() -> None:
     fit = two_by_two((20, 40), (100, 100))
-    ratio, difference = inference.ratio(inference.of_cells(fit), 1, 0), inference.difference(inference.of_cells(fit), 1, 0)
+    ratio, difference = (
+        inference.ratio(inference.of_cells(fit), 1, 0),
+        inference.difference(inference.of_cells(fit), 1, 0),
+    )
     error = np.sqrt(1 / 40 - 1 / 100 + 1 / 20 - 1 / 100)
     z = 1.959963984540054
     np.testing.assert_allclose(ratio.estimate, 2)
@@ -147,9 +150,15 @@ def test_the_origin_and_unit_of_a_covariate_do_not_matter() -> None:
     np.testing.assert_allclose(two.beta * 365, one.beta, rtol=1e-9)
     for a, b in ((0, 1), (2, 1)):
         np.testing.assert_allclose(
-            inference.difference(inference.of_cells(two), a, b).std_error, inference.difference(inference.of_cells(one), a, b).std_error, rtol=1e-8
+            inference.difference(inference.of_cells(two), a, b).std_error,
+            inference.difference(inference.of_cells(one), a, b).std_error,
+            rtol=1e-8,
         )
-    np.testing.assert_allclose(inference.arm_means(inference.of_cells(two)).estimate, inference.arm_means(inference.of_cells(one)).estimate, rtol=1e-9)
+    np.testing.assert_allclose(
+        inference.arm_means(inference.of_cells(two)).estimate,
+        inference.arm_means(inference.of_cells(one)).estimate,
+        rtol=1e-9,
+    )
 
 
 def test_a_step_too_long_is_halved() -> None:

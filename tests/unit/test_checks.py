@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from designs import Data, busy_data, merged
+from designs import Data, busy_data, coached, merged, online, plain_data, usual
 from pydantic import ValidationError
 
 from trialsim.design.checks import CrossCheckError, cholesky
@@ -150,6 +150,441 @@ def test_analyses_name_only_what_there_is() -> None:
     assert found["analyses.main.covariates"][0] == "a covariate is named twice"
     assert found["analyses.main.contrasts.0"] == ("there is no arm 'ussual'", "Did you mean 'usual'?")
     assert found["analyses.main.contrasts.1"][0] == "an arm cannot be compared with itself"
+
+
+# --- analyses, one rule after the other -------------------------------------------------------------------------------
+
+IMPUTED = {"kind": "imputation"}
+BY_PATTERN = {"kind": "pattern_mixture"}
+BY_REFERENCE = {"kind": "reference", "reference": "usual"}
+WEIGHTED = {"kind": "weights"}
+RULES: list[tuple[Data, str, str, str, Data]] = [
+    # an analysis with a fault; where; the rule; the hint; keys that make it right
+    ({"kind": "linear", "outcome": "pian"}, "outcome", "there is no outcome 'pian'", "Did you mean 'pain'?", {"outcome": "pain"}),
+    ({"kind": "linear", "visits": ["m3", "m9"]}, "visits.1", "there is no visit 'm9'", "Known: m3, m6, m12.", {"visits": ["m3", "m6"]}),
+    ({"kind": "linear", "visits": ["m3", "m3"]}, "visits", "a visit is named twice", "", {"visits": ["m3"]}),
+    ({"kind": "mmrm", "covariates": ["agee"]}, "covariates.0", "there is no covariate 'agee'", "Did you mean 'age'?", {"covariates": ["age"]}),
+    (
+        {"kind": "linear", "missing": {**WEIGHTED, "covariates": ["baseline", "sex"]}},
+        "missing.covariates.1", "there is no covariate 'sex'", "Known: baseline, site, female, age, conditions.",
+        {"missing": {**WEIGHTED, "covariates": ["baseline", "site"]}},
+    ),
+    (
+        {"kind": "linear", "missing": {**BY_PATTERN, "response_covariates": ["age", "age"]}},
+        "missing.response_covariates", "a covariate is named twice", "",
+        {"missing": {**BY_PATTERN, "response_covariates": ["age"]}},
+    ),
+    (
+        {"kind": "ancova", "contrasts": [["coach", "ussual"]]},
+        "contrasts.0", "there is no arm 'ussual'", "Did you mean 'usual'?", {"contrasts": [["coach", "usual"]]},
+    ),
+    (
+        {"kind": "ancova", "contrasts": [["web", "web"]]},
+        "contrasts.0", "an arm cannot be compared with itself", "", {"contrasts": [["web", "coach"]]},
+    ),
+    (
+        {"kind": "ancova", "contrasts": [["coach", "usual"], ["coach", "usual"]]},
+        "contrasts", "a contrast is named twice", "", {"contrasts": [["coach", "usual"], ["usual", "coach"]]},
+    ),
+    (
+        {"kind": "ancova", "multiplicity": "dunnett"},
+        "multiplicity", "Dunnett's test needs contrasts with one common second arm",
+        "Name contrasts such as [[coach, usual], [online, usual]].", {"contrasts": [["coach", "usual"], ["web", "usual"]]},
+    ),
+    (
+        {"kind": "ancova", "multiplicity": "dunnett_step_down", "contrasts": [["coach", "usual"], ["coach", "web"]]},
+        "multiplicity", "Dunnett's test needs contrasts with one common second arm",
+        "Name contrasts such as [[coach, usual], [online, usual]].", {"contrasts": [["web", "coach"], ["usual", "coach"]]},
+    ),
+    # hypotheses
+    (
+        {"kind": "linear", "margin": 0.5, "multiplicity": "none"},
+        "margin", "a margin goes with non_inferiority or equivalence, and they with a margin", "",
+        {"hypothesis": "equivalence"},
+    ),
+    (
+        {"kind": "linear", "hypothesis": "non_inferiority", "multiplicity": "none"},
+        "margin", "a margin goes with non_inferiority or equivalence, and they with a margin", "", {"margin": 0.5},
+    ),
+    (
+        {"kind": "proportions", "margin_measure": "mean difference"},
+        "margin_measure", "proportions has no measure 'mean difference'",
+        "It has: risk difference, risk ratio, odds ratio.", {"margin_measure": "odds ratio"},
+    ),
+    (
+        {"kind": "modified_poisson", "hypothesis": "equivalence", "margin": 1.0, "multiplicity": "none"},
+        "margin", "the margin of a risk ratio must be above 1", "For example 1.25.", {"margin": 1.1},
+    ),
+    (
+        {"kind": "logistic", "hypothesis": "equivalence", "margin": 0.1, "multiplicity": "none"},
+        "margin", "the margin of a risk ratio must be above 1", "For example 1.25.",
+        {"margin_measure": "risk difference"},
+    ),
+    *(
+        (
+            {"kind": "linear", "hypothesis": "equivalence", "margin": 0.5, "multiplicity": rule},
+            "multiplicity", f"{rule} is made for tests of superiority", "Use none, bonferroni or holm, or a decision.",
+            {"multiplicity": good},
+        )
+        for rule, good in (("lsd", "none"), ("hochberg", "holm"), ("hommel", "bonferroni"))
+    ),
+    # estimands
+    *(
+        (
+            {"kind": kind, "estimand": "hypothetical"},
+            "estimand", f"{kind} has the estimand treatment_policy only", "", {"estimand": "treatment_policy"},
+        )
+        for kind in ("log_rank", "cox", "rmst", "counts", "complier")
+    ),
+    (
+        {"kind": "gee", "estimand": "composite"},
+        "estimand", "a composite needs an analysis of response", "Use logistic, for example.", {"endpoint": "response"},
+    ),
+    (
+        {"kind": "linear", "adherent": 4},
+        "adherent", "adherent goes with the estimand per_protocol, or with complier", "", {"estimand": "per_protocol"},
+    ),
+    ({"kind": "complier", "adherent": 9}, "adherent", "no arm has 9 sessions (at most 8)", "", {"adherent": 8}),
+    # missing data
+    (
+        {"kind": "mmrm", "missing": WEIGHTED},
+        "missing", "mmrm does not go with missing data by weights", "Goes with: modified_poisson, linear, ancova, logistic, gee.",
+        {"kind": "linear"},
+    ),
+    (
+        {"kind": "cox", "missing": IMPUTED},
+        "missing", "cox does not go with missing data by imputation", "Goes with: modified_poisson, linear, t_test, ancova, "
+        "logistic, log_binomial, gee, mmrm, mixed, cluster_robust, cluster_means.", {"kind": "mmrm"},
+    ),
+    (
+        {"kind": "chi_squared", "missing": BY_REFERENCE},
+        "missing", "chi_squared does not go with missing data by reference", "Goes with: modified_poisson, linear, t_test, "
+        "ancova, logistic, log_binomial, gee, mmrm, mixed, cluster_robust, cluster_means.", {"kind": "logistic"},
+    ),
+    (
+        {"kind": "ancova", "missing": BY_PATTERN, "variance": "hc0"},
+        "missing", "ancova does not go with missing data by pattern_mixture", "Goes with: modified_poisson, linear.",
+        {"missing": WEIGHTED},
+    ),
+    *(
+        (
+            {"kind": kind, "missing": WEIGHTED},
+            "missing", "weights need a robust variance", "Set the analysis's variance to hc0 or robust.", {"variance": good},
+        )
+        for kind, good in (("ancova", "hc3"), ("logistic", "robust"))
+    ),
+    (
+        {"kind": "gee", "missing": WEIGHTED},
+        "missing", "weights need the working correlation independence", "", {"working": "independence"},
+    ),
+    (
+        {"kind": "mmrm", "missing": {**BY_REFERENCE, "reference": "sham"}},
+        "missing.reference", "there is no arm 'sham'", "Known: coach, web, usual.", {"missing": BY_REFERENCE},
+    ),
+    *(
+        (
+            {"kind": "linear", "estimand": estimand, "missing": missing},
+            "missing", f"imputation does not go with the estimand {estimand}", "", {"estimand": "treatment_policy"},
+        )
+        for estimand, missing in (("per_protocol", IMPUTED), ("while_on_treatment", BY_REFERENCE), ("per_protocol", BY_PATTERN))
+    ),
+    (
+        {"kind": "mmrm", "missing": {**IMPUTED, "delta": {"coach": 0.5, "app": 0.5}}},
+        "missing.delta.app", "there is no arm 'app'", "Known: coach, web, usual.",
+        {"missing": {**IMPUTED, "delta": {"coach": 0.5, "web": 0.5}}},
+    ),
+    # clusters
+    (
+        {"kind": "mixed", "nested_arms": ["coch"]},
+        "nested_arms.0", "there is no arm 'coch'", "Did you mean 'coach'?", {"nested_arms": ["coach"]},
+    ),
+    (
+        {"kind": "mixed", "cluster": "site", "heteroscedastic": True},
+        "heteroscedastic", "everybody has a site, so there is only one residual variance", "", {"nested_arms": ["coach"]},
+    ),
+    # compliers, times and counts
+    (
+        {"kind": "complier", "contrasts": [["usual", "coach"]]},
+        "contrasts.0", "the first arm must have sessions to comply with, the second none", "",
+        {"contrasts": [["coach", "usual"]]},
+    ),
+    (
+        {"kind": "complier", "contrasts": [["coach", "web"]]},
+        "contrasts.0", "the first arm must have sessions to comply with, the second none", "",
+        {"contrasts": [["web", "usual"]]},
+    ),
+    (
+        {"kind": "complier", "method": "ratio", "covariates": ["age"]},
+        "covariates", "the ratio estimator has no covariates", "Use method: two_stage.", {"method": "two_stage"},
+    ),
+    *(
+        (
+            {"kind": kind, "visits": ["m12"]},
+            "visits", "a time to an event belongs to all visits together", "Leave visits out.", {"visits": []},
+        )
+        for kind in ("log_rank", "cox", "rmst")
+    ),
+    (
+        {"kind": "counts", "visits": ["m12"]},
+        "visits", "a count belongs to all visits together", "Leave visits out.", {"visits": []},
+    ),
+    (
+        {"kind": "counts", "endpoint": "sessions"},
+        "endpoint", "an arm without sessions has none to count",
+        "Compare response_visits, or drop arms without sessions.", {"endpoint": "response_visits"},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("faulty", "path", "rule", "hint", "right"), RULES, ids=[f"{keys['kind']}: {rule}" for keys, _, rule, _, _ in RULES]
+)
+def test_a_rule_of_analyses_and_its_valid_neighbour(faulty: Data, path: str, rule: str, hint: str, right: Data) -> None:
+    main: Data = {"outcome": "pain", **faulty}
+    assert problems(merged(busy_data(), analyses={"main": main})) == [(f"analyses.main.{path}", rule, hint)]
+    assert problems(merged(busy_data(), analyses={"main": {**main, **right}})) == []
+
+
+WITHOUT_SESSIONS: Data = {"usual": usual(), "sham": usual()}
+WITHOUT_COACHES: Data = {"web": online(), "usual": usual()}
+
+
+@pytest.mark.parametrize(
+    ("arms", "analysis", "path", "rule", "hint"),
+    [
+        (
+            WITHOUT_SESSIONS, {"kind": "mmrm", "missing": BY_REFERENCE},
+            "analyses.main.missing", "no arm has sessions to stop", "Use kind: imputation.",
+        ),
+        (
+            WITHOUT_SESSIONS, {"kind": "complier"},
+            "analyses.main", "no arm has sessions to comply with, or none is without", "",
+        ),
+        (
+            {"web": online(), "coach": coached()}, {"kind": "complier"},
+            "analyses.main", "no arm has sessions to comply with, or none is without", "",
+        ),
+        *(
+            (WITHOUT_COACHES, {"kind": kind}, "analyses.main.cluster", "no arm has coaches", "Use cluster: site.")
+            for kind in ("mixed", "cluster_robust", "cluster_means")
+        ),
+    ],
+)  # fmt: skip
+def test_a_rule_about_what_the_arms_have(arms: Data, analysis: Data, path: str, rule: str, hint: str) -> None:
+    main = {"outcome": "pain", **analysis}
+    assert problems(plain_data(arms=arms, analyses={"main": main})) == [(path, rule, hint)]
+    assert problems(plain_data(arms={"coach": coached(), "usual": usual()}, analyses={"main": main})) == []
+
+
+def test_sessions_are_counted_where_every_arm_has_some() -> None:
+    counts = {"main": {"kind": "counts", "outcome": "pain", "endpoint": "sessions"}}
+    assert problems(plain_data(arms={"web": online(), "coach": coached()}, analyses=counts)) == []
+
+
+def test_an_unknown_arm_in_a_contrast_of_compliers_is_one_fault() -> None:
+    main = {"kind": "complier", "outcome": "pain", "contrasts": [["coach", "ussual"]]}
+    found = problems(merged(busy_data(), analyses={"main": main}))
+    assert found == [("analyses.main.contrasts.0", "there is no arm 'ussual'", "Did you mean 'usual'?")]
+
+
+@pytest.mark.parametrize(
+    ("dials", "path", "rule", "hint"),
+    [
+        ({"outcome": "moood"}, "outcome", "there is no outcome 'moood'", "Did you mean 'mood'?"),
+        ({"arms": ["coach", "webb"]}, "arms.1", "there is no arm 'webb'", "Did you mean 'web'?"),
+    ],
+)
+def test_dials_name_only_what_there_is(dials: Data, path: str, rule: str, hint: str) -> None:
+    assert problems(merged(busy_data(), observation={"dials": dials})) == [(f"observation.dials.{path}", rule, hint)]
+    assert problems(merged(busy_data(), observation={"dials": {"outcome": "mood", "arms": ["coach", "web"]}})) == []
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+
+PLAN: Data = {
+    "main": {"kind": "linear", "outcome": "pain"},
+    "late": {"kind": "ancova", "outcome": "pain", "visits": ["m12"], "contrasts": [["coach", "usual"], ["web", "usual"]]},
+    "close": {
+        "kind": "linear", "outcome": "pain", "hypothesis": "non_inferiority", "margin": 0.5, "multiplicity": "none",
+        "contrasts": [["web", "coach"]],
+    },
+    "first": {"kind": "log_rank", "outcome": "pain"},
+    "compliers": {"kind": "complier", "outcome": "pain"},
+}  # fmt: skip
+THREE = {"h1": "coach beats usual", "h2": "web beats usual", "h3": "coach beats web"}
+NAMES = "Hypotheses: h1, h2, h3."
+
+
+def decided(**keys: Any) -> list[tuple[str, str, str]]:
+    """Problems of a decision of three hypotheses; paths below the decision."""
+    decision = {"analysis": "main", "hypotheses": THREE, **keys}
+    found = problems(merged(busy_data(), analyses=PLAN, decisions={"primary": decision}))
+    assert all(path.startswith("decisions.primary.") for path, _, _ in found), found
+    return [(path.removeprefix("decisions.primary."), rule, hint) for path, rule, hint in found]
+
+
+def graph(weights: Data, transitions: Data) -> Data:
+    return {"procedure": {"kind": "graphical", "weights": weights, "transitions": transitions}}
+
+
+def gates(families: list[list[str]], **keys: Any) -> Data:
+    return {"procedure": {"kind": "parallel_gatekeeping", "families": families, **keys}}
+
+
+DUNNETT = "Dunnett's test needs hypotheses of superiority over one arm at one visit of one analysis"
+ONE_FAMILY = "every hypothesis must be in exactly one family"
+TRUNCATION = "parallel gatekeeping has one truncation for each family, serial none"
+DECISION_RULES: list[tuple[Data, str, str, str, Data]] = [
+    # a decision with a fault; where; the rule; the hint; keys that make it right
+    ({"analysis": "mian"}, "analysis", "there is no analysis 'mian'", "Did you mean 'main'?", {"analysis": "main"}),
+    ({"visit": "m9"}, "visit", "there is no visit 'm9'", "Known: m3, m6, m12.", {"visit": "m6"}),
+    (
+        {"hypotheses": {"h1": "coach beets usual"}},
+        "hypotheses", "'coach beets usual' is not a statement", "In: coach beets usual. Write '<arm> beats <arm>', '<arm> is "
+        "non-inferior to <arm>' or '<arm> is equivalent to <arm>'", {"hypotheses": {"h1": "coach beats usual"}},
+    ),
+    (
+        {"hypotheses": {"h1": "coach beats usual and web beats usual"}},
+        "hypotheses", "a hypothesis is one statement",
+        "In: coach beats usual and web beats usual. Combine hypotheses in `success`.",
+        {"success": "coach beats usual and web beats usual", "hypotheses": THREE},
+    ),
+    (
+        {"hypotheses": {"h1": "coach beats web at m12 in late"}},
+        "hypotheses.h1", "late has no contrast of coach and web", "Add it to its contrasts.",
+        {"hypotheses": {"h1": "coach beats usual at m12 in late"}},
+    ),
+    (
+        {"hypotheses": {"h1": "web beats coach in close"}},
+        "hypotheses.h1", "close tests non-inferiority, the words say something else", "",
+        {"hypotheses": {"h1": "web is non-inferior to coach in close"}},
+    ),
+    (
+        {"hypotheses": {"h1": "coach is equivalent to usual"}},
+        "hypotheses.h1", "main tests superiority, the words say something else", "",
+        {"hypotheses": {"h1": "coach is superior to usual"}},
+    ),
+    (
+        {"hypotheses": {"h1": "coach is not inferior to web in close"}},
+        "hypotheses.h1", "the arms must stand in the order of the analysis's contrast", "",
+        {"hypotheses": {"h1": "web is not inferior to coach in close"}},
+    ),
+    (
+        {"hypotheses": {"h1": "usual beats coach at m3 in late"}},
+        "hypotheses.h1", "late does not report visit m3", "It reports m12.",
+        {"hypotheses": {"h1": "usual beats coach at m12 in late"}},
+    ),
+    (
+        {"analysis": "first", "hypotheses": {"h1": "coach beats usual at m3"}},
+        "hypotheses.h1", "first does not report visit m3", "It reports m12.",
+        {"hypotheses": {"h1": "coach beats usual"}},
+    ),
+    (
+        {"success": "h1 andd h2"}, "success", "'h1 andd h2' is not a statement",
+        "In: h1 andd h2. Write '<arm> beats <arm>', '<arm> is non-inferior to <arm>' or '<arm> is equivalent to <arm>', or a "
+        "hypothesis. Known: 'h1', 'h2', 'h3'.", {"success": "h1 and h2"},
+    ),
+    (
+        {"success": "coach beats usual at m6"}, "success", "no hypothesis says 'coach beats usual at m6'",
+        "Hypotheses: h1: coach - usual at m3 in main; h2: web - usual at m3 in main; h3: coach - web at m3 in main.",
+        {"success": "usual beats coach at m3"},
+    ),
+    # procedures
+    (
+        {"procedure": {"kind": "fallback", "weights": {"h1": 0.5, "h5": 0.5}}},
+        "procedure.weights.h5", "there is no hypothesis 'h5'", "Known: h1, h2, h3.",
+        {"procedure": {"kind": "fallback", "weights": {"h1": 0.5, "h3": 0.5}}},
+    ),
+    (
+        {"procedure": {"kind": "fallback", "weights": {"h1": 0.6, "h2": 0.5}}},
+        "procedure.weights", "weights add up to more than 1", "",
+        {"procedure": {"kind": "fallback", "weights": {"h1": 0.6, "h2": 0.4}}},
+    ),
+    *(
+        (
+            {"procedure": {"kind": kind, "weights": {"h1": 0.5, "h2": 0.5}}},
+            "procedure.weights", "every hypothesis needs a weight", NAMES,
+            {"procedure": {"kind": kind, "weights": {"h1": 0.5, "h2": 0.25, "h3": 0.25}}},
+        )
+        for kind in ("weighted_bonferroni", "weighted_holm")
+    ),
+    (
+        graph({"h1": 1.0}, {"h4": {"h1": 1.0}}),
+        "procedure.transitions.h4", "there is no hypothesis 'h4'", "Known: h1, h2, h3.",
+        graph({"h1": 1.0}, {"h3": {"h1": 1.0}}),
+    ),
+    (
+        graph({"h1": 1.0}, {"h1": {"h4": 1.0}}),
+        "procedure.transitions.h1.h4", "there is no hypothesis 'h4'", "Known: h1, h2, h3.",
+        graph({"h1": 1.0}, {"h1": {"h2": 1.0}}),
+    ),
+    (
+        graph({"h1": 1.0}, {"h1": {"h2": 0.7, "h3": 0.7}}),
+        "procedure.transitions.h1", "transitions from a hypothesis add up to more than 1", "",
+        graph({"h1": 1.0}, {"h1": {"h2": 0.7, "h3": 0.3}}),
+    ),
+    (
+        graph({"h1": 1.0}, {"h1": {"h1": 0.5}}),
+        "procedure.transitions.h1", "alpha cannot move from a hypothesis to itself", "",
+        graph({"h1": 1.0}, {"h1": {"h1": 0.0, "h2": 0.5}}),
+    ),
+    (gates([["h1"], ["h2"]]), "procedure.families", ONE_FAMILY, NAMES, gates([["h1"], ["h2", "h3"]])),
+    (gates([["h1", "h2"], ["h2", "h3"]]), "procedure.families", ONE_FAMILY, NAMES, gates([["h1", "h2"], ["h3"]])),
+    (
+        gates([["h1", "h2"], ["h3"]], truncation=[0.5]), "procedure.truncation", TRUNCATION, "",
+        gates([["h1", "h2"], ["h3"]], truncation=[0.5, 1.0]),
+    ),
+    (
+        gates([["h1", "h2"], ["h3"]], kind="serial_gatekeeping", truncation=[0.5, 1.0]), "procedure.truncation", TRUNCATION, "",
+        gates([["h1", "h2"], ["h3"]], kind="serial_gatekeeping"),
+    ),
+    (
+        gates([["h1", "h2"], ["h3"]], procedure="bonferroni", truncation=[0.0, 1.0]),
+        "procedure.truncation", "Bonferroni has truncation 0", "",
+        gates([["h1", "h2"], ["h3"]], procedure="bonferroni", truncation=[0.0, 0.0]),
+    ),
+    (
+        {"procedure": {"kind": "dunnett"}}, "procedure", DUNNETT, "",
+        {"hypotheses": {"h1": "coach beats usual", "h2": "web beats usual"}},
+    ),
+    (
+        {"procedure": {"kind": "dunnett_step_down"}, "hypotheses": {"h1": "coach beats usual", "h2": "web beats usual at m6"}},
+        "procedure", DUNNETT, "", {"hypotheses": {"h1": "coach beats usual at m6", "h2": "web beats usual at m6"}},
+    ),
+    (
+        {"procedure": {"kind": "dunnett"}, "hypotheses": {"h1": "web is non-inferior to coach in close"}},
+        "procedure", DUNNETT, "", {"hypotheses": {"h1": "web beats coach"}},
+    ),
+    (
+        {"procedure": {"kind": "lsd"}, "analysis": "compliers", "hypotheses": {}},
+        "procedure", "lsd needs analyses with a test of all arms", "", {"analysis": "main"},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("faulty", "path", "rule", "hint", "right"),
+    DECISION_RULES,
+    ids=[f"{p}: {rule}" for _, p, rule, _, _ in DECISION_RULES],
+)
+def test_a_rule_of_decisions_and_its_valid_neighbour(
+    faulty: Data, path: str, rule: str, hint: str, right: Data
+) -> None:
+    assert decided(**faulty) == [(path, rule, hint)]
+    assert decided(**{**faulty, **right}) == []
+
+
+def test_an_unknown_member_of_a_family_is_named() -> None:
+    found = decided(**gates([["h1", "h2"], ["h4"]]))
+    assert ("procedure.families.h4", "there is no hypothesis 'h4'", "Known: h1, h2, h3.") in found
+    assert {path for path, _, _ in found} == {"procedure.families.h4", "procedure.families"}
+
+
+def test_a_decision_without_hypotheses_is_about_every_contrast_of_its_analysis() -> None:
+    assert decided(hypotheses={}, success="coach_web or (coach_usual and web_usual)") == []
+    told = decided(analysis="late", hypotheses={}, success="coach_web")
+    assert [path for path, _, _ in told] == ["success"]
+    assert told[0][2].endswith("or a hypothesis. Did you mean 'coach_usual'?")
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -432,6 +432,10 @@ SAID: list[tuple[Data, list[str]]] = [
         ],
     ),
     ({"kind": "user", "function": "mine:own"}, ["Model: the function mine:own. Missing data: left to the function."]),
+    (
+        {"kind": "user", "function": "mine:own", "covariates": ["baseline", "age"]},
+        ["Model: the function mine:own; which is told the covariates baseline pain and age. Missing"],
+    ),
     # estimands
     (
         {"kind": "linear", "estimand": "hypothetical"},

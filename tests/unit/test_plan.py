@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from designs import design, online, usual
+from designs import THREE_VISITS, coached, design, online, usual
 from golden.small_trial import small_trial
 from helpers import run, same
 from scipy.stats import norm
@@ -534,6 +534,28 @@ def test_a_trial_of_one_arm_has_means_and_no_comparisons() -> None:
     assert found.converged.all()
     assert np.isfinite(found.estimate).all()
     assert np.isnan(found.significant).all()
+
+
+@pytest.mark.usefixtures("own_estimator")
+@pytest.mark.parametrize("kind", [kind for kind in EVERY_KIND if kind != "complier"])
+def test_no_kind_needs_a_second_arm(kind: str) -> None:
+    """Only an effect among compliers does, and its check says so. Nothing is compared, and nothing breaks."""
+    keys = {key: value for key, value in EVERY_KIND[kind].items() if key == "function"}
+    arm = {"coach": coached(sessions=3)}
+    main = {"kind": kind, "outcome": "pain", "multiplicity": "none", **keys}
+    alone = design(sample_size=80, arms=arm, visits=THREE_VISITS, analyses={"main": main})
+    found = analyse_block(run(alone, n=2))
+    assert [label.contrast for label in found.labels if label.contrast != "coach"] == []
+    means = kind not in ("log_rank", "cox", "user")
+    assert bool(found.labels) is means
+    assert np.isfinite(found.estimate).all()
+
+
+@pytest.mark.parametrize("rule", ["lsd", "holm", "hommel", "dunnett", "dunnett_step_down"])
+def test_multiplicity_without_comparisons_is_nothing(rule: str) -> None:
+    main = {"kind": "ancova", "outcome": "pain", "multiplicity": rule}
+    found = analyse_block(run(design(sample_size=20, arms={"web": online(sessions=3)}, analyses={"main": main}), n=2))
+    assert [(label.contrast, label.measure) for label in found.labels] == [("web", MEAN_CHANGE)]
 
 
 def test_a_plan_without_analyses_gives_nothing() -> None:

@@ -50,11 +50,11 @@ def declared(
     """
     level = analysis.alpha if analysis.hypothesis == "superiority" else analysis.alpha / 2
     rule = analysis.multiplicity
-    if rule == "lsd":
+    if rule == "lsd" and n.shape[1] > 2:  # with two arms the pair is the family
         gate = global_p[:, None]
         found = ((gate < level) & (p < level)).astype(float)
         return np.where(np.isnan(gate) | np.isnan(p), np.nan, found)
-    if rule == "none":
+    if rule in ("none", "lsd"):
         return _below(p, level)
     if rule.startswith("dunnett"):
         adjusted = dunnett_p(statistic, df, pairs, n, step_down=rule == "dunnett_step_down")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +16,10 @@ from trialsim.cli.progress import progress_on
 
 if TYPE_CHECKING:
     from trialsim.design.parts import Design
+    from trialsim.experiments.decisions import Decided
+    from trialsim.experiments.nulls import Partition
     from trialsim.experiments.runner import Experiment
+    from trialsim.report.powers import NullRow
 
 QUESTION = click.option(
     "--for",
@@ -59,48 +65,54 @@ def power(
 
     one_thread_per_worker()
     from trialsim.errors import TrialsimError
-    from trialsim.experiments.decisions import decide, power_rows
+    from trialsim.experiments.decisions import power_rows
+    from trialsim.experiments.versus import compare_designs
     from trialsim.report import powers
 
     loaded = load(design, overrides)
-    if not loaded.decisions and not (versus or versus_set):
+    if not loaded.decisions and (nulls or not (versus or versus_set)):
         raise TrialsimError(
             f"design '{loaded.name}' states no decision. Add `decisions` (docs/analyses.md), or see `trialsim run`."
         )
-    experiment = _simulated(loaded, replicates, target_mcse, seed, workers)
-    rows = []
-    if experiment.estimates is not None:
-        for name in loaded.decisions:
-            rows += power_rows(decide(loaded, name, experiment.estimates), skip_failed=skip_failed)
-    found: dict[str, Any] = {"design": loaded.name, "replicates": len(experiment.replicates), "seed": seed}
-    found["power"] = [_row_json(row) for row in rows]
-    texts = [powers.power_text(loaded, rows, len(experiment.replicates))] if rows else []
+    simulated = partial(_simulated, seed=seed, workers=workers)
+    experiment = simulated(loaded, replicates, target_mcse)
+    n = len(experiment.replicates)
+    found: dict[str, Any] = {"design": loaded.name, "replicates": n, "seed": seed}
+    texts = []
+    if loaded.decisions:
+        rows = [row for one in _decided(experiment) for row in power_rows(one, skip_failed=skip_failed)]
+        found["power"] = powers.power_json(rows)
+        texts.append(powers.power_text(loaded, rows, n))
     if nulls:
-        errors = _nulls(loaded, replicates, target_mcse, seed, workers, skip_failed)
+        errors = _nulls(loaded, simulated, replicates, target_mcse, skip_failed)
+        found["nulls"] = powers.nulls_json(errors)
         texts.append(powers.nulls_text(errors, {name: d.alpha for name, d in loaded.decisions.items()}))
-        found["nulls"] = [
-            {"equal": [list(part) for part in parts if len(part) > 1], "decision": name}
-            | (dict(zip(("error", "mcse", "n_replicates"), error, strict=True)) if error else {})
-            for parts, name, error in errors
-        ]
     if versus or versus_set:
         other = load(versus or design, (*overrides, *versus_set) if versus is None else versus_set)
-        second = _simulated(other, len(experiment.replicates), None, seed, workers)
-        text, data = _versus(experiment, second)
-        texts.append(text)
-        found["versus"] = data
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(texts), nl=as_json)
+        differences = compare_designs(experiment, simulated(other, n, None))
+        found["versus"] = powers.versus_json(differences)
+        texts.append(powers.versus_text(loaded, other, differences))
+    _show("\n".join(texts), found, as_json)
 
 
-def _simulated(design: Design, replicates: int, target_mcse: float | None, seed: int, workers: int) -> Experiment:
+def _simulated(
+    design: Design,
+    replicates: int,
+    target_mcse: float | None,
+    *,
+    seed: int,
+    workers: int,
+    of: Callable[[Experiment], list[Any]] | None = None,
+) -> Experiment:
+    """Replicates of a design; `of` are the chances that the target is about, if not all of them."""
     from trialsim.errors import ResultsError
-    from trialsim.experiments.precision import run_to_precision
+    from trialsim.experiments.precision import chances_of, run_to_precision
     from trialsim.experiments.runner import run
 
     with progress_on(replicates, "replicates") as progress:
         if target_mcse is not None:
             experiment = run_to_precision(
-                design, target_mcse=target_mcse, seed=seed, workers=workers, progress=progress
+                design, target_mcse=target_mcse, of=of or chances_of, seed=seed, workers=workers, progress=progress
             )
         else:
             experiment = run(design, seed=seed, replicates=replicates, workers=workers, progress=progress)
@@ -111,42 +123,50 @@ def _simulated(design: Design, replicates: int, target_mcse: float | None, seed:
 
 
 def _nulls(
-    design: Design, replicates: int, target_mcse: float | None, seed: int, workers: int, skip_failed: bool
-) -> list[Any]:
-    from trialsim.experiments.decisions import decide, family_wise_error
+    design: Design,
+    simulated: Callable[..., Experiment],
+    replicates: int,
+    target_mcse: float | None,
+    skip_failed: bool,
+) -> list[NullRow]:
+    """Family-wise error of every decision under every partial null."""
+    from trialsim.experiments.decisions import family_wise_error
     from trialsim.experiments.nulls import null_designs
 
-    rows = []
+    rows: list[NullRow] = []
     for parts, null in null_designs(design):
-        experiment = _simulated(null, replicates, target_mcse, seed, workers)
-        assert experiment.estimates is not None
-        for name in design.decisions:
-            decided = decide(null, name, experiment.estimates)
-            rows.append((parts, name, family_wise_error(decided, parts, skip_failed=skip_failed)))
+        experiment = simulated(null, replicates, target_mcse, of=partial(_errors, parts))
+        for one in _decided(experiment):
+            rows.append((parts, one.name, family_wise_error(one, parts, skip_failed=skip_failed)))
     return rows
 
 
-def _versus(first: Experiment, second: Experiment) -> tuple[str, list[dict[str, Any]]]:
-    from dataclasses import asdict
+def _errors(parts: Partition, experiment: Experiment) -> list[Any]:
+    from trialsim.experiments.decisions import false_rejections
 
-    from trialsim.experiments.versus import compare_designs
-    from trialsim.report.powers import versus_text
-
-    rows = compare_designs(first, second)
-    return versus_text(first.design, second.design, rows), [asdict(row) for row in rows]
+    found = [false_rejections(one, parts) for one in _decided(experiment)]
+    return [hits for hits in found if hits is not None]
 
 
-def _row_json(row: Any) -> dict[str, Any]:
-    return {
-        "decision": row.label.measure,
-        "analysis": row.label.analysis,
-        "contrast": row.label.contrast,
-        "visit": row.label.visit,
-        "statistic": row.statistic,
-        "value": row.value,
-        "mcse": row.mcse,
-        "n_replicates": row.n_replicates,
-    }
+def _decided(experiment: Experiment) -> list[Decided]:
+    """Every decision of an experiment's design."""
+    from trialsim.experiments.decisions import decide
+
+    assert experiment.estimates is not None  # decisions need analyses
+    return [decide(experiment.design, name, experiment.estimates) for name in experiment.design.decisions]
+
+
+def _show(text: str, data: dict[str, Any], as_json: bool) -> None:
+    click.echo(json.dumps(_plain(data), indent=2) if as_json else text, nl=as_json)
+
+
+def _plain(data: Any) -> Any:
+    """Data as JSON has it: null for what is not a finite number."""
+    if isinstance(data, dict):
+        return {key: _plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 @click.command()
@@ -204,7 +224,7 @@ def size(
             progress=lambda n, x, error: progress(n, max(expected, n)),
         )  # fmt: skip
     seconds = time.perf_counter() - started
-    click.echo(json.dumps(sizing_json(found), indent=2) if as_json else sizing_text(found, seconds=seconds), nl=as_json)
+    _show(sizing_text(found, seconds=seconds), sizing_json(found), as_json)
     if not found.answer.found:
         raise SystemExit(1)
 
@@ -250,4 +270,4 @@ def assurance(
             loaded, [read_prior(text) for text in priors], question=question, seed=seed, nodes=nodes,
             replicates=replicates, workers=workers, progress=progress,
         )  # fmt: skip
-    click.echo(json.dumps(assurance_json(found), indent=2) if as_json else assurance_text(found), nl=as_json)
+    _show(assurance_text(found), assurance_json(found), as_json)

@@ -145,12 +145,21 @@ def _missing(design: Design, path: Path, analysis: Any) -> Iterator[Problem]:
         "pattern_mixture": ("modified_poisson", "linear"),
     }
     if kind in allowed and analysis.kind not in allowed[kind]:
-        yield path, f"{analysis.kind} does not go with missing data by {kind}", _list(allowed[kind])
+        yield (
+            path,
+            f"{analysis.kind} does not go with missing data by {kind}",
+            f"Goes with: {', '.join(allowed[kind])}.",
+        )
     yield from _weights(path, analysis)
     if kind == "reference":
         yield from named((*path, "reference"), analysis.missing.reference, design.arms, "arm")
         if not any(design.n_sessions(arm) for arm in design.arms):
             yield path, "no arm has sessions to stop", "Use kind: imputation."
+    if kind == "complete_cases" and (analysis.kind == "user" or endpoint_of(analysis) == "sessions"):
+        yield path, f"complete_cases does nothing for {analysis.kind} here", "Leave missing out."
+    if kind == "reference" and analysis.estimand == "hypothetical":
+        rule = "imputing from a reference arm contradicts the estimand hypothetical (had everybody attended)"
+        yield path, rule, "Use kind: imputation."
     if kind in ("reference", "imputation", "pattern_mixture") and analysis.estimand in (
         "per_protocol",
         "while_on_treatment",

@@ -185,11 +185,19 @@ def _procedure(design: Design, path: Path, decision: Decision, family: list[Hypo
             yield (*where, "transitions", name), "alpha cannot move from a hypothesis to itself", ""
     if given.kind.endswith("gatekeeping"):
         yield from _families(where, given, names)
-    if given.kind.startswith("dunnett"):
+    yield from _suited(design, where, given.kind, family)
+
+
+def _suited(design: Design, where: Path, kind: str, family: list[Hypothesis]) -> Iterator[Problem]:
+    """Whether the hypotheses are such as a procedure is made for."""
+    superiority = all(h.kind == "beats" for h in family)
+    if kind.startswith("dunnett"):
         same = {(h.arms[1], h.visit, h.analysis) for h in family}
-        if len(same) > 1 or any(h.kind != "beats" for h in family):
+        if len(same) > 1 or not superiority:
             yield where, "Dunnett's test needs hypotheses of superiority over one arm at one visit of one analysis", ""
-    if given.kind == "lsd" and any(design.analyses[h.analysis].kind in ("complier", "user") for h in family):
+    if kind == "lsd" and not superiority:
+        yield where, "lsd is made for tests of superiority", ""
+    if kind == "lsd" and any(design.analyses[h.analysis].kind in ("complier", "user") for h in family):
         yield where, "lsd needs analyses with a test of all arms", ""
 
 

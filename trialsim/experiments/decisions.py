@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from trialsim.analysis import graphical, hypotheses, multiplicity
 from trialsim.analysis.estimates import GLOBAL_TEST, RATIOS, Estimates, Label
+from trialsim.design.analyses import Decision
 from trialsim.design.analysis_checks import measures_of
 from trialsim.design.decision_words import Atom
 from trialsim.design.decisions import Hypothesis, hypotheses_of, spoken_of, success_rule
-from trialsim.design.analyses import Decision
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.nulls import Partition

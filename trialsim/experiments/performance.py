@@ -173,14 +173,18 @@ TRIAL = {
 """What is counted of the trial as a whole, by the name of its measure."""
 
 
-def of_trial(measures: Mapping[str, Floats]) -> list[Performance]:
-    """Expected size, duration, coach hours and cost of the trial."""
+def trial_values(measures: Mapping[str, Floats]) -> dict[str, Floats]:
+    """The same by what people read, (R,) each, of the measures that there are; coach hours are those of all arms."""
     hours = [values for name, values in measures.items() if name.startswith("coaches/") and name.endswith("/hours")]
     known = dict(measures) | ({"coaches/hours": sum(hours[1:], hours[0])} if hours else {})
+    return {what: known[name] for name, what in TRIAL.items() if name in known}
+
+
+def of_trial(measures: Mapping[str, Floats]) -> list[Performance]:
+    """Expected size, duration, coach hours and cost of the trial."""
     return [
-        Performance(Label("trial", "all arms", "", what, ""), "mean", *mean_with_error(known[name]))
-        for name, what in TRIAL.items()
-        if name in known
+        Performance(Label("trial", "all arms", "", what, ""), "mean", *mean_with_error(values))
+        for what, values in trial_values(measures).items()
     ]
 
 

@@ -45,7 +45,7 @@ def run_to_precision(
 ) -> Experiment:
     """Replicates 0, 1, 2 ... until the largest Monte Carlo standard error of power is at most `target_mcse`.
 
-    `of` says which chances are meant. At most `most` replicates. Replicate k is the one that `run` simulates, so a later
+    `of` gives the chances meant. At most `most` replicates. Replicate k is the one that `run` simulates, so a later
     `run` of as many gives the same numbers. ValueError for a target that is not above 0.
     """
     if target_mcse <= 0:
@@ -70,7 +70,7 @@ def needed(chances: Iterable[Hits], target_mcse: float) -> int:
         if len(known):
             p = min(max(float(known.mean()), 0.5 / len(known)), 1 - 0.5 / len(known))
             worst = max(worst, p * (1 - p))
-    return max(PILOT, int(np.ceil(worst / target_mcse**2)))
+    return max(PILOT, int(np.ceil(worst / target_mcse**2 - 1e-9)))
 
 
 def joined(first: Experiment, second: Experiment) -> Experiment:

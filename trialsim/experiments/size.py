@@ -52,7 +52,8 @@ class Sizing:
 def ask(design: Design, question: str | None) -> Design:
     """The design with one decision, `question`, and only the analyses that it needs.
 
-    A question is the name of a decision, or words such as `coach vs usual at 3 months in responders` (`vs` is `beats`).
+    A question is the name of a decision, or words such as `coach vs usual at 3 months in responders`; `vs` stands for
+    what the analysis tests, such as `beats`.
     None: the first decision, or the first contrast of the first analysis. TrialsimError where it cannot be read.
     """
     if not design.analyses:
@@ -77,15 +78,21 @@ def _decision(design: Design, question: str | None) -> Decision:
     if question in design.decisions:
         return design.decisions[question]
     first, analysis = next(iter(design.analyses.items()))
-    words = " vs ".join(pairs_of(design, analysis)[0]) if question is None else question
-    hypotheses = {"asked": re.sub(r"(?<=\s)(vs|v|versus|against)\.?(?=\s)", "beats", words)}
-    (asked,) = hypotheses_of(design, Decision(analysis=first, hypotheses=hypotheses))
+    words = question or " vs ".join(pairs_of(design, analysis)[0])
+    (asked,) = hypotheses_of(design, Decision(analysis=first, hypotheses={"asked": _VERSUS.sub("beats", words)}))
     given: Any = design.analyses[asked.analysis]
     # its own protection, as far as one hypothesis has it
     kind = "lsd" if given.multiplicity == "lsd" and given.hypothesis == "superiority" else "none"
     return Decision(
-        analysis=asked.analysis, hypotheses=hypotheses, alpha=given.alpha, procedure=Simple.model_validate({"kind": kind})
+        analysis=asked.analysis,
+        hypotheses={"asked": _VERSUS.sub(_TESTED[given.hypothesis], words)},
+        alpha=given.alpha,
+        procedure=Simple.model_validate({"kind": kind}),
     )
+
+
+_VERSUS = re.compile(r"(?<=\s)(vs|v|versus|against)\.?(?=\s)")
+_TESTED = {"superiority": "beats", "non_inferiority": "is not inferior to", "equivalence": "is equivalent to"}
 
 
 def _checked(data: dict[str, Any], said: str) -> Design:

@@ -34,7 +34,7 @@ def run_digest(experiment_key: dict[str, Any]) -> str:
 
 
 def run_key(design: Any, seed: int, first: int, replicates: int | str, engine: str) -> dict[str, Any]:
-    """What makes a run what it is: the same key gives the same data. `replicates` is their number or the target MCSE."""
+    """What makes a run what it is: the same key gives the same data. `replicates`: how many, or the target MCSE."""
     return {
         "design": digest(design),
         "seed": str(seed),

@@ -8,7 +8,7 @@ from trialsim.analysis.estimates import MEANS, RATIOS, Estimates, Label
 from trialsim.analysis.truth import Truth, value_of
 from trialsim.block import batches, simulate_block
 from trialsim.design.parts import Design
-from trialsim.experiments.performance import Truths, mean_with_error
+from trialsim.experiments.performance import Truths
 from trialsim.experiments.runner import Experiment
 from trialsim.world.streams import BLOCK
 from trialsim.world.world import World
@@ -32,8 +32,7 @@ def truths_for(experiment: Experiment) -> Truths | None:
 def superpopulation(design: Design, estimates: Estimates, *, seed: int = 1, n_participants: int = ENOUGH) -> Truths:
     """True value of every label of `estimates`, from replicates of the design with at least so many participants.
 
-    Arms' means are averaged over replicates, then compared; the Monte Carlo error (of the logarithm for ratios) comes
-    from the spread between replicates.
+    Arms' means are averaged over replicates, then compared; the Monte Carlo error is that of the logarithm for ratios.
     """
     world = World(design)
     blocks = -(-n_participants // (design.sample_size * BLOCK))
@@ -50,11 +49,17 @@ def superpopulation(design: Design, estimates: Estimates, *, seed: int = 1, n_pa
 
 
 def _value(label: Label, parts: list[np.ndarray]) -> tuple[float, float]:
+    """Value of the arms' mean potential outcomes and its jackknife error over replicates (of differences: SD / sqrt R).
+
+    A ratio of one replicate may not exist where nobody responds; those of all replicates but one do.
+    """
     arms = np.concatenate(parts, axis=1) if parts and parts[0].size else np.empty((0, 1))
     if not len(arms) or (label.measure not in MEANS and len(arms) < 2):
         return float("nan"), float("nan")
-    own = value_of(label.measure, list(arms))
+    known = ~np.isnan(arms)
+    n, total = known.sum(axis=1, keepdims=True), np.nansum(arms, axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = mean_with_error(np.log(own) if label.measure in RATIOS else own)[1]
-    whole = [np.array([mean_with_error(arm)[0]]) for arm in arms]
-    return float(value_of(label.measure, whole)[0]), error
+        value = float(value_of(label.measure, list(total / n))[0])
+        others = value_of(label.measure, list((total - np.nan_to_num(arms)) / (n - known)))
+        others = np.log(others) if label.measure in RATIOS else others
+    return value, float(np.sqrt(others.var() * (len(others) - 1)))

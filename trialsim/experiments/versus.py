@@ -12,7 +12,7 @@ from trialsim.analysis.estimates import Label
 from trialsim.design.analysis_checks import measures_of
 from trialsim.errors import ResultsError
 from trialsim.experiments.decisions import decide
-from trialsim.experiments.performance import TRIAL, mean_with_error, proportion_with_error
+from trialsim.experiments.performance import mean_with_error, proportion_with_error, trial_values
 from trialsim.experiments.runner import Experiment
 
 Floats = NDArray[np.float64]
@@ -41,11 +41,8 @@ def compare_designs(first: Experiment, second: Experiment) -> list[Difference]:
     if first.seed != second.seed:
         raise ResultsError("the two experiments have different seeds, so their replicates share no luck.")
     _, one, other = np.intersect1d(first.replicates, second.replicates, return_indices=True)
-    rows = [
-        _row(what, "", "", first.measures[name][one], second.measures[name][other])
-        for name, what in TRIAL.items()
-        if name in first.measures and name in second.measures
-    ]
+    mine, its = trial_values(first.measures), trial_values(second.measures)
+    rows = [_row(what, "", "", mine[what][one], its[what][other]) for what in mine if what in its]
     for name, a, b in _tests(first, second):
         rows.append(_row(f"power, {name.measure} ({name.analysis})", name.contrast, name.visit, a[one], b[other]))
     for what, a, b in _decisions(first, second):

@@ -19,7 +19,8 @@ def decision_sections(design: Design, rows: Sequence[Performance]) -> list[str]:
         if not mine:
             continue
         body = [
-            [_what(design, row), row.statistic, with_error(row.value, row.mcse, 3), f"{row.n_replicates:,}"] for row in mine
+            [_what(design, row), row.statistic, with_error(row.value, row.mcse, 3), f"{row.n_replicates:,}"]
+            for row in mine
         ]
         parts += [heading(f"Decision: {decision.label or name}", "-"), paragraph(_rule(decision))]
         parts.append(table(["hypothesis", "", "chance", "replicates"], body, "llrr"))

@@ -122,13 +122,29 @@ def _title(path: str) -> str:
 
 
 def _answer(sizing: Sizing) -> str:
-    answer = sizing.answer
-    value = _value(answer.x)
-    at = f"power there {with_error(*answer.power_at, 3)}"
+    answer, design = sizing.answer, sizing.design
+    interval = f"95 % confidence interval {_value(answer.ci_low)} to {_value(answer.ci_high)}"
+    said = f"fitted power there {with_error(*answer.power_at, 3)}"
     if math.isnan(answer.x_hat):  # all of the range is above the target
-        where, at = f"{value} or {'fewer' if _is_size(sizing) else 'beyond'}, the limit of the search", f"{at}"
-    else:
-        where, at = value, f"fitted {at}"
+        interval, said = "a limit of the search, so less may do", said.removeprefix("fitted ")
+    if sizing.path != "sample_size":
+        return f"{sizing.path} = {_value(answer.x)} ({interval}); {said}."
+    ratio = design.allocation.ratio
+    sizes = {arm: math.ceil(answer.x * part / sum(ratio.values())) for arm, part in ratio.items()}
+    arms = ", ".join(f"{arm} {n:,}" for arm, n in sizes.items())
+    rounded = " (rounded up)" if sum(sizes.values()) > answer.x else ""
+    return f"{_value(answer.x)} participants in all ({interval}): {arms}{rounded}; {said}.{_closed_early(sizing)}"
+
+
+def _closed_early(sizing: Sizing) -> str:
+    if not sizing.randomized < sizing.answer.x - 0.5:
+        return ""
+    return (
+        f" But only {sizing.randomized:,.0f} are randomized on average before enrolment closes after"
+        f" {sizing.design.max_enrolment_days:,} days: raise max_enrolment_days or the contact rates."
+    )
+
+
 def _value(x: float) -> str:
     return f"{x:,.0f}" if abs(x) >= 10 or float(x).is_integer() else f"{x:.4g}"
 

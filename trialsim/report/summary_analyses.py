@@ -57,7 +57,7 @@ class AnalysisText:
         """One replicate: the arms' adjusted values, then the comparisons, visit by visit."""
         mine = [_Result(estimates, place) for place, label in enumerate(estimates.labels) if label.analysis == name]
         reasons = list(dict.fromkeys(result.reason for result in mine if not result.converged))
-        if all(not result.converged for result in mine):
+        if mine and not any(result.converged for result in mine):
             return f"{self._title(name)}\n\nThe fit failed: {'; '.join(reasons)}. There are no estimates."
         found = {(result.label.visit, result.label.contrast, result.label.measure): result for result in mine}
         visits = list(dict.fromkeys(visit for visit, _, _ in found))
