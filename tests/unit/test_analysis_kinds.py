@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from designs import busy
 from helpers import Array, differences, run
+from pool_means import pool_means
 from trials import Trial
 
 from trialsim.analysis import few_clusters, gee, mixed, mmrm, regressions, survival, two_sample
@@ -23,7 +24,6 @@ from trialsim.analysis.pattern_mixture import impute_change
 from trialsim.analysis.plan import analyse_block, estimate
 from trialsim.analysis.reference_based import reference_based
 from trialsim.analysis.response_weights import inverse_probability_weights, response_weights
-from trialsim.analysis.rubin import pool_means
 from trialsim.block import Block
 from trialsim.design.analyses import Analysis
 from trialsim.design.parts import Design

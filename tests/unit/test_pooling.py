@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers import Array, same
+from pool_means import pool_means
 
 from trialsim.analysis.fits import Link, Means
 from trialsim.analysis.inference import ArmMeans, difference, global_test, ratio
 from trialsim.analysis.pooling import pooled
-from trialsim.analysis.rubin import pool, pool_means
+from trialsim.analysis.rubin import pool
 
 N_REPLICATES, N_COPIES, N_ARMS, N_VISITS = 5, 7, 3, 2
 PAIRS = ((0, 1), (0, 2), (1, 2))
@@ -86,7 +87,7 @@ def test_by_hand() -> None:
 
 
 def test_means_and_the_test_of_all_arms_are_those_of_single_replicates() -> None:
-    """`rubin.pool_means` pools one replicate's fits; here is a whole block of them."""
+    """`pool_means` pools one replicate's fits; here is a whole block of them."""
     means = copies()
     found = pooled(means, N_COPIES)
     for r in range(N_REPLICATES):

@@ -78,6 +78,7 @@ class _Replicate:
             weights = inverse_probability_weights(
                 self.known, self.arm, self.covariates(self.method.covariates), history,
                 n_arms=self.n_arms, history=self.method.history,
+                by_arm=self.method.by_arm,
             )  # fmt: skip
             return self.value, np.where(np.isnan(weights), 1.0, weights)
         change = self.value - self.baseline[:, None]

@@ -90,11 +90,11 @@ class _Rows:
 
     def _global_test(self) -> tuple[Floats | None, Floats | None]:
         """Statistic and p-value (R, V) of the test that all arms are equal, where the analysis has one."""
-        with_test = next((c for c in self.fitted.compared if not np.isnan(c.global_p).all()), None)
-        if with_test is not None:
-            return with_test.global_statistic, with_test.global_p
-        if self.fitted.means is None:
+        if self.analysis.kind in ("complier", "user"):
             return None, None
+        if self.fitted.compared:
+            return self.fitted.compared[0].global_statistic, self.fitted.compared[0].global_p
+        assert self.fitted.means is not None
         test = inference.global_test(self.fitted.means)
         return test.statistic, test.p_value
 

@@ -38,6 +38,8 @@ class ResponseWeights(Part):
     """What the chance of answering is modelled by: `baseline`, `site`, and names of covariates; the arm always."""
     history: Annotated[bool, Strict()] = True
     """Whether the value answered last before the visit is in that model too."""
+    by_arm: Annotated[bool, Strict()] = False
+    """Whether every arm has a model of its own; needs many participants."""
 
 
 class Imputation(Part):

@@ -109,6 +109,8 @@ def _hypothesis(_: Design, path: Path, analysis: Any) -> Iterator[Problem]:
     if analysis.margin_measure and analysis.margin_measure not in measures:
         yield (*path, "margin_measure"), f"{analysis.kind} has no measure '{analysis.margin_measure}'", _list(measures)
     measure = analysis.margin_measure or measures[0]
+    if analysis.margin is not None and getattr(analysis, "interval", "wald") != "wald":
+        yield (*path, "interval"), "a margin is judged by the Wald interval", "Set interval: wald."
     if analysis.margin is not None and measure.endswith("ratio") and analysis.margin <= 1:
         yield (*path, "margin"), f"the margin of a {measure} must be above 1", "For example 1.25."
     if analysis.hypothesis != "superiority" and analysis.multiplicity not in ("none", "bonferroni", "holm"):

@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,12 @@ class Sizing:
     target: float
     answer: Answer
     randomized: float
-    """Mean number randomized at the answer; below it where enrolment ended first."""
+    """Mean number randomized at `closest`; fewer than the sample size where enrolment ended first."""
+
+    @property
+    def closest(self) -> float:
+        """The answer, or the greatest value tried where there is none."""
+        return self.answer.x if self.answer.found else float(self.answer.points.x[-1])
 
 
 def ask(design: Design, question: str | None) -> Design:
@@ -63,7 +68,9 @@ def ask(design: Design, question: str | None) -> Design:
         family = hypotheses_of(design, decision)
         success_rule(design, decision, family)
     except DecisionError as error:
-        raise TrialsimError(f"the question cannot be read: {error}") from error
+        names = ", ".join(f"'{name}'" for name in design.decisions)
+        known = f"\nOr name a decision of the design: {names}." if names else ""
+        raise TrialsimError(f"the question cannot be read: {error}{known}") from error
     needed = {decision.analysis, *(hypothesis.analysis for hypothesis in family)}
     data = design.model_dump(mode="json")
     data["decisions"] = {QUESTION: decision.model_dump(mode="json")}
@@ -146,8 +153,8 @@ def find_size(
             scale="sqrt" if path == "sample_size" else "linear",
             progress=progress,
         )
-        randomized = trials.mean_randomized(answer.x) if answer.found else float("nan")
-    return Sizing(asked, _words(asked), path, power, answer, randomized)
+        found = Sizing(asked, _words(asked), path, power, answer, float("nan"))
+        return replace(found, randomized=trials.mean_randomized(found.closest))
 
 
 def _limits(design: Design, path: str, low: float | None, high: float | None) -> tuple[float, float]:
@@ -167,7 +174,9 @@ def _words(asked: Design) -> str:
     decision = asked.decisions[QUESTION]
     family = hypotheses_of(asked, decision)
     rule = success_rule(asked, decision, family)
-    return rule.words() if rule is not None else " or ".join(_statement(hypothesis) for hypothesis in family)
+    if rule is None:
+        return " or ".join(map(_statement, family))
+    return f"{rule.words()}, where {'; '.join(f'{h.name}: {_statement(h)}' for h in family)}"
 
 
 def _statement(h: Hypothesis) -> str:

@@ -103,18 +103,25 @@ def sizing_text(sizing: Sizing, *, seconds: float) -> str:
     answer, design = sizing.answer, sizing.design
     parts = [heading(f"{_title(sizing.path)} for {percent(sizing.target, None)} power", "=")]
     parts.append(paragraph(f"Design: {design.title or design.name}. Question: {sizing.question}."))
-    if answer.found:
-        parts.append(paragraph(_answer(sizing)))
-    else:
-        parts.append(paragraph(f"Not found: {answer.stopped}."))
+    ended = _ENDED.get(answer.stopped, answer.stopped)
+    found = _answer(sizing) if answer.found else f"Not found: {ended}."
+    parts.append(paragraph(found + _closed_early(sizing)))
     points = answer.points
     body = [
         [_value(x), f"{n:,}", with_error(p, error, 3)]
         for x, n, p, error in zip(points.x, points.n_replicates, points.power, points.mcse, strict=True)
     ]
     parts.append(table([sizing.path, "replicates", "power"], body, "rrr"))
-    parts.append(paragraph(f"{answer.n_replicates:,} replicates, {seconds:.0f} s; {answer.stopped}."))
+    why = f" The search ended: {ended}." if answer.found else ""
+    parts.append(paragraph(f"{answer.n_replicates:,} replicates, {seconds:.0f} s.{why}"))
     return "\n\n".join(parts) + "\n"
+
+
+_ENDED = {
+    "mcse reached": "power at the answer has the standard error asked for",
+    "budget used": "no replicates were left before power at the answer had the standard error asked for"
+    " (raise --max-replicates or --mcse)",
+}
 
 
 def _title(path: str) -> str:
@@ -126,22 +133,24 @@ def _answer(sizing: Sizing) -> str:
     interval = f"95 % confidence interval {_value(answer.ci_low)} to {_value(answer.ci_high)}"
     said = f"fitted power there {with_error(*answer.power_at, 3)}"
     if math.isnan(answer.x_hat):  # all of the range is above the target
-        interval, said = "a limit of the search, so less may do", said.removeprefix("fitted ")
+        interval, said = "a limit of the search: all of its range is enough", said.removeprefix("fitted ")
     if sizing.path != "sample_size":
         return f"{sizing.path} = {_value(answer.x)} ({interval}); {said}."
     ratio = design.allocation.ratio
     sizes = {arm: math.ceil(answer.x * part / sum(ratio.values())) for arm, part in ratio.items()}
     arms = ", ".join(f"{arm} {n:,}" for arm, n in sizes.items())
     rounded = " (rounded up)" if sum(sizes.values()) > answer.x else ""
-    return f"{_value(answer.x)} participants in all ({interval}): {arms}{rounded}; {said}.{_closed_early(sizing)}"
+    return f"{_value(answer.x)} participants in all ({interval}): {arms}{rounded}; {said}."
 
 
 def _closed_early(sizing: Sizing) -> str:
-    if not sizing.randomized < sizing.answer.x - 0.5:
+    """A warning where more participants were asked for than could be enrolled."""
+    if sizing.path != "sample_size" or not sizing.randomized < sizing.closest - 0.5:
         return ""
     return (
-        f" But only {sizing.randomized:,.0f} are randomized on average before enrolment closes after"
-        f" {sizing.design.max_enrolment_days:,} days: raise max_enrolment_days or the contact rates."
+        f" But of {_value(sizing.closest)} participants only {sizing.randomized:,.0f} are randomized on average before"
+        f" enrolment closes after {sizing.design.max_enrolment_days:,} days: raise max_enrolment_days or the contact"
+        " rates."
     )
 
 
@@ -180,8 +189,9 @@ def assurance_text(found: Assurance) -> str:
     low, middle, high = np.quantile(found.node_power, [0.05, 0.5, 0.95])
     text = (
         f"Assurance (expected power) {with_error(found.value, found.mcse, 3)}; power at the design's own values"
-        f" {with_error(found.power, found.power_mcse, 3)}. Over the prior, power (with its Monte Carlo error) is below"
-        f" {number(low, 2)} with chance 5 %, below {number(middle, 2)} with 50 %, below {number(high, 2)} with 95 %."
+        f" {with_error(found.power, found.power_mcse, 3)}. At half of the prior's values power is below"
+        f" {number(middle, 2)}, at one in twenty below {number(low, 2)}, at one in twenty above {number(high, 2)} (each"
+        " from few replicates, so that they spread a little too widely)."
     )
     head = heading(f"Assurance: {found.design.title or found.design.name}", "=")
     note = f"{len(found.nodes)} values of the prior, {found.n_replicates:,} replicates. Question: {found.question}."

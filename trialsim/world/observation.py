@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ class ObservedData:
     def replicate(self, r: int) -> ObservedData:
         """One replicate alone, R = 1."""
         one = slice(r, r + 1)
-        parts = {
+        parts: dict[str, Any] = {
             name: {k: v[one] for k, v in given.items()} if isinstance(given, dict) else given[one]
             for name, given in vars(self).items()
         }
