@@ -280,7 +280,8 @@ def _by(analysis: Any, *names: str) -> str:
 
 def _weights(analysis: Any, method: Any) -> str:
     given = _by(analysis, "arm", *method.covariates, *(["the value answered last"] * method.history))
-    return f"answers are weighted by the inverse of their modelled chance (logistic regression on {given})"
+    own = ", each arm by itself" if method.by_arm else ""
+    return f"answers are weighted by the inverse of their modelled chance (logistic regression on {given}{own})"
 
 
 def _imputation(analysis: Any, method: Any) -> str:
