@@ -86,7 +86,10 @@ def _three_visits() -> list[Study]:
             *(one("gee", _most_of_gee(w, c), working=w, correction=c) for w in WORKINGS for c in CORRECTIONS),
             one("linear"),
             one("linear", missing={"kind": "complete_cases"}),
+        ), n_visits=3),
+        Study("repeated, with non-response", worlds.non_response, (
             one("linear", missing={"kind": "pattern_mixture"}),
+            one("linear"),
         ), n_visits=3),
         Study("repeated binary", worlds.repeated_binary, (
             *(one("gee", _most_of_gee("exchangeable", c), **binary, correction=c) for c in CORRECTIONS),
@@ -211,4 +214,89 @@ class Known:
         return self.direction == direction and n <= self.most_n and all(re.search(a, b) for a, b in about)
 
 
-KNOWN: tuple[Known, ...] = ()
+ANY_N = float("inf")
+CLUSTERED = "12 coaches|12 sites|24 randomized"
+LOGARITHM = "ratio|all arms"
+KNOWN: tuple[Known, ...] = (
+    Known("liberal", "unequal variance", "equal_variance=True|variance=model", "", ANY_N,
+        "Equal variances are assumed and are not so, on purpose: the smallest arm varies most (Welch 1947, "
+        "doi:10.1093/biomet/34.1-2.28)."),
+    Known("conservative", "12 coaches", "heteroscedastic=False", "", ANY_N,
+        "One residual variance is assumed for coached and others, and is not so, on purpose."),
+    Known("liberal", "unequal variance", "hc3", "", 60,
+        "HC3 in an arm of 10 (Long & Ervin 2000, doi:10.1080/00031305.2000.10474549)."),
+    Known("liberal", CLUSTERED, "CR0|^linear, cluster|^modified_poisson, cluster|correction=none, cluster", "", ANY_N,
+        "The plain sandwich with few clusters and the normal distribution is too small, however many participants "
+        "there are (Mancl & DeRouen 2001, doi:10.1111/j.0006-341X.2001.00126.x)."),
+    Known("liberal", CLUSTERED, "CR1", "", ANY_N,
+        "CR1 multiplies the sandwich by G / (G - 1), where G counts those who stand alone, too: bias is left "
+        "(Pustejovsky & Tipton 2018, doi:10.1080/07350015.2016.1247004)."),
+    Known("liberal", "12 sites", "CR2", "all arms", ANY_N,
+        "The test of three arms rests on a 2 x 2 covariance from 12 clusters; its degrees of freedom come from "
+        "those of its components, which is less cautious than the HTZ test of Pustejovsky & Tipton (2018, "
+        "doi:10.1080/07350015.2016.1247004)."),
+    Known("liberal", "", "df=normal", "", ANY_N,
+        "The normal distribution with few clusters."),
+    Known("conservative", "12 coaches", "df=between_within", "", ANY_N,
+        "Clusters less arms are too few degrees of freedom for a difference to participants without "
+        "clusters, and for the test of all arms."),
+    Known("conservative", CLUSTERED, "^mixed", "", 60,
+        "Clusters of two or three: the variance between clusters is seldom told from 0 and cannot be estimated "
+        "below it, so that its estimate, and the standard error, are too large on average (Leyrat et al. 2018, "
+        "doi:10.1093/ije/dyx169)."),
+    Known("liberal", "^dropout", "weights", "", 300,
+        "The plain sandwich, a few large weights, and 11 members of arm 0 left at the last visit (Robins, Rotnitzky"
+        " & Zhao 1995, doi:10.1080/01621459.1995.10476493, is for large samples)."),
+    Known("liberal", "", "pattern_mixture", "", ANY_N,
+        "A single imputation takes predictions for data: its standard errors are too small (Little & Rubin 2019, "
+        "doi:10.1002/9781119482260)."),
+    Known("conservative", "imputed", "reference=", "", ANY_N,
+        "Rubin's variance is larger than the estimate's own, which borrows from the reference arm (Bartlett 2021, "
+        "arXiv:2104.14016)."),
+    Known("conservative", "imputed", "imputation", "", 60,
+        "Each arm is imputed apart, from about 11 observations at the last visit, with slopes and a variance of its"
+        " own that the analysis does not have: more noise than it knows of (Meng 1994, doi:10.1214/ss/1177010269)."),
+    Known("conservative", "on the margin", "equivalence", "", ANY_N,
+        "Both margins have to be excluded: with few participants the other one seldom is (Schuirmann 1987, "
+        "doi:10.1007/BF01068419)."),
+    Known("liberal", "on the margin", "log_binomial", "", 60,
+        "Fits that end at a fitted risk of 1 fail, here one in six; those that are left are a selection."),
+    Known("liberal", "^negative binomial|^rates", "negative_binomial|^counts, margin", "", 60,
+        "The dispersion is estimated by maximum likelihood, too small on average, and taken as known (Saha & Paul "
+        "2005, doi:10.1111/j.0006-341X.2005.030833.x)."),
+    Known("liberal", "^negative binomial", "quasi_poisson", "", ANY_N,
+        "The variance is not proportional to the mean, on purpose."),
+    Known("liberal", "^times", "rmst", "", 60,
+        "Greenwood's variance and the normal distribution with 20 participants in each arm (Horiguchi & Uno 2020, "
+        "doi:10.1002/sim.8565)."),
+    Known("conservative", "times at visits", "breslow", "", ANY_N,
+        "Breslow's likelihood where nearly all times are tied: estimates are drawn to 0 and standard errors too "
+        "large (Hertz-Picciotto & Rockhill 1997, doi:10.2307/2533573). Efron's is the default."),
+    Known("conservative", "binary", "chi_squared, correction=True", "", ANY_N,
+        "Yates's correction is meant to be conservative (Haviland 1990, doi:10.1002/sim.4780090403)."),
+    Known("liberal", "^repeated$", "fay_graubard|kauermann_carroll", "all arms", 60,
+        "The F test has G - p = 49 denominator degrees of freedom, though an arm's mean at a visit rests on 17 "
+        "participants."),
+    Known("conservative", "", "correction=df", "mean difference|all arms", 60,
+        "G / (G - p) counts the coefficients of all visits, though each visit's means rest on their own few."),
+    Known("conservative", "", "mancl_derouen", "", 300,
+        "Mancl and DeRouen's correction takes off too much where units are few or unequal (Lu et al. 2007, "
+        "doi:10.1111/j.1541-0420.2007.00764.x; Li & Redden 2015, doi:10.1002/sim.6344)."),
+    Known("liberal", "binary|log-linear", "", "risk difference", 60,
+        "Wald's test of a risk difference with 20 participants in each arm (Fagerland, Lydersen & Laake 2015, "
+        "doi:10.1177/0962280211415469)."),
+    Known("conservative", "binary|log-linear", "", LOGARITHM, 60,
+        "Wald's test of the logarithm of a ratio, or of log odds, with 20 participants in each arm: the standard "
+        "error grows with the estimate (Hauck & Donner 1977, doi:10.1080/01621459.1977.10479969)."),
+    Known("liberal", "^normal|^unequal|^repeated", "^linear|hc0|correction=none$", "", 300,
+        "The plain sandwich and the normal distribution (or White's HC0) with few participants in each arm (Mancl &"
+        " DeRouen 2001, doi:10.1111/j.0006-341X.2001.00126.x; Long & Ervin 2000, "
+        "doi:10.1080/00031305.2000.10474549)."),
+    Known("liberal", "4 arms, [12] of 3", "lsd", "", ANY_N,
+        "Fisher's protection holds for three arms only: with four, an arm that differs opens the gate for three "
+        "true hypotheses (Hayter 1986, doi:10.2307/2289074)."),
+    Known("conservative", "4 arms", "multiplicity=(bonferroni|dunnett$)", "", ANY_N,
+        "Single-step procedures allow for all hypotheses, also for those that are false."),
+    Known("conservative", "4 arms, all equal", "multiplicity=(holm|hochberg|hommel)|graphical|fallback", "", ANY_N,
+        "Bonferroni's inequality takes no account of the correlation by the common control."),
+)  # fmt: skip

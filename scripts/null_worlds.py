@@ -8,7 +8,7 @@ it is what type I error is defined by, made independently of the simulated trial
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,13 @@ def repeated(n: int, rng: Generator) -> Data:
     covariates = person_covariates(n, rng)
     y = (covariates @ [0.5, 0.3])[:, None] + VISIT_SD * _residuals(n, rng)
     return _three_visits(y, rng.random((n, 3)) > 0.15, covariates)
+
+
+def non_response(n: int, rng: Generator) -> Data:
+    """As before; moreover 15 % never answer, more often where the covariate is low."""
+    data = repeated(n, rng)
+    never = rng.random(n) < expit(-1.9 - 0.7 * data.covariates[:, 0])
+    return replace(data, y=np.where(never[:, None], np.nan, data.y))
 
 
 def repeated_binary(n: int, rng: Generator) -> Data:

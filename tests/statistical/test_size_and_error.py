@@ -209,6 +209,7 @@ THREE = (("a", EFFECT), ("b", EFFECT / 2), ("c", 0.0))
 EQUAL = (("a", "b", "c"),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
 def test_procedures_keep_the_level_with_three_arms_under_every_null(kind: str) -> None:
     found = {parts: value for (parts, name), (value, _, _) in errors(THREE).items() if name == kind}
@@ -220,6 +221,7 @@ def test_procedures_keep_the_level_with_three_arms_under_every_null(kind: str) -
         assert found[EQUAL] > ALPHA / 2
 
 
+@pytest.mark.slow
 def test_without_a_procedure_the_level_is_not_kept() -> None:
     """The wrong world: three tests at full level. By Tukey's studentised range 0.122 for many participants."""
     value, mcse, _ = errors(THREE)[EQUAL, "none"]
@@ -228,12 +230,14 @@ def test_without_a_procedure_the_level_is_not_kept() -> None:
     assert agrees(value, stats.studentized_range.sf(limit, 3, 57), mcse)
 
 
+@pytest.mark.slow
 def test_bonferroni_under_the_complete_null_by_the_studentised_range() -> None:
     value, mcse, _ = errors(THREE)[EQUAL, "bonferroni"]
     limit = sqrt(2) * stats.t.ppf(1 - ALPHA / 6, 57)
     assert agrees(value, stats.studentized_range.sf(limit, 3, 57), mcse)
 
 
+@pytest.mark.slow
 def test_fisher_does_not_protect_three_equal_arms_of_four() -> None:
     """The arm that differs opens the gate, and three tests at full level follow."""
     effects = {"a": 0.0, "b": 0.0, "c": 0.0, "d": 3 * EFFECT}

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import null_worlds as worlds  # noqa: E402
 from null_methods import Method, Study  # noqa: E402
-from null_studies import one, studies  # noqa: E402
+from null_studies import KNOWN, one, studies  # noqa: E402
 from type_one_error import PAGE, RESULTS, SIZES, Count, counts, read, renewed, tally, write  # noqa: E402
 
 from trialsim.design.analyses import Analysis  # noqa: E402
@@ -154,6 +154,11 @@ def test_the_table_has_every_analysis_at_every_size_and_nothing_unexplained() ->
     wanted = {(study.name, m.title, n) for study in studies() for m in study.methods for n in SIZES}
     assert {(row.data, row.analysis, row.participants) for row in found} == wanted
     assert [row for row in found if "NOT EXPLAINED" in row.verdict()[0] or not row.fitted] == []
+
+
+def test_every_reason_is_needed() -> None:
+    reasons = {row.verdict()[1] for row in read(RESULTS)}
+    assert {known.why for known in KNOWN} == reasons - {""}
 
 
 def test_the_page_is_made_from_the_table() -> None:

@@ -349,6 +349,17 @@ def test_the_visit_of_the_decision() -> None:
     assert decide(found, "d", made_up({at(pair, "m6"): {"p_value": [0.01], "estimate": -1.0} for pair in PAIRS})).success == [1]  # fmt: skip
 
 
+def test_times_have_their_one_visit_whatever_the_visit_of_the_decision() -> None:
+    hypotheses = {"a": "coach beats usual", "b": "coach beats usual in time"}
+    columns = {
+        at("coach - usual", "m6"): {"p_value": [0.01], "estimate": -1.0},
+        at("coach - usual", "m12", "time", HAZARD_RATIO): {"p_value": [0.02], "estimate": 2.0},
+    }
+    found = decided({"visit": "m6", "hypotheses": hypotheses, "success": "b and coach beats usual in time"}, columns)
+    assert [h.visit for h in found.hypotheses] == ["m6", "m12"]
+    assert found.success == [1]
+
+
 def test_success_speaks_of_the_analysis_it_names() -> None:
     """`in late` without a visit is the visit of `late`, not the first of the decision's own analysis."""
     columns = {

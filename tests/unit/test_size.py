@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from designs import ONE_VISIT, THREE_VISITS, Data, coached, design, score, usual
 from helpers import se_of_mean
+from pydantic import ValidationError
 from scipy import stats
 
 from trialsim.design.parts import Design
 from trialsim.errors import TrialsimError
 from trialsim.experiments.decisions import decide
-from trialsim.experiments.pool import Pool
+from trialsim.experiments.pool import Outcomes, Pool
 from trialsim.experiments.runner import run
 from trialsim.experiments.size import (
+    MOST,
     OWN,
     QUESTION,
     Prior,
@@ -161,6 +163,15 @@ def test_a_plan_without_analyses_has_no_power() -> None:
         ask(planned(analyses={}, decisions={}), None)
 
 
+def test_a_trial_of_one_arm_has_no_power() -> None:
+    alone = quick(arms={"coach": usual()})
+    for question in (None, "coach vs usual"):
+        with pytest.raises(TrialsimError, match="analysis 'change' compares no arms"):
+            ask(alone, question)
+    with pytest.raises(ValidationError, match="change compares no arms, so there is no hypothesis"):
+        quick(arms={"coach": usual()}, decisions={"d": {"analysis": "change"}})
+
+
 # --- numbers of a design ----------------------------------------------------------------------------------------------
 
 
@@ -278,6 +289,35 @@ def test_what_is_reached_everywhere_is_said() -> None:
     assert found.answer.x == 40
     assert np.isnan(found.answer.x_hat)
     assert found.answer.stopped.startswith("already above the target at the lower limit")
+
+
+def test_the_search_goes_to_the_largest_design_that_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = changed(quick(), {"sample_size": MOST})
+    with pytest.raises(TrialsimError, match="sample_size must be at most 200000"):
+        changed(largest, {"sample_size": MOST + 1})
+    tried: list[int] = []
+
+    def never(_: Pool, d: Design, *__: object, first: int, replicates: int, **___: object) -> Outcomes:
+        tried.append(d.sample_size)
+        return Outcomes(np.zeros(replicates), np.full(replicates, float(d.sample_size)))
+
+    monkeypatch.setattr(Pool, "run", never)
+    found = search(quick())
+    assert not found.answer.found
+    assert max(tried) == found.closest == MOST
+
+
+def test_a_range_that_is_enough_needs_no_look_at_large_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    genuine = Pool.run
+
+    def spy(pool: Pool, d: Design, *args: Any, **how: Any) -> Outcomes:
+        tried.append(d.sample_size)
+        return genuine(pool, d, *args, **how)
+
+    monkeypatch.setattr(Pool, "run", spy)
+    assert search(quick(effect=-3.0), power=0.9, low=100).answer.x == 100
+    assert max(tried) <= 200
 
 
 def test_workers_do_not_change_the_answer() -> None:

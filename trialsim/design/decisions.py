@@ -129,6 +129,9 @@ def _of_decision(design: Design, path: Path, decision: Decision) -> Iterator[Pro
     except DecisionError as error:
         yield (*path, "hypotheses"), *_said(error)
         return
+    if not family:
+        yield (*path, "analysis"), f"{decision.analysis} compares no arms, so there is no hypothesis", ""
+        return
     problems = [problem for h in family for problem in _of_hypothesis(design, path, h)]
     problems += _procedure(design, path, decision, family)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,12 +17,16 @@ from trialsim.block import batches
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.decisions import decide
-from trialsim.experiments.runner import Task, run_batch
+from trialsim.experiments.runner import Task, interrupts_later, run_batch
 from trialsim.experiments.threads import one_thread_per_worker
 from trialsim.world.world import World
 
 AT_ONCE = 64
 """Replicates of one task: whole blocks."""
+Piece = tuple[str, str, int, int, int]
+"""Design as JSON, name of the decision, seed, first replicate and their number."""
+Found = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""As in `Outcomes`."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,16 @@ class Pool:
         cut = [piece for start, n in batches(design, first, replicates) for piece in _pieces(start, n, self.workers)]
         tasks = [(document, decision, seed, low, n) for low, n in cut]
         try:
-            parts = (
-                [_work(task) for task in tasks] if self._executor is None else list(self._executor.map(_work, tasks))
-            )
+            parts = list(self._started(tasks))
         except BrokenExecutor as error:
             raise ResultsError("a worker process died (perhaps out of memory). Try fewer --workers.") from error
         return Outcomes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _started(self, tasks: list[Piece]) -> Iterable[Found]:
+        if self._executor is None:
+            return map(_work, tasks)
+        with interrupts_later():  # workers start here
+            return self._executor.map(_work, tasks)
 
 
 def _pieces(first: int, n: int, workers: int) -> list[tuple[int, int]]:
@@ -88,8 +97,8 @@ def _world(document: str) -> World:
     return World(Design.model_validate_json(document))
 
 
-def _work(task: tuple[str, str, int, int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    document, decision, seed, first, n = task
+def _work(piece: Piece) -> Found:
+    document, decision, seed, first, n = piece
     world = _world(document)
     batch = run_batch(world, Task(seed, "vector"), first, n)
     if batch.failures:

@@ -186,7 +186,7 @@ def _in_workers(design: Design, task: Task, cut: list[tuple[int, int]], workers:
     try:
         while True:
             for index, (first, n) in todo:
-                with _interrupts_later():
+                with interrupts_later():
                     waiting[pool.submit(_work, task, first, n)] = index
                 if len(waiting) >= 2 * workers:
                     break
@@ -203,7 +203,7 @@ def _in_workers(design: Design, task: Task, cut: list[tuple[int, int]], workers:
 
 
 @contextmanager
-def _interrupts_later() -> Iterator[None]:
+def interrupts_later() -> Iterator[None]:
     """Ctrl-C waits. A worker started meanwhile never sees it: it would die of it while it is still importing."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

@@ -46,6 +46,8 @@ LARGEST = 1e6
 Z95 = 1.959963984540054
 # A limit counts as above or below the target when it is this many standard errors away: it is looked at repeatedly.
 CLEAR = 3.3
+# ... and seems to be when it is this many away.
+SEEMS = 2.0
 # Likelihood-ratio statistic from which power is taken to depend on x (p = 0.01).
 SLOPED = 6.6
 # ... and to go the other way.
@@ -321,10 +323,14 @@ class _Search:
         return nearest if abs(self.axis.u(nearest) - u) * fit.slope < SAME else self.axis.point(self.axis.x(u))
 
     def _outward(self) -> float:
-        """Power does not yet depend on x: go beyond what was tried, then to the limit with fewer replicates."""
+        """Power does not yet depend on x: look again at a limit that seems to be on the wrong side of the target, else
+        go beyond what was tried, then to the limit with fewer replicates."""
         tried = sorted(self.done, key=self.axis.u)
-        ends = [self.axis.step(tried[0], -1), self.axis.step(tried[-1], 1)]
-        return min(ends, key=lambda x: self.done.get(x, (0, 0))[1])
+        ends = {-1: self.axis.step(tried[0], -1), 1: self.axis.step(tried[-1], 1)}
+        for way, end in ends.items():
+            if end in self.done and way * self._above(end) < -SEEMS:
+                return end
+        return min(ends.values(), key=lambda x: self.done.get(x, (0, 0))[1])
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,8 @@ PILOT = 128
 """Replicates at each end of the range, to see whether power rises with a number other than the sample size."""
 APART = 2**30
 """Number of the first replicate of those that are not part of the answer."""
+MOST = 200_000
+"""The largest sample size that a design may have."""
 OWN = 16
 """Replicates at the design's own values, for each at a value of the prior."""
 
@@ -58,8 +60,8 @@ def ask(design: Design, question: str | None) -> Design:
     """The design with one decision, `question`, and only the analyses that it needs.
 
     A question is the name of a decision, or words such as `coach vs usual at 3 months in responders`; `vs` stands for
-    what the analysis tests, such as `beats`.
-    None: the first decision, or the first contrast of the first analysis. TrialsimError where it cannot be read.
+    what the analysis tests, such as `beats`. None: the first decision, or the first contrast of the first analysis.
+    TrialsimError where it cannot be read.
     """
     if not design.analyses:
         raise TrialsimError(f"design '{design.name}' plans no analysis, so there is no power to speak of.")
@@ -85,6 +87,8 @@ def _decision(design: Design, question: str | None) -> Decision:
     if question in design.decisions:
         return design.decisions[question]
     first, analysis = next(iter(design.analyses.items()))
+    if not pairs_of(design, analysis):
+        raise TrialsimError(f"analysis '{first}' compares no arms, so there is no power to speak of.")
     words = question or " vs ".join(pairs_of(design, analysis)[0])
     (asked,) = hypotheses_of(design, Decision(analysis=first, hypotheses={"asked": _VERSUS.sub("beats", words)}))
     given: Any = design.analyses[asked.analysis]
@@ -128,8 +132,8 @@ def find_size(
 ) -> Sizing:
     """Search one number of a design, at `path`, for the value at which the question has the power.
 
-    `low` and `high` bound the search; they are needed for any path but `sample_size`. A fit that fails stops the search
-    (ResultsError): its replicates are neither successes nor failures. DesignError where a value tried is impossible.
+    `low` and `high` bound the search; they are needed for any path but `sample_size`. TrialsimError where a value tried
+    is impossible, and where a fit fails: such replicates are neither successes nor failures.
     """
     asked = ask(design, question)
     current = number_at(asked, path)
@@ -137,15 +141,14 @@ def find_size(
     least, most = _limits(asked, path, low, high)
     with Pool(workers) as pool:
         trials = _Trials(pool, asked, path, whole, seed)
-        for limit in (least, high):
-            if limit is not None:
-                trials.at(limit)  # refused before anything is simulated
+        for limit in (least, most):
+            trials.at(limit)  # refused before anything is simulated
         answer = find(
             trials.successes,
             target=power,
             low=least,
-            high=high,
-            start=float(current) if least <= current <= most else None,
+            high=most,
+            start=float(min(max(current, least), most)),
             integer=whole,
             increasing=path == "sample_size" or trials.rises(least, most),
             mcse=mcse,
@@ -161,9 +164,9 @@ def _limits(design: Design, path: str, low: float | None, high: float | None) ->
     """Limits of the search. TrialsimError where there is nothing between them."""
     if path != "sample_size" and (low is None or high is None):
         raise TrialsimError(f"searching '{path}' needs --low and --high (Python: low and high).")
-    least, most = 2.0 * len(design.arms) if low is None else low, math.inf if high is None else high
+    least, most = 2.0 * len(design.arms) if low is None else low, float(MOST) if high is None else high
     whole = isinstance(number_at(design, path), int)
-    if not math.isfinite(least) or not (math.ceil(least) < most if whole else least < most):
+    if not math.isfinite(most - least) or not (math.ceil(least) < most if whole else least < most):
         number = "whole number" if whole else "number"
         raise TrialsimError(f"searching '{path}' needs a {number} from {least:g} up to a higher one (given: {most:g}).")
     return least, most
