@@ -37,3 +37,12 @@ class Part(BaseModel):
     """Base of every part: frozen, unknown keys refused, the text under a field is its description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Delay(Part):
+    """A waiting time in whole days: `days` plus an exponentially distributed extra, rounded down."""
+
+    days: Annotated[Days, Field(le=2_000)] = 0
+    """Shortest delay [days]."""
+    mean_extra: Annotated[NonNegative, Field(le=2_000)] = 0.0
+    """Mean of the exponential extra [days]."""

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.parts import Individual, Visit
+from trialsim.design.delivery import Individual
+from trialsim.design.parts import Visit
 from trialsim.world.formulas import Ints
 from trialsim.world.histories import EVENT_COLUMNS, NONE, FollowUp, Histories, Kind, Missing, Status, sort_events
 from trialsim.world.plans import DIED, WITHDREW, Plan

@@ -18,7 +18,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from trialsim.design.parts import Individual
+from trialsim.design.delivery import Individual
 from trialsim.world.formulas import LONG, NEVER, Ints
 from trialsim.world.histories import EVENT_COLUMNS, NONE, FollowUp, Histories, Kind, Missing, Status, sort_events
 from trialsim.world.observation import Answers

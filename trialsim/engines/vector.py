@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.parts import Individual
+from trialsim.design.delivery import Individual
 from trialsim.world import formulas
 from trialsim.world.formulas import LONG, Bools, Ints
 from trialsim.world.histories import NONE, FollowUp, Histories, Missing, Status

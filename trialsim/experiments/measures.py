@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.block import Block
-from trialsim.design.parts import Individual, SelfPaced
+from trialsim.design.delivery import Individual, SelfPaced
 from trialsim.records import funnel_counts
 from trialsim.world import formulas
 from trialsim.world.formulas import MONTH_DAYS

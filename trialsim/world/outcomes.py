@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.parts import Arm, Individual, Outcome
+from trialsim.design.delivery import Individual
+from trialsim.design.parts import Arm, Outcome
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints

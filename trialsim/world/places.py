@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.parts import Individual
+from trialsim.design.delivery import Individual
 from trialsim.world.formulas import LONG, Bools, Ints
 from trialsim.world.histories import NONE, Histories
 from trialsim.world.world import World

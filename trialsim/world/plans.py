@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.parts import Arm, Delay, Individual, SelfPaced
+from trialsim.design.delivery import Individual, SelfPaced
+from trialsim.design.parts import Arm
+from trialsim.design.values import Delay
 from trialsim.world import formulas
 from trialsim.world.allocation import Codes, randomization_lists
 from trialsim.world.cohort import Cohort

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.design.checks import cholesky, correlation_matrix
-from trialsim.design.parts import BinaryCovariate, Covariate, Design, NoDelivery, NormalCovariate
+from trialsim.design.delivery import NoDelivery
+from trialsim.design.parts import BinaryCovariate, Covariate, Design, NormalCovariate
 from trialsim.world.formulas import MONTH_DAYS, delay_probabilities, truncated_mean
 
 if TYPE_CHECKING:

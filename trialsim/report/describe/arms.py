@@ -8,7 +8,8 @@ from textwrap import indent
 
 import numpy as np
 
-from trialsim.design.parts import Arm, Coach, Design, Individual, NoDelivery, SelfPaced
+from trialsim.design.delivery import Coach, Individual, NoDelivery, SelfPaced
+from trialsim.design.parts import Arm, Design
 from trialsim.report.describe.phrases import (
     chance,
     given,

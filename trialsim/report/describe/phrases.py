@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy import special
 
-from trialsim.design.parts import BinaryCovariate, Delay, Design, NormalCovariate
+from trialsim.design.parts import BinaryCovariate, Design, NormalCovariate
+from trialsim.design.values import Delay
 from trialsim.report.layout import date_text, listed, number, percent, plural, signed
 from trialsim.world.formulas import conditional_prob, probit
 from trialsim.world.world import World
