@@ -297,6 +297,4 @@ KNOWN: tuple[Known, ...] = (
         "true hypotheses (Hayter 1986, doi:10.2307/2289074)."),
     Known("conservative", "4 arms", "multiplicity=(bonferroni|dunnett$)", "", ANY_N,
         "Single-step procedures allow for all hypotheses, also for those that are false."),
-    Known("conservative", "4 arms, all equal", "multiplicity=(holm|hochberg|hommel)|graphical|fallback", "", ANY_N,
-        "Bonferroni's inequality takes no account of the correlation by the common control."),
 )  # fmt: skip

@@ -225,8 +225,13 @@ def summary(rows: Sequence[Count]) -> str:
     verdicts = Counter(row.verdict()[0] for row in rows)
     fewer = sum(row.replicates < USUAL for row in rows)
     lines = [f"- {verdict}: {n} of {len(rows)} rows" for verdict, n in verdicts.most_common()]
+    by_size = ", ".join(f"{sum(bool(r.direction) for r in rows if r.participants == n)} of n = {n:,}" for n in SIZES)
+    lines.append(f"- outside by number of participants: {by_size}")
     lines.append(f"- with fewer than {USUAL:,} replicates, because they take long: {fewer} rows")
     return "\n".join(lines)
+
+
+_HEAD = ["analysis", "tested", *(f"n = {n:,}" for n in SIZES)]
 
 
 def _grouped(rows: Sequence[Count]) -> dict[tuple[str, str, str], dict[int, Count]]:
@@ -254,17 +259,18 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def outside(rows: Sequence[Count]) -> str:
     """Reasons, and below each the rates that it explains."""
-    by_reason: dict[str, list[list[str]]] = {}
-    for (data, analysis, tested), sizes in _grouped(rows).items():
-        for n, row in sizes.items():
+    by_reason: dict[str, list[Count]] = {}
+    for row in rows:
+        if row.direction:
             verdict, why = row.verdict()
-            if row.direction:
-                line = [data, f"`{analysis}`", tested, f"{n:,}", f"{row.nominal}", f"{row.rate:.4f} ({row.z:+.1f})"]
-                by_reason.setdefault(f"{verdict.capitalize()}. {why}", []).append(line)
+            by_reason.setdefault(f"{verdict.capitalize() if why else verdict}. {why}", []).append(row)
     lines: list[str] = []
     for reason, several in by_reason.items():
-        lines += [f"**{reason}**", ""] if reason.endswith("EXPLAINED. ") else [reason, ""]
-        lines += [*_table(["data", "analysis", "tested", "n", "nominal", "rate"], several), ""]
+        cells = [
+            [data, f"`{analysis}`", tested, *(_cell(sizes.get(n)) for n in SIZES)]
+            for (data, analysis, tested), sizes in _grouped(several).items()
+        ]
+        lines += [reason, "", *_table(["data", *_HEAD], cells), ""]
     return "\n".join(lines).rstrip()
 
 
@@ -277,9 +283,8 @@ def everything(rows: Sequence[Count]) -> str:
         if not mine:
             continue
         lines += [f"### {study.name[0].upper()}{study.name[1:]}", "", _about(study), ""]
-        head = ["analysis", "tested", *(f"n = {n:,}" for n in SIZES)]
         cells = [[f"`{key[1]}`", key[2], *(_cell(sizes.get(n)) for n in SIZES)] for key, sizes in mine.items()]
-        lines += [*_table(head, cells), ""]
+        lines += [*_table(_HEAD, cells), ""]
     return "\n".join(lines).rstrip()
 
 
