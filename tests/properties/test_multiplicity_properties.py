@@ -164,7 +164,7 @@ def test_the_sequence_is_the_set(p: Array, alpha: float) -> None:
 def test_an_unknown_in_fishers_lsd() -> None:
     p = np.array([[0.01, NAN, 0.2]] * 3)
     found = mt.fisher_lsd(p, np.array([0.03, 0.07, NAN]), 0.05)
-    np.testing.assert_array_equal(found, [[1, NAN, 0], [0, 0, 0], [NAN] * 3])
+    np.testing.assert_array_equal(found, [[1, NAN, 0], [0, NAN, 0], [NAN] * 3])
 
 
 def test_rejected() -> None:

@@ -430,12 +430,6 @@ def test_number_needed_to_treat(low: float, high: float, expected: tuple[float, 
     assert np.isnan(found.std_error[0])
 
 
-def test_least_significant_difference_needs_both_tests_and_keeps_failures() -> None:
-    whole = np.array([0.04, 0.04, 0.06, NAN, 0.01])
-    pair = np.array([0.04, 0.06, 0.001, 0.01, NAN])
-    np.testing.assert_array_equal(inference.lsd(whole, pair, alpha=0.05), [1, 0, 0, NAN, NAN])
-
-
 def test_a_failed_replicate_is_nan_in_every_result() -> None:
     arguments = block(2, 150)
     no_events(arguments)

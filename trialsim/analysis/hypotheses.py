@@ -51,25 +51,19 @@ def declared(
     level = analysis.alpha if analysis.hypothesis == "superiority" else analysis.alpha / 2
     rule = analysis.multiplicity
     if rule == "lsd" and n.shape[1] > 2:  # with two arms the pair is the family
-        gate = global_p[:, None]
-        found = ((gate < level) & (p < level)).astype(float)
-        return np.where(np.isnan(gate) | np.isnan(p), np.nan, found)
+        return multiplicity.fisher_lsd(p, global_p, level)
     if rule in ("none", "lsd"):
-        return _below(p, level)
+        return multiplicity.rejected(p, level)
     if rule.startswith("dunnett"):
         adjusted = dunnett_p(statistic, df, pairs, n, step_down=rule == "dunnett_step_down")
-        return _below(adjusted, level)
+        return multiplicity.rejected(adjusted, level)
     procedure = {
         "bonferroni": multiplicity.bonferroni,
         "holm": multiplicity.holm,
         "hochberg": multiplicity.hochberg,
         "hommel": multiplicity.hommel,
     }[rule]
-    return _below(procedure(p), level)
-
-
-def _below(p: Floats, level: float) -> Floats:
-    return np.where(np.isnan(p), np.nan, p < level)
+    return multiplicity.rejected(procedure(p), level)
 
 
 def dunnett_p(statistic: Floats, df: Floats, pairs: list[tuple[int, int]], n: Ints, *, step_down: bool) -> Floats:

@@ -193,15 +193,6 @@ def global_test(means: ArmMeans) -> WaldTest:
     return WaldTest(statistic, k, np.where(finite, by_f, large))
 
 
-def lsd(global_p: Floats, pair_p: Floats, *, alpha: float = 0.05) -> Floats:
-    """Fisher's protected least significant difference: 1 where both p-values are below alpha, otherwise 0.
-
-    NaN where either p-value is NaN: a failed fit is neither significant nor not.
-    """
-    significant = ((global_p < alpha) & (pair_p < alpha)).astype(np.float64)
-    return np.where(np.isnan(global_p) | np.isnan(pair_p), np.nan, significant)
-
-
 def p_value(estimate: Floats, error: Floats, df: Floats) -> Floats:
     """Two-sided p-value of estimate / error with t distribution; normal where df is infinite."""
     return 2 * lower_tail(-np.abs(estimate / error), df)

@@ -101,15 +101,16 @@ def fallback(p: Floats, weights: Sequence[float] | None = None) -> Floats:
 
 
 def fisher_lsd(p: Floats, global_p: Floats, alpha: float) -> Floats:
-    """Rejections (1, 0 or NaN): each p below alpha, but only where the global test `global_p` (R,) is.
+    """Rejections (1, 0 or NaN): each p (R, K) below alpha, but only where the global test (R,) or (R, K) is too.
 
     Keeps the familywise error rate only where K hypotheses stand for three arms (Hayter 1986, doi:10.2307/2289074).
-    A global test that failed leaves all K unknown; one that is not significant settles them whatever they are.
+    NaN where either p-value is: a failed fit is neither significant nor not.
     """
-    p, gate = checked_p_values(p), checked_p_values(np.reshape(np.asarray(global_p, dtype=np.float64), (-1, 1)))
+    p, gate = checked_p_values(p), np.asarray(global_p, dtype=np.float64)
+    gate = checked_p_values(gate[:, None] if gate.ndim == 1 else gate)
     if len(gate) != len(p):
         raise ValueError(f"{len(gate)} global p-values for {len(p)} replicates")
-    return np.where(gate >= alpha, 0.0, np.where(np.isnan(gate), np.nan, rejected(p, alpha)))
+    return rejected(np.maximum(p, gate), alpha)  # NaN if either is
 
 
 def rejected(adjusted: Floats, alpha: float) -> Floats:

@@ -57,6 +57,7 @@ class _Rows:
         self.n = len(replicate)
 
     def estimates(self) -> Estimates:
+        """Every label, visit by visit: arms, the test of all arms, pairs."""
         visits = list(self.design.visits)
         together = self.analysis.kind in EVENTS or self.analysis.kind == "counts"
         places = [(0, visits[-1])] if together else list(enumerate(visits))

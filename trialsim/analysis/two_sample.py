@@ -206,6 +206,7 @@ class _Counted:
             reason[place, visit] = reason[place, visit] or f"{text} in arm {side[place]} at visit {visit}"
 
     def wald(self, measure: str, pairs: Pairs, estimate: Floats, variance: Floats, ratio: bool) -> Comparison:
+        """A measure (P, V) tested by estimate / standard error; pairs without variance or events have reasons."""
         reason = self.reasons(pairs, ratio)
         _mark(reason, ~(variance > 0), "zero variance")
         good = reason == ""

@@ -97,10 +97,9 @@ def _tested(
     kind, alpha = decision.procedure.kind, decision.alpha
     if kind == "lsd":
         gate = np.stack([one.global_p for one in found], axis=1)
-        rejected = np.where(np.isnan(gate) | np.isnan(p), np.nan, (gate < alpha) & (p < alpha))
-        return np.full_like(p, np.nan), rejected
+        return np.full_like(p, np.nan), multiplicity.fisher_lsd(p, gate, alpha)
     adjusted = _adjusted(design, decision, family, found, p)
-    return adjusted, np.where(np.isnan(adjusted), np.nan, adjusted < alpha)
+    return adjusted, multiplicity.rejected(adjusted, alpha)
 
 
 def _adjusted(
