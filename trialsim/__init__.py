@@ -33,16 +33,17 @@ _WHERE = {
     "find_size": ("trialsim.experiments.size", "find_size"),
     "assurance": ("trialsim.experiments.size", "assurance"),
     "read_prior": ("trialsim.experiments.size", "read_prior"),
+    "open_results": ("trialsim.sweeps.reading", "open_results"),
+    "Results": ("trialsim.sweeps.reading", "Results"),
     "describe": ("trialsim.report.describe", "describe"),
     "TrialsimError": ("trialsim.errors", "TrialsimError"),
     "DesignError": ("trialsim.errors", "DesignError"),
 }
 
 __all__ = [
-    "Design", "DesignError", "TrialData", "TrialsimError", "__version__", "analyse", "assurance", "compare_designs",
-    "decide", "describe", "find_size", "library", "load_design", "null_designs", "performance", "read_prior", "run",
-    "run_to_precision", "simulate", "superpopulation",
-    "tipping_point",
+    "Design", "DesignError", "Results", "TrialData", "TrialsimError", "__version__", "analyse", "assurance",
+    "compare_designs", "decide", "describe", "find_size", "library", "load_design", "null_designs", "open_results",
+    "performance", "read_prior", "run", "run_to_precision", "simulate", "superpopulation", "tipping_point",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from trialsim.experiments.superpopulation import superpopulation
     from trialsim.experiments.versus import compare_designs
     from trialsim.report.describe import describe
+    from trialsim.sweeps.reading import Results, open_results
     from trialsim.trial import TrialData, analyse, simulate, tipping_point
 
 

@@ -51,7 +51,7 @@ def to_arrow(schema: Schema, columns: Columns) -> pa.Table:
 def _array(column: Column, values: Values) -> pa.Array:
     if isinstance(values, tuple):
         codes, names = values
-        index = _nullable(codes.astype(np.int8 if len(names) < 128 else np.int32))
+        index = _nullable(codes.astype(np.int32, copy=False))
         return pa.DictionaryArray.from_arrays(index, pa.array(list(names), type=pa.string()))
     if isinstance(values, pa.Array):
         return values
@@ -60,7 +60,7 @@ def _array(column: Column, values: Values) -> pa.Array:
         return _nullable(np.asarray(values, dtype=kind))
     if column.type == "bool" and values.dtype == np.float64:
         return pa.array(values > 0, mask=np.isnan(values))
-    return pa.array(np.asarray(values, dtype=kind))
+    return pa.array(np.asarray(values, dtype=kind), from_pandas=column.type == "float64")  # NaN is null
 
 
 def _nullable(values: Array) -> pa.Array:

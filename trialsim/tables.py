@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ def _schema(name: str, key: str, *columns: Column, others: str = "") -> Schema:
     return Schema(name, tuple(key.split()), columns, others)
 
 
+DESIGN_POINT = Column("design_point", "int32", "cell of a sweep, from 0")
 _REPLICATE = Column("replicate", "int32", "simulated trial, from 0")
 _PARTICIPANT = Column("participant", "int32", "participant in order of randomization, from 0")
 _ARM = Column("arm", "name", "arm")
@@ -148,7 +149,7 @@ TRUTH = _schema(
 ESTIMATES = _schema(
     "estimates",
     "design_point replicate analysis contrast visit measure",
-    Column("design_point", "int32", "cell of a sweep, from 0"),
+    DESIGN_POINT,
     _REPLICATE,
     Column("analysis", "name", "analysis of the plan"),
     Column("contrast", "name", "arm, pair of arms ('a - b'), or 'all arms'"),
@@ -168,12 +169,14 @@ ESTIMATES = _schema(
     Column("converged", "bool", "whether the fit gave an answer"),
     Column("reason", "name", "why not; null if it did"),
     Column("truth", "float64", "value among this replicate's participants, from potential outcomes; null where none"),
+    Column("truth_first", "float64", "mean potential outcome of the contrast's first arm; null where none"),
+    Column("truth_second", "float64", "mean potential outcome of its second arm; null where none"),
 )
 
 REPLICATES = _schema(
     "replicates",
     "design_point replicate",
-    Column("design_point", "int32", "cell of a sweep, from 0"),
+    DESIGN_POINT,
     _REPLICATE,
     Column("status", "name", "ok, or failed"),
     Column("stage", "name", "stage at which it failed; null if it did not"),
@@ -187,15 +190,17 @@ REPLICATES = _schema(
 
 MEASURES = _schema(
     "measures",
-    "replicate",
+    "design_point measure replicate",
+    DESIGN_POINT,
+    Column("measure", "name", "what is counted of the trial, by its path: treatment/coach/started"),
     _REPLICATE,
-    others="measure of the trial, named by its path: treatment/coach/started",
+    Column("value", "float64", "value; null where the trial has nothing to measure"),
 )
 
 PERFORMANCE = _schema(
     "performance",
     "design_point analysis contrast visit measure statistic",
-    Column("design_point", "int32", "cell of a sweep, from 0"),
+    DESIGN_POINT,
     Column("analysis", "name", "analysis of the plan"),
     Column("contrast", "name", "arm or pair of arms"),
     _VISIT,

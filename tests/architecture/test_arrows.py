@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Each room may import itself and every room after it.
 ORDER = [
-    "cli", "report", "experiments", "trial", "analysis", "records", "block", "engines", "world", "tables", "design", "errors",
+    "cli", "report", "sweeps", "experiments", "trial", "analysis", "records", "block", "engines", "world", "tables", "design", "errors",
 ]  # fmt: skip
 
 
@@ -65,8 +65,11 @@ def test_the_engines_do_not_know_each_other() -> None:
     [
         ("simpy", {"trialsim.engines.process"}),
         ("ruamel", {"trialsim.design.yamltree", "trialsim.design.yamlwriter", "trialsim.design.scalars"}),
-        ("click", {f"trialsim.cli.{name}" for name in ("main", "options", "progress", "questions")}),
-        ("concurrent", {"trialsim.experiments.runner", "trialsim.experiments.pool"}),
+        ("click", {f"trialsim.cli.{name}" for name in ("main", "options", "progress", "questions", "sweeps")}),
+        ("concurrent", {"trialsim.experiments.executors", "trialsim.experiments.processes"}),
+        ("multiprocessing", {"trialsim.experiments.processes"}),
+        ("distributed", {"trialsim.experiments.executors"}),
+        ("mpi4py", {"trialsim.experiments.executors"}),
     ],
 )
 def test_a_library_has_its_home(library: str, homes: set[str]) -> None:
@@ -94,7 +97,7 @@ def test_nothing_below_experiments_opens_files_but_the_design_reader() -> None:
     openers = {
         name_of(path)
         for path in MODULES
-        if room(name_of(path)) not in ("experiments", "report", "cli")
+        if room(name_of(path)) not in ("sweeps", "experiments", "report", "cli")
         if any(word in path.read_text("utf-8") for word in ("open(", "read_text(", "write_text(", "read_bytes()"))
     }
     assert {room(name) for name in openers} <= {"design"}

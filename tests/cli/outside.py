@@ -45,6 +45,12 @@ def data(folder: Path, name: str) -> pd.DataFrame:
     return pq.read_table(place_of(folder, name)).to_pandas()
 
 
+def measures_of(folder: Path) -> pd.DataFrame:
+    """The table of measures with a column for each, a row per replicate."""
+    wide = data(folder, "measures").pivot(index="replicate", columns="measure", values="value")
+    return wide.rename_axis(columns=None).reset_index()
+
+
 def place_of(folder: Path, name: str) -> Path:
     """The file or folder of one table."""
     file = folder / "data" / f"{name}.parquet"

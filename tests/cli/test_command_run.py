@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from designs import design, online
 from helpers import agrees, se_of_mean
-from outside import Shell, Terminal, cells, data, everything_in, files_of, place_of, section, titles
+from outside import Shell, Terminal, cells, data, everything_in, files_of, measures_of, place_of, section, titles
 
 import trialsim
 from trialsim.design.reader import digest, read_design, resolved_yaml
@@ -187,8 +187,7 @@ def test_one_trial_keeps_all_its_tables(one_trial: Run) -> None:
 @pytest.mark.parametrize("name", [name for name in SCHEMAS if name != "performance"])
 def test_tables_of_one_trial_have_their_schema(one_trial: Run, name: str) -> None:
     table = pq.read_table(place_of(one_trial[0], name))
-    extra = {"participants": ["female", "age", "baseline_pain"], "measures": table.schema.names[1:]}
-    assert name != "measures" or "treatment/coach/started" in extra["measures"]
+    extra = {"participants": ["female", "age", "baseline_pain"]}
     check_schema(table, name, extra.get(name, []))
 
 
@@ -202,7 +201,7 @@ def check_schema(table: pa.Table, name: str, extra: list[str]) -> None:
     assert table.schema.names == [column.name for column in schema.columns] + extra
     assert table.schema.metadata[b"table"] == name.encode()
     assert table.schema.metadata[b"key"] == " ".join(schema.key).encode()
-    assert table.schema.metadata[b"schema_version"] == b"1"
+    assert table.schema.metadata[b"schema_version"] == b"2"
     for column in schema.columns:
         field = table.schema.field(column.name)
         assert field.metadata[b"meaning"] == column.meaning.encode()
@@ -241,7 +240,7 @@ def test_a_real_process_prints_and_keeps_the_same_and_says_how(
         "model": trialsim.__version__,
         "block": 16,
     }
-    versions = {"trialsim": trialsim.__version__, "schema": "1", "python": platform.python_version()}
+    versions = {"trialsim": trialsim.__version__, "schema": "2", "python": platform.python_version()}
     assert manifest["versions"] == versions | {"numpy": np.__version__, "pyarrow": pa.__version__}
     assert 0 < manifest["seconds"] < 60
     files = {name: hashlib.sha256(content).hexdigest() for name, content in files_of(here / "kept it").items()}
@@ -312,7 +311,7 @@ def test_a_replicate_is_the_same_alone_and_among_others(
     assert alone["replicate"].tolist() == [23]
     assert alone["digest"].tolist() == among["digest"][among["replicate"] == 23].tolist()
     assert among["digest"].nunique() == 40
-    measured, before = data(here / "alone", "measures"), data(forty_trials[0], "measures")
+    measured, before = measures_of(here / "alone"), measures_of(forty_trials[0])
     pd.testing.assert_frame_equal(measured, before[before["replicate"] == 23].reset_index(drop=True))
 
 
@@ -333,7 +332,7 @@ def test_many_trials_print_every_section_with_errors(forty_trials: Run) -> None:
     assert (
         "\nSimulated replicates 0 to 39, seed 5, vector engine. Values are means over replicates ± Monte Carlo" in text
     )
-    measures = data(folder, "measures")
+    measures = measures_of(folder)
     arms = section(text, "Arms (CONSORT)")
     for arm, cell in zip(ARMS, cells(arms, "answered 3 months, %"), strict=True):
         values = measures[f"observed/{arm}/m3"]
@@ -387,7 +386,7 @@ def test_many_trials_keep_no_participants_unless_asked(
     assert sorted(p.name for p in (here / "kept/data").iterdir() if p.is_dir()) == OF_PARTICIPANTS
     people = data(here / "kept", "participants")
     assert people.groupby("replicate").size().to_dict() == {0: 90, 1: 90, 2: 90}
-    measured = data(here / "kept", "measures").set_index("replicate")
+    measured = measures_of(here / "kept").set_index("replicate")
     share = 100 * (people[people["arm"] == "web"].groupby("replicate")["n_sessions"].agg(lambda n: (n >= 1).mean()))
     assert share.to_dict() == pytest.approx(measured["treatment/web/started"].to_dict())
 
@@ -421,7 +420,7 @@ def test_json_of_one_trial_has_the_numbers_of_its_tables(
     assert (told["design"], told["seed"], told["engine"], told["replicates"]) == ("small_trial", 5, "process", 1)
     assert told["failures"] == []
     assert told["results"] == "kept"
-    measures = data(one_trial[0], "measures").drop(columns="replicate").iloc[0]
+    measures = measures_of(one_trial[0]).drop(columns="replicate").iloc[0]
     assert {name: entry["value"] for name, entry in told["measures"].items()} == pytest.approx(
         {name: None if np.isnan(value) else value for name, value in measures.items()}
     )
@@ -441,7 +440,7 @@ def test_json_of_many_trials_has_the_numbers_of_its_tables(
     assert [row["statistic"] for row in told["performance"]] == kept["statistic"].tolist()
     assert [row["value"] for row in told["performance"]] == kept["value"].tolist()
     assert [row["mcse"] for row in told["performance"]] == kept["mcse"].tolist()
-    measures = data(forty_trials[0], "measures")
+    measures = measures_of(forty_trials[0])
     of_trial = {row["measure"]: row for row in told["performance"] if row["analysis"] == "trial"}
     assert of_trial["total cost"]["value"] == pytest.approx(measures["cost/total"].mean())
     assert of_trial["coach hours"]["mcse"] == pytest.approx(measures["coaches/coach/hours"].std() / np.sqrt(40))

@@ -18,7 +18,7 @@ from outside import Shell, Terminal, cells, data, everything_in, section, titles
 
 from trialsim.cli import progress
 from trialsim.design.reader import read_design
-from trialsim.experiments import pool, runner
+from trialsim.experiments import runner, successes
 from trialsim.experiments.decisions import decide, power_rows
 from trialsim.experiments.size import assurance, find_size, read_prior
 
@@ -459,8 +459,10 @@ def nobody_left(group: int) -> bool:
 
 
 def test_a_worker_that_dies_is_told(quick: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise pool.BrokenExecutor
+    monkeypatch.setattr(successes, "_judged", dies)
+    reason = "its worker process ended with exit code 9, 3 times (perhaps out of memory). Try fewer --workers."
+    assert told(terminal, "size", quick, "--workers", 2).endswith(reason + "\n")
 
-    monkeypatch.setattr(pool, "_work", broken)
-    assert told(terminal, "size", quick) == ("a worker process died (perhaps out of memory). Try fewer --workers.\n")
+
+def dies(_: object) -> None:
+    os._exit(9)

@@ -14,7 +14,7 @@ from helpers import same
 from trialsim.design.parts import Design
 from trialsim.experiments import precision, runner
 from trialsim.experiments.decisions import decide, power_rows
-from trialsim.experiments.precision import PILOT, chances_of, needed, run_to_precision
+from trialsim.experiments.precision import PILOT, every_chance, needed, run_to_precision
 from trialsim.experiments.runner import Experiment, run
 
 TARGET = 0.02
@@ -63,7 +63,7 @@ def test_replicates_needed_by_hand(chances: list[list[float]], target: float, n:
 
 
 def test_every_test_and_every_chance_of_a_decision_counts(found: Experiment) -> None:
-    chances = chances_of(found)
+    chances = every_chance(found)
     assert len(chances) == 2 + 2 + 5  # comparison and test of all arms twice; two hypotheses, any, all, success
     worst = max(float(hits.mean() * (1 - hits.mean())) for hits in chances)
     assert worst / len(found.replicates) <= TARGET**2

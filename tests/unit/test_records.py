@@ -66,7 +66,7 @@ def test_a_table_has_the_types_and_texts_of_its_schema(tables: dict[str, pa.Tabl
     assert arrow.schema.metadata == {
         b"table": name.encode(),
         b"key": " ".join(schema.key).encode(),
-        b"schema_version": b"1",
+        b"schema_version": b"2",
     }
 
 

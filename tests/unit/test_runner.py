@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from trialsim import block as block_module
 from trialsim.block import Block, batches
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
-from trialsim.experiments import runner, trialfiles
-from trialsim.experiments.runner import Experiment, Failure, run
+from trialsim.experiments import executors, runner, trialfiles
+from trialsim.experiments.runner import Experiment, Failure, Task, run, run_batch
+from trialsim.world.world import World
 
 SMALL = small_trial(sample_size=40)
 BLOCK = 16
@@ -93,7 +93,6 @@ def test_both_engines_give_the_same_experiment() -> None:
 def test_the_digest_sees_a_single_answer() -> None:
     from trialsim.block import simulate_block
     from trialsim.experiments.runner import digest_of
-    from trialsim.world.world import World
 
     block = simulate_block(World(SMALL), seed=1, first=0, n_replicates=2)
     before = [digest_of(block, column) for column in (0, 1)]
@@ -130,26 +129,25 @@ def dies(*_: Any) -> None:
 
 
 @pytest.mark.usefixtures("batches_of_one_block")
-@pytest.mark.parametrize(("step", "fault"), [("_work", dies), ("_prepare", dies)], ids=["at work", "getting ready"])
 @pytest.mark.timeout(60)
-def test_a_worker_that_dies_is_an_error_and_not_a_hang(
-    monkeypatch: pytest.MonkeyPatch, step: str, fault: Callable[..., None]
-) -> None:
-    monkeypatch.setattr(runner, step, fault)
-    with pytest.raises(
-        ResultsError, match=r"^a worker process died \(perhaps out of memory\)\. Try fewer --workers\.$"
-    ):
-        run(SMALL, replicates=64, workers=2)
+def test_replicates_that_kill_their_workers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_work", dies)
+    told = (
+        r"^replicates (0 to 15|16 to 31): its worker process ended with exit code 9, 3 times \(perhaps out of memory\)"
+        r"\. Try fewer --workers\.$"
+    )
+    with pytest.raises(ResultsError, match=told):
+        run(SMALL, replicates=32, workers=2)
 
 
 @pytest.mark.usefixtures("batches_of_one_block")
 def test_more_workers_than_batches_are_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("a pool of workers was made for one batch")
+        raise AssertionError("processes were made for one batch")
 
-    monkeypatch.setattr(runner, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(executors, "Processes", refuse)
     assert len(run(SMALL, replicates=16, workers=8).replicates) == 16
-    with pytest.raises(AssertionError, match="a pool"):
+    with pytest.raises(AssertionError, match="processes"):
         run(SMALL, replicates=17, workers=8)
 
 
@@ -235,6 +233,22 @@ def test_an_interruption_while_progress_is_shown_stops_the_workers() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(SMALL, replicates=2_000, workers=2, progress=stop)
     assert multiprocessing.active_children() == []
+
+
+# --- what else is done with a block -----------------------------------------------------------------------------------
+
+
+def test_a_block_is_handed_on_whole_or_replicate_by_replicate(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def also(block: Block) -> None:
+        seen.append((block.first, block.n_replicates))
+
+    world, task = World(SMALL), Task(3, "vector")
+    assert run_batch(world, task, 0, 4, also).digests == run_batch(world, task, 0, 4).digests
+    failing_at(monkeypatch, "analysis", {2}, ValueError("no"))
+    assert [failure.replicate for failure in run_batch(world, task, 0, 4, also).failures] == [2]
+    assert seen == [(0, 4), (0, 1), (1, 1), (3, 1)]
 
 
 # --- small things -----------------------------------------------------------------------------------------------------

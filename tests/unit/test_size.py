@@ -14,8 +14,9 @@ from scipy import stats
 
 from trialsim.design.parts import Design
 from trialsim.errors import TrialsimError
+from trialsim.experiments import size
 from trialsim.experiments.decisions import decide
-from trialsim.experiments.pool import Outcomes, Pool
+from trialsim.experiments.executors import Crew, local_crew
 from trialsim.experiments.runner import run
 from trialsim.experiments.size import (
     MOST,
@@ -30,6 +31,7 @@ from trialsim.experiments.size import (
     number_at,
     read_prior,
 )
+from trialsim.experiments.successes import Successes, successes
 
 EFFECT = "arms.coach.effects.pain.by_visit.m3"
 PLANS: Data = {
@@ -133,8 +135,8 @@ def test_a_question_is_answered_as_a_whole_run_would() -> None:
     d = planned(sample_size=50)
     whole, asked = run(d, replicates=32), ask(d, "both")
     assert whole.estimates is not None
-    with Pool(1) as pool:
-        found = pool.run(asked, QUESTION, seed=1, first=0, replicates=32)
+    with local_crew(1) as hands:
+        found = successes(hands, asked, QUESTION, seed=1, first=0, replicates=32)
     np.testing.assert_array_equal(found.success, decide(d, "both", whole.estimates).success)
     np.testing.assert_array_equal(found.n_randomized, whole.measures["randomized/all"])
 
@@ -237,7 +239,7 @@ def test_limits_that_make_no_sense_are_refused_before_anything_is_simulated(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("something was simulated")
 
-    monkeypatch.setattr(Pool, "run", refuse)
+    monkeypatch.setattr(size, "successes", refuse)
     with pytest.raises(TrialsimError, match=told):
         search(quick(), **how)
 
@@ -259,12 +261,14 @@ def test_a_stronger_effect_has_more_power_although_it_is_lower() -> None:
     assert answer.points.power[0] > answer.points.power[-1]
     assert abs(answer.power_at.value - 0.8) < 1e-6
     at_answer = changed(ask(quick(), None), {EFFECT: answer.x})
-    with Pool(1) as pool:
-        check = pool.run(at_answer, QUESTION, seed=2, first=0, replicates=2000).success
+    with local_crew(1) as hands:
+        check = successes(hands, at_answer, QUESTION, seed=2, first=0, replicates=2000).success
     error = np.hypot(answer.power_at.mcse, se_of_mean(check))
     assert abs(check.mean() - 0.8) < 4.5 * error
-    with Pool(1) as pool:  # a wrong world: somewhat less of an effect
-        wrong = pool.run(changed(at_answer, {EFFECT: 0.75 * answer.x}), QUESTION, seed=2, first=0, replicates=2000)
+    with local_crew(1) as hands:  # a wrong world: somewhat less of an effect
+        wrong = successes(
+            hands, changed(at_answer, {EFFECT: 0.75 * answer.x}), QUESTION, seed=2, first=0, replicates=2000
+        )
     assert abs(wrong.success.mean() - 0.8) > 4.5 * error
 
 
@@ -297,11 +301,11 @@ def test_the_search_goes_to_the_largest_design_that_there_may_be(monkeypatch: py
         changed(largest, {"sample_size": MOST + 1})
     tried: list[int] = []
 
-    def never(_: Pool, d: Design, *__: object, first: int, replicates: int, **___: object) -> Outcomes:
+    def never(_: Crew, d: Design, *__: object, first: int, replicates: int, **___: object) -> Successes:
         tried.append(d.sample_size)
-        return Outcomes(np.zeros(replicates), np.full(replicates, float(d.sample_size)))
+        return Successes(np.zeros(replicates), np.full(replicates, float(d.sample_size)))
 
-    monkeypatch.setattr(Pool, "run", never)
+    monkeypatch.setattr(size, "successes", never)
     found = search(quick())
     assert not found.answer.found
     assert max(tried) == found.closest == MOST
@@ -309,13 +313,13 @@ def test_the_search_goes_to_the_largest_design_that_there_may_be(monkeypatch: py
 
 def test_a_range_that_is_enough_needs_no_look_at_large_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
-    genuine = Pool.run
+    genuine = size.successes
 
-    def spy(pool: Pool, d: Design, *args: Any, **how: Any) -> Outcomes:
+    def spy(hands: Crew, d: Design, *args: Any, **how: Any) -> Successes:
         tried.append(d.sample_size)
-        return genuine(pool, d, *args, **how)
+        return genuine(hands, d, *args, **how)
 
-    monkeypatch.setattr(Pool, "run", spy)
+    monkeypatch.setattr(size, "successes", spy)
     assert search(quick(effect=-3.0), power=0.9, low=100).answer.x == 100
     assert max(tried) <= 200
 
@@ -395,8 +399,8 @@ def test_a_prior_without_spread_is_power() -> None:
     """The same replicates of the same design: not nearly equal but equal."""
     d = quick(effect=-0.8)
     found = assurance(d, [Prior(EFFECT, "normal", (-0.8, 0.0))], nodes=16, replicates=32)
-    with Pool(1) as pool:
-        plain = pool.run(ask(d, None), QUESTION, seed=1, first=0, replicates=16 * 32 + OWN * 32).success
+    with local_crew(1) as hands:
+        plain = successes(hands, ask(d, None), QUESTION, seed=1, first=0, replicates=16 * 32 + OWN * 32).success
     assert found.value == plain[: 16 * 32].mean()
     assert found.power == plain[16 * 32 :].mean()
     assert found.n_replicates == len(plain)

@@ -190,12 +190,14 @@ def test_the_table_of_estimates(experiment: Experiment, written: Path) -> None:
 
 def test_the_table_of_measures(experiment: Experiment, written: Path) -> None:
     kept = pq.read_table(written / "measures.parquet").to_pandas()
-    assert kept.columns.tolist() == ["replicate", *experiment.measures]
+    assert kept["measure"].unique().tolist() == list(experiment.measures)
     for name, values in experiment.measures.items():
-        np.testing.assert_array_equal(kept[name], values)
+        one = kept[kept["measure"] == name]
+        assert one["replicate"].tolist() == experiment.replicates.tolist()
+        np.testing.assert_array_equal(one["value"], values)
 
 
-@pytest.mark.parametrize("name", ["estimates", "replicates", "performance"])
+@pytest.mark.parametrize("name", ["estimates", "replicates", "measures", "performance"])
 def test_keys_are_unique(written: Path, name: str) -> None:
     kept = pq.read_table(written / f"{name}.parquet").to_pandas()
     assert not kept.duplicated(list(SCHEMAS[name].key)).any()

@@ -98,7 +98,8 @@ class Estimates:
         ):
             frame[name] = getattr(self, name).ravel()
         frame["reason"] = coded([reason or None for reason in self.reason.ravel().tolist()])
-        frame["truth"] = self.truth.ravel()
+        for name in ("truth", "truth_first", "truth_second"):
+            frame[name] = getattr(self, name).ravel()
         return frame
 
 

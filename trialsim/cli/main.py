@@ -15,6 +15,7 @@ from trialsim import __version__
 from trialsim.cli.options import AS_JSON, DESIGN, SEED, SET, WORKERS, command_line, load, options
 from trialsim.cli.progress import progress_on
 from trialsim.cli.questions import assurance, power, size
+from trialsim.cli.sweeps import COMMANDS as OF_SWEEPS
 from trialsim.errors import TrialsimError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def cli() -> None:
     """
 
 
-for command in (power, size, assurance):
+for command in (power, size, assurance, *OF_SWEEPS):
     cli.add_command(command)
 
 

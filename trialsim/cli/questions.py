@@ -106,13 +106,13 @@ def _simulated(
 ) -> Experiment:
     """Replicates of a design; `of` are the chances that the target is about, if not all of them."""
     from trialsim.errors import ResultsError
-    from trialsim.experiments.precision import chances_of, run_to_precision
+    from trialsim.experiments.precision import every_chance, run_to_precision
     from trialsim.experiments.runner import run
 
     with progress_on(replicates, "replicates") as progress:
         if target_mcse is not None:
             experiment = run_to_precision(
-                design, target_mcse=target_mcse, of=of or chances_of, seed=seed, workers=workers, progress=progress
+                design, target_mcse=target_mcse, of=of or every_chance, seed=seed, workers=workers, progress=progress
             )
         else:
             experiment = run(design, seed=seed, replicates=replicates, workers=workers, progress=progress)

@@ -23,7 +23,7 @@ def findings_of(
     """
     teller = _Teller(model, root, tuple(top_keys))
     details = error.errors(include_url=False, include_input=False)
-    drafts = [draft for detail in details for draft in teller.drafts(detail)]
+    drafts = [draft for detail in details if not teller.is_long_enough(detail) for draft in teller.drafts(detail)]
     drafts = _unions_merged(draft for draft in drafts if not teller.is_known(draft))
     return list(dict.fromkeys(draft.finding for draft in _typos_once(drafts)))
 
@@ -53,6 +53,11 @@ class _Teller:
         is_unknown_key = draft.finding.rule == wording.UNKNOWN_KEY
         broken = any(node.broken for node in self.root.trail(draft.finding.path))
         return (broken and not is_unknown_key) or (draft.across and self.any_broken)
+
+    def is_long_enough(self, detail: Mapping[str, Any]) -> bool:
+        """Whether a list is called too short only because pydantic does not count faulty items."""
+        node = self._node(located(self.model, detail["loc"]).path) if detail["type"] == "too_short" else None
+        return node is not None and isinstance(node.content, list) and len(node.content) >= detail["ctx"]["min_length"]
 
     def drafts(self, detail: Mapping[str, Any]) -> Iterator[_Draft]:
         context = detail.get("ctx", {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from trialsim.design.shape import close_to
@@ -29,9 +29,9 @@ def library_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
-def library() -> dict[str, Path]:
-    """The library's scenarios, name -> file, in alphabetical order."""
-    return {path.stem: path for path in _designs_in(library_dir())}
+def library(shelf: str = "") -> dict[str, Path]:
+    """The library's scenarios (or the files of one of its folders), name -> file, in alphabetical order."""
+    return {path.stem: path for path in _designs_in(library_dir() / shelf)}
 
 
 def is_file_name(source: str | Path) -> bool:
@@ -39,17 +39,21 @@ def is_file_name(source: str | Path) -> bool:
     return isinstance(source, Path) or source.endswith(SUFFIXES) or "/" in source or os.sep in source
 
 
-def locate(source: str | Path, *, base: Path | None = None) -> Path:
-    """The file of a path (relative to `base`) or of a library scenario; SourceError if there is none."""
+def locate(source: str | Path, *, base: Path | None = None, shelf: str = "") -> Path:
+    """The file of a path (relative to `base`) or of a library scenario; SourceError if there is none.
+
+    With a `shelf` ("sweeps") names are those of that folder of the library.
+    """
     if is_file_name(source):
         path = (base or Path()) / source
         if not os.path.exists(path):
-            raise SourceError(f"no file '{printable(str(path))}'", _files_hint(path))
+            raise SourceError(f"no file '{printable(str(path))}'", _files_hint(path, shelf))
         return path
-    name, scenarios = str(source), library()
+    name, scenarios = str(source), library(shelf)
     if name in scenarios:
         return _from_here(scenarios[name])
-    raise SourceError(f"no scenario '{printable(name)}' in the library", _names_hint(name, base))
+    what = shelf.removesuffix("s") or "scenario"
+    raise SourceError(f"no {what} '{printable(name)}' in the library", _names_hint(name, base, scenarios))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -78,18 +82,18 @@ def _from_here(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _files_hint(path: Path) -> str:
+def _files_hint(path: Path, shelf: str) -> str:
     beside = {other.stem: other for other in _designs_in(path.parent)}
     close = close_to(path.stem, beside)
     if close:
         return f"Did you mean '{printable(str(beside[close]))}'?"
-    name = close_to(path.stem, library())
+    name = close_to(path.stem, library(shelf))
     return f"Did you mean the library's '{name}'?" if name else ""
 
 
-def _names_hint(name: str, base: Path | None) -> str:
+def _names_hint(name: str, base: Path | None, scenarios: Collection[str]) -> str:
     beside = [str(path) for suffix in SUFFIXES if (path := (base or Path()) / f"{name}{suffix}").is_file()]
-    close = beside[0] if beside else close_to(name, library())
+    close = beside[0] if beside else close_to(name, scenarios)
     if close:
         return f"Did you mean '{printable(close)}'?"
-    return f"Library: {', '.join(library())}." if library() else "The library is empty."
+    return f"Library: {', '.join(scenarios)}." if scenarios else "The library is empty."

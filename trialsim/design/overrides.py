@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,10 +39,16 @@ def overridden(root: Node, text: str, *, model: type[BaseModel]) -> tuple[Node, 
     if read.root is None:
         return root, [replace(finding, path=parts) for finding in read.findings]
     findings = [replace(finding, path=(*parts, *finding.path)) for finding in read.findings]
+    root, refused = placed(root, parts, read.root, model=model)
+    return root, [*findings, *refused]
+
+
+def placed(root: Node, path: Sequence[str], value: Node, *, model: type[BaseModel]) -> tuple[Node, list[Finding]]:
+    """The data with a value put at a path, or as it was if there is no such path; told at the place of its key."""
     try:
-        return _placed(root, (model,), (), parts, read.root), findings
+        return _placed(root, (model,), (), tuple(path), value), []
     except _Refused as refused:
-        return root, [*findings, refused.finding]
+        return root, [refused.finding]
 
 
 def _placed(node: Node, kinds: Kinds, done: Path, rest: tuple[str, ...], value: Node) -> Node:
@@ -51,13 +58,13 @@ def _placed(node: Node, kinds: Kinds, done: Path, rest: tuple[str, ...], value: 
     kinds = narrowed(kinds, node.content)
     name, path = rest[0], (*done, rest[0])
     if isinstance(node.content, list):
-        index = _index(node.content, path, value.mark)
+        index = _index(node.content, path, value.key_mark)
         child = _placed(node.content[index], descend(kinds, index), path, rest[1:], value)
         return replace(node, content=[*node.content[:index], child, *node.content[index + 1 :]])
     if not isinstance(node.content, dict):
-        raise _Refused(Finding(value.mark, path, f"'{dotted(done)}' has no keys", "Set it as a whole."))
+        raise _Refused(Finding(value.key_mark, path, f"'{dotted(done)}' has no keys", "Set it as a whole."))
     if name not in node.content and name not in keys_of(kinds):
-        raise _Refused(_no_such(path, [*node.content, *keys_of(kinds)], value.mark))
+        raise _Refused(_no_such(path, [*node.content, *keys_of(kinds)], value.key_mark))
     old = node.content.get(name)
     if old is None or (old.content is None and len(rest) > 1):
         old = _blank(kinds, name, value.mark)

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -60,21 +60,41 @@ def read_design(source: str | Path, *, overrides: Sequence[str] = ()) -> Design:
 
 def read_as(model: type[Model], source: str | Path, *, overrides: Sequence[str] = ()) -> Model:
     """The same for any pydantic model."""
-    path = locate(source)
-    files = _Files()
-    root = files.resolved(path, read_bytes(path))
-    findings = files.findings
+    file = read_file(locate(source))
+    root, findings = file.root, list(file.findings)
     for text in overrides:
         root, found = overridden(root, text, model=model)
         findings.extend(found)
-    sources = [*files.names, *(str(mark_of(text)) for text in overrides)]
+    names = [*file.names, *(str(mark_of(text)) for text in overrides)]
+    return checked(model, root, findings=findings, names=names, top_keys=(EXTENDS,))
+
+
+class File(NamedTuple):
+    """The data of a file and of those it extends, the mistakes found in reading it, and the files' names."""
+
+    root: Node
+    findings: list[Finding]
+    names: list[str]
+
+
+def read_file(path: Path) -> File:
+    """A file merged over those it extends, not checked against any model; DesignError if it cannot be read."""
+    files = _Files()
+    root = files.resolved(path, read_bytes(path))
+    return File(root, files.findings, files.names)
+
+
+def checked(
+    model: type[Model], root: Node, *, findings: Sequence[Finding], names: Sequence[str], top_keys: Sequence[str] = ()
+) -> Model:
+    """The data as a model. Raises DesignError with the findings so far and all that the model objects to."""
     try:
         design = model.model_validate(plain(root))
     except ValidationError as error:
-        findings.extend(findings_of(error, model=model, root=root, top_keys=(EXTENDS,)))
-        raise _refusal(findings, sources) from error
+        found = findings_of(error, model=model, root=root, top_keys=top_keys)
+        raise refusal([*findings, *found], names) from error
     if findings:
-        raise _refusal(findings, sources)
+        raise refusal(findings, names)
     return design
 
 
@@ -121,7 +141,7 @@ def new_from(like: str, target: Path) -> None:
     data = read_bytes(origin)
     root, findings = read_tree(data, source=printable(str(origin)))
     if root is None:
-        raise _refusal(findings, ())
+        raise refusal(findings, ())
     text = _with_library_parent(_renamed(data.decode("utf-8-sig"), target.stem), root, origin, target)
     _write_whole(target, _header(like, target) + text)
 
@@ -148,12 +168,12 @@ class _Files:
     def _kept(self, tree: Tree) -> Node:
         self.findings.extend(tree.findings)
         if tree.root is None:
-            raise _refusal(self.findings, self.names)
+            raise refusal(self.findings, self.names)
         return tree.root
 
     def _parent(self, node: Node, folder: Path) -> Node:
         if node.broken:
-            raise _refusal(self.findings, self.names)
+            raise refusal(self.findings, self.names)
         try:
             if not isinstance(node.content, str):
                 raise SourceError("must be a file or the name of a library scenario")
@@ -164,7 +184,7 @@ class _Files:
         except SourceError as error:
             given = shown(plain(node))
             self.findings.append(Finding(node.best_mark, (EXTENDS,), error.rule, error.hint, given))
-            raise _refusal(self.findings, self.names) from error
+            raise refusal(self.findings, self.names) from error
         return self.resolved(path, data)
 
 
@@ -191,7 +211,7 @@ def _kind_changes(parent: Node, child: Node) -> bool:
     return old is not None and new is not None and old.content != new.content
 
 
-def _refusal(findings: Iterable[Finding], names: Sequence[str]) -> DesignError:
+def refusal(findings: Iterable[Finding], names: Sequence[str]) -> DesignError:
     """All findings in the order in which their sources were read, then by line and column."""
     order = {name: index for index, name in reversed(list(enumerate(names)))}
 

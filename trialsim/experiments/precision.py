@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, concatenate
+from trialsim.analysis.estimates import COMPARISONS, GLOBAL_TEST, Estimates, concatenate
 from trialsim.design.parts import Design
 from trialsim.experiments.decisions import chances, decide
 from trialsim.experiments.runner import Experiment, run
@@ -22,9 +22,8 @@ Hits = NDArray[np.float64]
 """1, 0, or NaN where that is not known, (R,): the mean is a chance."""
 
 
-def chances_of(experiment: Experiment) -> list[Hits]:
+def chances_of(design: Design, estimates: Estimates | None) -> list[Hits]:
     """What counts as power: every test of the analyses, every hypothesis and success of the decisions."""
-    estimates, design = experiment.estimates, experiment.design
     if estimates is None:
         return []
     tests = [i for i, label in enumerate(estimates.labels) if label.measure in (*COMPARISONS, GLOBAL_TEST)]
@@ -32,11 +31,16 @@ def chances_of(experiment: Experiment) -> list[Hits]:
     return [*(estimates.significant[:, place] for place in tests), *decided]
 
 
+def every_chance(experiment: Experiment) -> list[Hits]:
+    """The same of an experiment."""
+    return chances_of(experiment.design, experiment.estimates)
+
+
 def run_to_precision(
     design: Design,
     *,
     target_mcse: float,
-    of: Callable[[Experiment], Iterable[Hits]] = chances_of,
+    of: Callable[[Experiment], Iterable[Hits]] = every_chance,
     seed: int = 1,
     most: int = 1_000_000,
     workers: int = 1,
@@ -60,17 +64,23 @@ def run_to_precision(
 
 
 def needed(chances: Iterable[Hits], target_mcse: float) -> int:
-    """Replicates for the chance that is nearest to one half; PILOT where there is none.
+    """Replicates for the chance that is nearest to one half; PILOT where there is none."""
+    known = [hits[~np.isnan(hits)] for hits in chances]
+    return needed_of([(float(hits.sum()), len(hits)) for hits in known], target_mcse)
+
+
+def needed_of(counts: Iterable[tuple[float, int]], target_mcse: float) -> int:
+    """The same from how often each chance came true, and in how many replicates."""
+    return max(PILOT, int(np.ceil(worst_variance(counts) / target_mcse**2 - 1e-9)))
+
+
+def worst_variance(counts: Iterable[tuple[float, int]]) -> float:
+    """Largest p (1 - p) of the chances.
 
     A chance is taken half a replicate away from 0 and 1, so that the first few replicates cannot promise certainty.
     """
-    worst = 0.0
-    for hits in chances:
-        known = hits[~np.isnan(hits)]
-        if len(known):
-            p = min(max(float(known.mean()), 0.5 / len(known)), 1 - 0.5 / len(known))
-            worst = max(worst, p * (1 - p))
-    return max(PILOT, int(np.ceil(worst / target_mcse**2 - 1e-9)))
+    shares = [min(max(hits / n, 0.5 / n), 1 - 0.5 / n) for hits, n in counts if n]
+    return max((p * (1 - p) for p in shares), default=0.0)
 
 
 def joined(first: Experiment, second: Experiment) -> Experiment:

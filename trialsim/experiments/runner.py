@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import signal
 import time
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing import get_context
-from multiprocessing.synchronize import Event
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +18,13 @@ from trialsim.analysis.plan import analyse_block
 from trialsim.block import Block, EngineName, batches, simulate_block
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError, TrialsimError
+from trialsim.experiments.executors import Lost, local_crew
 from trialsim.experiments.measures import Measures, measure
-from trialsim.experiments.threads import one_thread_per_worker
 from trialsim.experiments.trialfiles import write_trials
 from trialsim.world.world import World
 
 Progress = Callable[[int, int], None]
-Arriving = Generator[tuple[int, "Batch"], None, None]
+Also = Callable[[Block], None]
 
 
 @dataclass(frozen=True)
@@ -68,15 +65,23 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Task:
-    """How batches are run: what is the same for all of them. `keep` is a folder for participant-level tables."""
+    """How batches are run: what is the same for all of them."""
 
     seed: int
     engine: EngineName
-    keep: Path | None = None
 
 
-def run_batch(world: World, task: Task, first: int, n_replicates: int) -> Batch:
-    """Simulate, measure and analyse some replicates; those that raise are tried alone and become failures."""
+@lru_cache(maxsize=8)
+def world_of(document: str) -> World:
+    """The world of a design given as JSON. Kept, so that a worker makes it once for many batches."""
+    return World(Design.model_validate_json(document))
+
+
+def run_batch(world: World, task: Task, first: int, n_replicates: int, also: Also | None = None) -> Batch:
+    """Simulate, measure and analyse some replicates; those that raise are tried alone and become failures.
+
+    `also` is called with the block when all else is done, and again with each replicate's own where one of them raises.
+    """
     started = time.perf_counter()
     stage = "simulation"
     try:
@@ -87,15 +92,15 @@ def run_batch(world: World, task: Task, first: int, n_replicates: int) -> Batch:
         estimates = analyse_block(block)
         digests = [digest_of(block, column) for column in range(n_replicates)]
         stage = "tables"
-        if task.keep is not None:
-            write_trials(task.keep, block)
+        if also is not None:
+            also(block)
     except (OSError, TrialsimError):  # nowhere to write to, an estimator that is not there: not this replicate's fault
         raise
     except Exception as error:  # noqa: BLE001 - whatever a replicate raises is a row of the results, not a crash
         if n_replicates == 1:
             failure = Failure(first, stage, f"{type(error).__name__}: {error}")
             return Batch(np.empty(0, dtype=np.int32), {}, None, [], time.perf_counter() - started, [failure])
-        return join_batches([run_batch(world, task, one, 1) for one in range(first, first + n_replicates)])
+        return join_batches([run_batch(world, task, one, 1, also) for one in range(first, first + n_replicates)])
     replicates = np.arange(first, first + n_replicates, dtype=np.int32)
     return Batch(replicates, measures, estimates, digests, time.perf_counter() - started)
 
@@ -138,19 +143,22 @@ def run(
     """Run replicates first ... first + replicates - 1 of a design.
 
     The numbers do not depend on `workers`. `keep` is a folder that takes the participant-level tables. `progress(done,
-    total)` is called after each batch. Raises ResultsError if a worker process dies; KeyboardInterrupt goes through
-    after the workers have been stopped.
+    total)` is called after each batch. Raises ResultsError if replicates kill every worker that has them;
+    KeyboardInterrupt goes through after the workers have been stopped.
     """
-    cut = batches(design, first, replicates)
-    task, done = Task(seed, engine, keep), 0
+    document, task = design.model_dump_json(), Task(seed, engine)
+    pieces = [_Piece(document, task, low, n, keep) for low, n in batches(design, first, replicates)]
     finished: dict[int, Batch] = {}
-    with closing(_batches_done(design, task, cut, workers)) as arriving:
-        for index, batch in arriving:
-            finished[index] = batch
-            done += cut[index][1]
+    done = 0
+    with local_crew(min(workers, len(pieces))) as hands, closing(hands.results(_work, pieces)) as arriving:
+        for piece, batch in arriving:
+            if isinstance(batch, Lost):
+                raise ResultsError(_lost(piece, batch.reason))
+            finished[piece.first] = batch
+            done += piece.n_replicates
             if progress is not None:
                 progress(done, replicates)
-    parts = [finished[index] for index in range(len(cut))]
+    parts = [finished[piece.first] for piece in pieces]
     whole = join_batches(parts)
     return Experiment(
         design=design,
@@ -165,73 +173,22 @@ def run(
     )
 
 
-def _batches_done(design: Design, task: Task, cut: list[tuple[int, int]], workers: int) -> Arriving:
-    if workers <= 1 or len(cut) == 1:
-        world = World(design)
-        for index, (first, n) in enumerate(cut):
-            yield index, run_batch(world, task, first, n)
-        return
-    yield from _in_workers(design, task, cut, min(workers, len(cut)))
-
-
-def _in_workers(design: Design, task: Task, cut: list[tuple[int, int]], workers: int) -> Arriving:
-    """Batches from spawned processes, as they finish; few are under way at once, so memory stays flat."""
-    one_thread_per_worker()
-    document = design.model_dump_json()
-    context = get_context("spawn")
-    stop = context.Event()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare, initargs=(document, stop))
-    waiting: dict[Future[Batch], int] = {}
-    todo = iter(enumerate(cut))
-    try:
-        while True:
-            for index, (first, n) in todo:
-                with interrupts_later():
-                    waiting[pool.submit(_work, task, first, n)] = index
-                if len(waiting) >= 2 * workers:
-                    break
-            if not waiting:
-                return
-            ready, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in ready:
-                yield waiting.pop(future), future.result()
-    except BrokenExecutor as error:
-        raise ResultsError("a worker process died (perhaps out of memory). Try fewer --workers.") from error
-    finally:
-        stop.set()  # what is still in the queue is not begun (workers are not killed: they may hold the queue's lock)
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def interrupts_later() -> Iterator[None]:
-    """Ctrl-C waits. A worker started meanwhile never sees it: it would die of it while it is still importing."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 @dataclass(frozen=True)
-class _Desk:
-    """What a worker keeps from batch to batch."""
+class _Piece:
+    """A batch as it is sent to a worker."""
 
-    world: World
-    stop: Event
-
-
-_DESK: list[_Desk] = []
-
-
-def _prepare(document: str, stop: Event) -> None:
-    """In a worker: read the design once, and leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _DESK[:] = [_Desk(World(Design.model_validate_json(document)), stop)]
+    document: str
+    task: Task
+    first: int
+    n_replicates: int
+    keep: Path | None
 
 
-def _work(task: Task, first: int, n_replicates: int) -> Batch:
-    (desk,) = _DESK
-    return join_batches([]) if desk.stop.is_set() else run_batch(desk.world, task, first, n_replicates)
+def _work(piece: _Piece) -> Batch:
+    also = None if piece.keep is None else partial(write_trials, piece.keep)
+    return run_batch(world_of(piece.document), piece.task, piece.first, piece.n_replicates, also)
+
+
+def _lost(piece: _Piece, reason: str) -> str:
+    last = piece.first + piece.n_replicates - 1
+    return f"replicates {piece.first} to {last}: {reason} (perhaps out of memory). Try fewer --workers."

@@ -22,9 +22,10 @@ from trialsim.design.faults import findings_of
 from trialsim.design.parts import Design
 from trialsim.design.yamltree import Mark, dotted, planted
 from trialsim.errors import TrialsimError
+from trialsim.experiments.executors import Crew, local_crew
 from trialsim.experiments.performance import proportion_with_error
-from trialsim.experiments.pool import Outcomes, Pool
 from trialsim.experiments.search import Answer, Progress, find
+from trialsim.experiments.successes import Successes, successes
 
 QUESTION = "question"
 """Name of the decision that is made of a question in words."""
@@ -139,8 +140,8 @@ def find_size(
     current = number_at(asked, path)
     whole = isinstance(current, int)
     least, most = _limits(asked, path, low, high)
-    with Pool(workers) as pool:
-        trials = _Trials(pool, asked, path, whole, seed)
+    with local_crew(workers) as hands:
+        trials = _Trials(hands, asked, path, whole, seed)
         for limit in (least, most):
             trials.at(limit)  # refused before anything is simulated
         answer = find(
@@ -190,8 +191,8 @@ def _statement(h: Hypothesis) -> str:
 class _Trials:
     """Trials of a design with one number changed, judged by the question."""
 
-    def __init__(self, pool: Pool, design: Design, path: str, whole: bool, seed: int) -> None:
-        self.pool, self.design, self.path, self.whole, self.seed = pool, design, path, whole, seed
+    def __init__(self, hands: Crew, design: Design, path: str, whole: bool, seed: int) -> None:
+        self.hands, self.design, self.path, self.whole, self.seed = hands, design, path, whole, seed
         self._designs: dict[float, Design] = {}
         self._randomized: dict[float, list[float]] = {}
 
@@ -201,8 +202,8 @@ class _Trials:
             self._designs[x] = changed(self.design, {self.path: int(x) if self.whole else float(x)})
         return self._designs[x]
 
-    def outcomes(self, x: float, first: int, n: int) -> Outcomes:
-        found = self.pool.run(self.at(x), QUESTION, seed=self.seed, first=first, replicates=n)
+    def outcomes(self, x: float, first: int, n: int) -> Successes:
+        found = successes(self.hands, self.at(x), QUESTION, seed=self.seed, first=first, replicates=n)
         self._randomized.setdefault(x, []).extend(found.n_randomized.tolist())
         return found
 
@@ -219,7 +220,7 @@ class _Trials:
         return float(np.mean(self._randomized.get(x) or self.outcomes(x, APART, PILOT).n_randomized))
 
 
-def _known(found: Outcomes, where: str, remedy: str) -> NDArray[np.float64]:
+def _known(found: Successes, where: str, remedy: str) -> NDArray[np.float64]:
     """Successes, (R,). TrialsimError for fits that failed: they are neither successes nor failures."""
     failed = int(np.isnan(found.success).sum())
     if failed:
@@ -342,14 +343,14 @@ def assurance(
     asked = ask(design, question)
     values, designs = _believed(asked, priors, nodes)
     hits = np.empty((nodes, replicates))
-    with Pool(workers) as pool:
+    with local_crew(workers) as hands:
         for k, one in enumerate(designs):
-            found = pool.run(one, QUESTION, seed=seed, first=k * replicates, replicates=replicates)
+            found = successes(hands, one, QUESTION, seed=seed, first=k * replicates, replicates=replicates)
             where = ", ".join(f"{prior.path} = {value:g}" for prior, value in zip(priors, values[k], strict=True))
             hits[k] = _known(found, where, "Narrow the prior")
             if progress is not None:
                 progress((k + 1) * replicates, (nodes + OWN) * replicates)
-        found = pool.run(asked, QUESTION, seed=seed, first=hits.size, replicates=OWN * replicates)
+        found = successes(hands, asked, QUESTION, seed=seed, first=hits.size, replicates=OWN * replicates)
         own = _known(found, "the design's own values", "Change them")
     power, power_mcse, _ = proportion_with_error(own)
     error = float(np.sqrt(hits.var(axis=1, ddof=1).sum() / replicates) / nodes)

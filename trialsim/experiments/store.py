@@ -21,6 +21,7 @@ from trialsim.design.reader import digest, resolved_yaml
 from trialsim.errors import ResultsError
 from trialsim.experiments.performance import Performance
 from trialsim.experiments.performance import columns as performance_columns
+from trialsim.experiments.result_tables import result_tables
 from trialsim.experiments.runner import Experiment
 from trialsim.experiments.trialfiles import write_table
 from trialsim.records import to_arrow
@@ -113,50 +114,12 @@ def _sync(path: Path) -> None:
 
 
 def write_experiment(folder: Path, experiment: Experiment, rows: Sequence[Performance]) -> None:
-    """Estimates, replicates and performance."""
-    if experiment.estimates is not None and experiment.estimates.labels:
-        write_table(folder / "data", to_arrow(SCHEMAS["estimates"], experiment.estimates.columns()), "estimates")
-    write_table(folder / "data", to_arrow(SCHEMAS["replicates"], _replicates(experiment)), "replicates")
+    """Estimates, measures, replicates and performance."""
+    tables = result_tables(experiment)
     if rows:
-        write_table(folder / "data", to_arrow(SCHEMAS["performance"], performance_columns(list(rows))), "performance")
-    write_table(folder / "data", _measures(experiment), "measures")
-
-
-def _measures(experiment: Experiment) -> pa.Table:
-    """All measures, one column each."""
-    frame: dict[str, Any] = {"replicate": experiment.replicates, **experiment.measures}
-    return to_arrow(SCHEMAS["measures"], frame)
-
-
-def _replicates(experiment: Experiment) -> dict[str, Any]:
-    failed = {failure.replicate: failure for failure in experiment.failures}
-    good = {int(replicate): place for place, replicate in enumerate(experiment.replicates)}
-    every = sorted([*failed, *good])
-
-    def of_good(values: Any, missing: Any) -> list[Any]:
-        return [values[good[r]] if r in good else missing for r in every]
-
-    m = experiment.measures
-    nothing = np.empty(0)
-    closing, last = m.get("calendar/closing_day", nothing), m.get("calendar/last_visit_day", nothing)
-    return {
-        "design_point": np.zeros(len(every), dtype=np.int32),
-        "replicate": np.array(every, dtype=np.int32),
-        "status": (np.array([int(r in failed) for r in every]), ["ok", "failed"]),
-        "stage": pa.array(
-            [failed[r].stage if r in failed else None for r in every], type=pa.string()
-        ).dictionary_encode(),
-        "error": pa.array([failed[r].error if r in failed else None for r in every], type=pa.string()),
-        "n_randomized": pa.array([_whole(x) for x in of_good(m.get("randomized/all", []), None)], type=pa.int32()),
-        "enrolment_days": pa.array([_whole(x, 1) for x in of_good(closing, None)], type=pa.int32()),
-        "duration_days": pa.array([_whole(x, 1) for x in of_good(last, None)], type=pa.int32()),
-        "cost": np.array(of_good(m.get("cost/total", []), np.nan), dtype=float),
-        "digest": pa.array(of_good(experiment.digests, None), type=pa.string()),
-    }
-
-
-def _whole(x: Any, plus: int = 0) -> int | None:
-    return None if x is None or np.isnan(x) else int(x) + plus
+        tables["performance"] = to_arrow(SCHEMAS["performance"], performance_columns(list(rows)))
+    for name, arrow in tables.items():
+        write_table(folder / "data", arrow, name)
 
 
 def write_manifest(folder: Path, design: Any, key: dict[str, Any], command: str, seconds: float) -> None:

@@ -53,6 +53,8 @@ class Stream(IntEnum):
     LOST_ANSWER = 37  # participants, by visit
     IMPUTATION = 38  # rows: whatever an analysis asks for, by analysis and number of the call
     PRIOR = 39  # one row: an effect drawn from its prior
+    SWEEP_DESIGN = 40  # points of a Latin hypercube or Sobol sequence, by number of the axis
+    POSTERIOR = 41  # rows: draws of what may be true of a sweep's results, by their common seed
 
 
 def key_of(name: str | int) -> int:

@@ -1,0 +1,432 @@
+"""The folder of a sweep: its identity and plan, its design points, and the blocks of replicates that are done."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trialsim import __version__
+from trialsim.design.parts import Design
+from trialsim.errors import ResultsError
+from trialsim.experiments.result_tables import ALWAYS
+from trialsim.sweeps.whole_files import facts_of, parquet_bytes, remove_unfinished, write_json, write_whole
+from trialsim.sweeps.sweep import DesignPoint, Sweep
+from trialsim.tables import SCHEMA_VERSION
+from trialsim.world.streams import BLOCK
+
+MANIFEST, POINTS, LOCK, SET_ASIDE = "manifest.json", "design_points.parquet", ".lock", "set_aside.json"
+PARTICIPANTS_PER_FILE = {False: 600_000, True: 100_000}
+"""Participants simulated for one file, without and with participant-level tables: about a second of work."""
+MOST_WITH_TARGET = 100_000
+"""Replicates of a design point at most where only a target is given."""
+MOST_PER_FILE = 64
+"""Blocks of BLOCK replicates in one file at most."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many replicates of each design point are wanted; `shard` is this folder's part of them, (3, 100)."""
+
+    replicates: int
+    target_mcse: float | None = None
+    shard: tuple[int, int] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "replicates": self.replicates,
+            "target_mcse": self.target_mcse,
+            "shard": list(self.shard) if self.shard else None,
+        }
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """Replicates first ... stop - 1 of a design point, which lie in one file, `offset` after its first."""
+
+    point: int
+    block: int
+    first: int
+    stop: int
+    offset: int = 0
+
+    @property
+    def n(self) -> int:
+        """Number of replicates."""
+        return self.stop - self.first
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether earlier replicates of the block are on disk already."""
+        return self.offset > 0
+
+    def __str__(self) -> str:
+        return f"design point {self.point}, replicates {self.first} to {self.stop - 1}"
+
+
+def key_of(sweep: Sweep) -> dict[str, Any]:
+    """What makes a sweep what it is: folders with the same key hold, or will hold, the same numbers."""
+    points = hashlib.sha256()
+    for point in sweep.points:
+        points.update(f"{point.digest} {point.seed}\n".encode())
+    return {
+        "points": points.hexdigest()[:16],
+        "n_points": len(sweep.points),
+        "seed": str(sweep.seed),
+        "common_random_numbers": sweep.common_random_numbers,
+        "tables": [*ALWAYS, *sweep.tables],
+        "model": __version__,
+        "schema": SCHEMA_VERSION,
+        "block": BLOCK,
+    }
+
+
+_WHAT = {
+    "points": "design points",
+    "n_points": "number of design points",
+    "seed": "seed",
+    "common_random_numbers": "common random numbers",
+    "tables": "tables that are kept",
+    "model": "version of trialsim",
+    "schema": "version of the tables",
+    "block": "replicates that share a generator",
+}
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """In which respects two keys differ, in words."""
+    return "; ".join(
+        f"{words}: {old.get(name)} there, {new.get(name)} here"
+        for name, words in _WHAT.items()
+        if old.get(name) != new.get(name)
+    )
+
+
+def block_path(folder: Path, table: str, point: int, block: int) -> Path:
+    """Where a table of a block lies in a sweep's folder."""
+    return folder / "data" / table / f"point={point:05d}" / f"block-{block:05d}.parquet"
+
+
+def replicates_per_file(design: Design, *, with_participants: bool) -> int:
+    """Whole blocks; fixed by the design alone, so that files do not depend on who wrote them."""
+    blocks = PARTICIPANTS_PER_FILE[with_participants] // (design.sample_size * BLOCK)
+    return BLOCK * min(MOST_PER_FILE, max(1, blocks))
+
+
+class Store:
+    """A sweep's folder."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder, self.manifest = folder, manifest
+
+    @classmethod
+    def create(cls, folder: Path, sweep: Sweep, *, command: str, shard: tuple[int, int] | None = None) -> Store:
+        """A new folder for a sweep, or the one that is there if it holds the same sweep.
+
+        Raises ResultsError if the folder cannot be written to, or holds anything else.
+        """
+        key = key_of(sweep)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            return cls._same(folder, key, shard)
+        plan = Plan(sweep.replicates, sweep.target_mcse, shard)
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        manifest = {
+            "key": key,
+            "plan": plan.as_json(),
+            "name": sweep.name,
+            "versions": versions(),
+            "commands": [{"command": command, "started": now}],
+        }
+        with writing(folder):
+            write_whole(folder / "sweep.yaml", sweep.text.encode())
+            write_whole(folder / POINTS, parquet_bytes(points_table(sweep), {"key": key}))
+            write_json(folder / MANIFEST, manifest)
+        return cls(folder, manifest)
+
+    @classmethod
+    def _same(cls, folder: Path, key: dict[str, Any], shard: tuple[int, int] | None) -> Store:
+        try:
+            store = cls.open(folder)
+        except ResultsError:
+            raise ResultsError(f"{folder}: there is something else already. Choose another --out.") from None
+        if store.key != key:
+            raise ResultsError(
+                f"{folder}: holds another sweep ({differences(store.key, key)}). Choose another --out, or remove it."
+            )
+        if store.plan.shard != shard:
+            raise ResultsError(f"{folder}: holds {_shard_words(store.plan.shard)}, not {_shard_words(shard)}.")
+        return store
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """The sweep in a folder. Raises ResultsError if there is none."""
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+            if "plan" not in manifest:
+                raise ResultsError(f"{folder}: holds a single run, not a sweep.")
+        except FileNotFoundError:
+            what = "there is no sweep in it" if folder.is_dir() else "no such folder"
+            raise ResultsError(f"{folder}: {what} (a sweep's folder has a {MANIFEST}).") from None
+        except (OSError, ValueError, TypeError) as error:
+            raise ResultsError(f"{folder / MANIFEST}: cannot be read ({error}).") from None
+        return cls(folder, manifest)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """See `key_of`."""
+        return dict(self.manifest["key"])
+
+    @property
+    def plan(self) -> Plan:
+        """What is wanted."""
+        given = self.manifest["plan"]
+        shard = given.get("shard")
+        return Plan(given["replicates"], given.get("target_mcse"), (shard[0], shard[1]) if shard else None)
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return str(self.manifest["name"])
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Participant-level tables that are kept."""
+        return tuple(name for name in self.key["tables"] if name not in ALWAYS)
+
+    def check_versions(self) -> None:
+        """Refuse to add to what another version simulated: the numbers could not be mixed."""
+        now = {"model": __version__, "schema": SCHEMA_VERSION, "block": BLOCK}
+        if any(self.key.get(name) != value for name, value in now.items()):
+            raise ResultsError(
+                f"{self.folder}: was begun by another version ({differences(self.key, {**self.key, **now})}). "
+                "Its numbers cannot be mixed with new ones: run the sweep anew, or with that version."
+            )
+
+    def replan(self, plan: Plan, *, command: str) -> None:
+        """Note a command, and what is wanted from now on."""
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        commands = [*self.manifest["commands"], {"command": command, "started": now}]
+        self.manifest = {**self.manifest, "plan": plan.as_json(), "commands": commands}
+        with writing(self.folder):
+            write_json(self.folder / MANIFEST, self.manifest)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else writes here meanwhile; unfinished files of those who did are removed first."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.folder / LOCK, timeout=0)
+        try:
+            with writing(self.folder):
+                lock.acquire()
+        except Timeout:
+            raise ResultsError(
+                f"{self.folder}: another process is running this sweep. Wait for it, watch it with "
+                "`trialsim status`, or stop it."
+            ) from None
+        try:
+            with writing(self.folder):
+                remove_unfinished(self.folder)
+            yield
+        finally:
+            lock.release()
+
+    def is_running(self) -> bool:
+        """Whether a process is at work in the folder."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.folder / LOCK, timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a folder that may only be read
+            return False
+
+    # --- design points ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def point_rows(self) -> pa.Table:
+        """The table of design points."""
+        path = self.folder / POINTS
+        if facts_of(path).get("key") != self.key:
+            raise ResultsError(f"{path}: belongs to another sweep. Nothing was changed.")
+        return pq.read_table(path)
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """Seed of each design point."""
+        return [int(seed) for seed in self.point_rows["seed"].to_pylist()]
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """What distinguishes each design point."""
+        return [str(label) for label in self.point_rows["label"].to_pylist()]
+
+    @cached_property
+    def documents(self) -> list[str]:
+        """Each design point's design, as JSON (which can be saved as a .yaml file and run)."""
+        return [str(text) for text in self.point_rows["design"].to_pylist()]
+
+    def design(self, point: int) -> Design:
+        """The design of a point."""
+        return Design.model_validate_json(self.documents[point])
+
+    def per_file(self, point: int) -> int:
+        """Replicates of a full file of a point."""
+        return self._per_file[point]
+
+    @cached_property
+    def _per_file(self) -> list[int]:
+        return [int(n) for n in self.point_rows["replicates_per_file"].to_pylist()]
+
+    # --- blocks -------------------------------------------------------------------------------------------------------
+
+    def path(self, table: str, point: int, block: int) -> Path:
+        """Where a table of a block lies."""
+        return block_path(self.folder, table, point, block)
+
+    def done(self) -> dict[tuple[int, int], dict[str, Any]]:
+        """For each (point, block) that was finished what its files say: `stop`, the replicate before which it ends,
+        `counts` (see `trialsim.sweeps.work`) and `failed`, the number of its replicates that failed.
+
+        Looks into every file of `replicates`. ResultsError for a file that is damaged or belongs elsewhere.
+        """
+        found = {}
+        for path in sorted((self.folder / "data").glob("replicates/*/*")):
+            if path.name.startswith("."):
+                continue
+            facts = facts_of(path)
+            place = (int(facts.get("point", -1)), int(facts.get("block", -1)))
+            if facts.get("key") != self.key or path != self.path("replicates", *place):
+                raise ResultsError(
+                    f"{path}: belongs to another sweep or place. Nothing was changed. Move it out of the folder."
+                )
+            found[place] = facts
+        return found
+
+    def facts(self, span: Span) -> dict[str, Any]:
+        """What a block's files say of themselves."""
+        return {"key": self.key, "point": span.point, "block": span.block, "stop": span.stop}
+
+    # --- blocks that kill their worker --------------------------------------------------------------------------------
+
+    def set_aside(self) -> list[dict[str, Any]]:
+        """Blocks that could not be run, and why."""
+        try:
+            return list(json.loads((self.folder / SET_ASIDE).read_text("utf-8")))
+        except FileNotFoundError:
+            return []
+
+    def note_set_aside(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Keep the list; none: no file."""
+        if rows:
+            write_json(self.folder / SET_ASIDE, list(rows))
+        else:
+            (self.folder / SET_ASIDE).unlink(missing_ok=True)
+
+
+def _shard_words(shard: tuple[int, int] | None) -> str:
+    return f"shard {shard[0]}/{shard[1]} of this sweep" if shard else "the whole sweep"
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What cannot be written becomes one message. Raises ResultsError for OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(unwritable(folder, error)) from error
+
+
+def unwritable(folder: Path, error: OSError) -> str:
+    """One message for a disk that is full or a place that may not be written to."""
+    cause = (error.strerror or str(error)).lower()
+    return (
+        f"{folder}: cannot be written to ({cause}). What was finished is kept; "
+        f"make room or choose another place, then: trialsim resume {folder}"
+    )
+
+
+def default_folder(sweep: Sweep, shard: tuple[int, int] | None) -> Path:
+    """results/<name>-<key>, the same whenever the sweep is run; a shard has a folder of its own in it."""
+    folder = Path("results") / f"{sweep.name}-{key_of(sweep)['points'][:8]}"
+    return folder / f"shard-{shard[0]}-of-{shard[1]}" if shard else folder
+
+
+def write_new(path: Path, text: str) -> None:
+    """A text file that was not there before. ResultsError if it was, or cannot be written."""
+    if path.exists():
+        raise ResultsError(f"{path}: exists already and is left as it is. Choose another name.")
+    with writing(path):
+        write_whole(path, text.encode())
+
+
+def grown(store: Store, replicates: int | None, target_mcse: float | None) -> Plan:
+    """A store's plan with more replicates. ResultsError for fewer, or for a larger error than before."""
+    old = store.plan
+    if target_mcse is None:
+        if replicates is not None and replicates < old.replicates:
+            raise ResultsError(
+                f"{store.folder}: has {old.replicates} replicates planned already (given: {replicates})."
+            )
+        return Plan(replicates or old.replicates, old.target_mcse, old.shard)
+    if old.target_mcse is not None and target_mcse > old.target_mcse:
+        raise ResultsError(
+            f"{store.folder}: has a target of {old.target_mcse:g} already, and can only grow (given: {target_mcse:g})."
+        )
+    if old.target_mcse is None and old.shard is not None:
+        raise ResultsError(f"{store.folder}: a shard of a sweep without target cannot get one. Merge the shards first.")
+    most = replicates or (old.replicates if old.target_mcse is not None else MOST_WITH_TARGET)
+    return Plan(most, target_mcse, old.shard)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what makes the numbers and the files."""
+    return {
+        "trialsim": __version__,
+        "schema": SCHEMA_VERSION,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pyarrow": pa.__version__,
+    }
+
+
+def points_table(sweep: Sweep) -> pa.Table:
+    """A row per design point: number, label, digest, seed, what the axes set, and its design."""
+    points = sweep.points
+    columns: dict[str, pa.Array] = {
+        "design_point": pa.array([point.number for point in points], type=pa.int32()),
+        "label": pa.array([point.label for point in points], type=pa.string()),
+        "design_digest": pa.array([point.digest for point in points], type=pa.string()),
+        "seed": pa.array([str(point.seed) for point in points], type=pa.string()),
+    }
+    for path in dict.fromkeys(path for point in points for path in point.values):
+        columns[path] = _axis([point.values.get(path) for point in points])
+    per_file = [replicates_per_file(point.design, with_participants=bool(sweep.tables)) for point in points]
+    columns["replicates_per_file"] = pa.array(per_file, type=pa.int32())
+    columns["design"] = pa.array([point.design.model_dump_json() for point in points], type=pa.string())
+    return pa.table(columns)
+
+
+def _axis(values: list[Any]) -> pa.Array:
+    """Numbers as float64, true and false as bool, anything else as text; null where a point does not set it."""
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, bool) for value in known):
+        return pa.array(values, type=pa.bool_())
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        return pa.array([None if value is None else float(value) for value in values], type=pa.float64())
+    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    return pa.array(texts, type=pa.string())
