@@ -185,8 +185,8 @@ def slurm(
 @click.command()
 @options(FOLDER, AS_JSON)
 @click.option("--by", multiple=True, metavar="PATH", help="Average over all axes but this (can be repeated).")
-@click.option("--analysis", help="Only this analysis.")
-@click.option("--visit", help="Only this visit.")
+@click.option("--analysis", "analyses", multiple=True, help="Only this analysis (can be repeated).")
+@click.option("--visit", "visits", multiple=True, help="Only this visit (can be repeated).")
 @click.option(
     "--statistic", "statistics", multiple=True, help="Only this: power, bias, coverage ... (can be repeated)."
 )
@@ -197,8 +197,8 @@ def summarise(
     folder: Path,
     as_json: bool,
     by: tuple[str, ...],
-    analysis: str | None,
-    visit: str | None,
+    analyses: tuple[str, ...],
+    visits: tuple[str, ...],
     statistics: tuple[str, ...],
     skip_failed: bool,
 ) -> None:
@@ -208,7 +208,7 @@ def summarise(
     from trialsim.sweeps.reading import open_results
 
     results = open_results(folder)
-    chosen: dict[str, Any] = {"by": by, "analysis": analysis, "visit": visit, "statistics": statistics}
+    chosen: dict[str, Any] = {"by": by, "analyses": analyses, "visits": visits, "statistics": statistics}
     if as_json:
         click.echo(json.dumps(summary_json(results, skip_failed=skip_failed, **chosen), indent=2))
     else:
@@ -245,7 +245,9 @@ def best(
 
 @click.command()
 @FOLDER
-@click.option("--format", "form", type=click.Choice(["csv", "xpt"]), default="csv", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "xpt"]), default="csv", show_default=True, help="xpt: SAS transport, v5."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the files.")
 @click.option("--table", "tables", multiple=True, help="Only this table (can be repeated).")
 @click.option("--adam", is_flag=True, help="Instead: ADSL and ADQS, CDISC-like, of one replicate.")

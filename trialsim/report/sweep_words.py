@@ -11,7 +11,7 @@ from trialsim.sweeps.drive import Ending, News
 from trialsim.sweeps.forecast import Forecast
 from trialsim.sweeps.status import Status
 from trialsim.sweeps.store import Plan
-from trialsim.sweeps.sweep import Sweep
+from trialsim.sweeps.sweep import Sweep, written
 
 MOST_SHOWN = 40
 """Design points that --dry-run prints before it cuts the list."""
@@ -84,7 +84,7 @@ def _luck(sweep: Sweep) -> str:
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if value is None else written(value)
 
 
 def news_line(news: News) -> str:

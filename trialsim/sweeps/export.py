@@ -56,9 +56,9 @@ def export(
     """Write tables of a sweep or a single run as one file each, and names.csv; the files written.
 
     Without `tables` all of them; with `adam` ADSL and ADQS of one replicate of a design point (None: its first), and
-    only the tables that are named. CSV is streamed; SAS transport files are made in memory, one at a time. `tell` hears of every
-    value that a SAS transport file cannot hold. All files appear or none. Raises ResultsError if there are no results,
-    no such table or replicate, or `out` holds something.
+    only the tables that are named. CSV is streamed; SAS transport files are made in memory, one at a time. `tell`
+    hears of every value that a SAS transport file cannot hold. All files appear or none. Raises ResultsError if there
+    are no results, no such table or replicate, or `out` holds something.
     """
     results = open_results(folder)
     if form == "xpt":

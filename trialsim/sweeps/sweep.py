@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trialsim.design.parts import Design
+from trialsim.design.yamltree import shown
 
 Value = Any
 """A value of an axis, as read from the file: a number, text, true or false, a list or a mapping."""
@@ -24,7 +25,12 @@ class DesignPoint:
     @property
     def label(self) -> str:
         """What distinguishes it: 'sample_size=300, scenario=realistic'."""
-        return ", ".join(f"{path}={value}" for path, value in self.values.items()) or self.design.name
+        return ", ".join(f"{path}={written(value)}" for path, value in self.values.items()) or self.design.name
+
+
+def written(value: Value) -> str:
+    """A value as it would stand in a file."""
+    return value if isinstance(value, str) else shown(value)
 
 
 @dataclass(frozen=True)
