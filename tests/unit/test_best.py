@@ -264,7 +264,7 @@ def test_the_cheapest_that_satisfies_all(results: Results) -> None:
 
 def test_the_front_is_over_the_power_that_is_asked_about(results: Results) -> None:
     found = best(results, where=["power[usual vs coach] >= 0.1"], maximise="power")
-    assert [quantity.name for _, quantity in found.front][0] == "power[usual vs coach]"
+    assert found.front[0][1].name == "power[usual vs coach]"
     assert not found.admissible
     assert set(found.powers) == {"power", "power[usual vs coach]"}
     assert found.powers["power[usual vs coach]"] == "usual beats coach at m3 in main"

@@ -372,6 +372,7 @@ def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @UNIX
+@pytest.mark.slow
 def test_dask_loses_nothing_when_a_worker_is_killed_and_names_a_task_that_kills(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     found: dict[int, int] = {}

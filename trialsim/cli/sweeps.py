@@ -246,7 +246,12 @@ def best(
 @click.command()
 @FOLDER
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "xpt"]), default="csv", show_default=True, help="xpt: SAS transport, v5."
+    "--format",
+    "form",
+    type=click.Choice(["csv", "xpt"]),
+    default="csv",
+    show_default=True,
+    help="xpt: SAS transport, v5.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the files.")
 @click.option("--table", "tables", multiple=True, help="Only this table (can be repeated).")
@@ -261,7 +266,12 @@ def export(
     _quietly()
     from trialsim.sweeps.export import export as write_out
 
-    written = write_out(folder, form=form, out=out, tables=tables, adam=adam, point=point, replicate=replicate)
+    def tell(text: str) -> None:
+        click.echo(f"trialsim: {text}", err=True)
+
+    written = write_out(
+        folder, form=form, out=out, tables=tables, adam=adam, point=point, replicate=replicate, tell=tell
+    )
     click.echo("\n".join(str(path) for path in written))
 
 

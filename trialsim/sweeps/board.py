@@ -8,7 +8,7 @@ import numpy as np
 
 from trialsim.experiments.precision import PILOT, needed_of, worst_variance
 from trialsim.sweeps.store import Span, Store
-from trialsim.sweeps.work import Counts
+from trialsim.sweeps.work import Counts, Done
 
 
 class Board:
@@ -19,16 +19,24 @@ class Board:
         self._per_file = [store.per_file(point) for point in range(self.n_points)]
         self._stop: dict[tuple[int, int], int] = {}
         self._counts: dict[int, dict[int, Counts]] = {}
-        self.n_failed = 0
+        self._failed: dict[tuple[int, int], int] = {}
         for (point, block), facts in store.done().items():
-            self.n_failed += int(facts["failed"])
-            self._stop[point, block] = int(facts["stop"])
-            self._counts.setdefault(point, {})[block] = facts["counts"]
+            if store.is_whole(point, block, facts):
+                self._note(point, block, int(facts["stop"]), facts["counts"], int(facts["failed"]))
 
-    def note(self, span: Span, counts: Counts) -> None:
-        """A span is on disk now; `counts` are those of its whole block."""
-        self._stop[span.point, span.block] = span.stop
-        self._counts.setdefault(span.point, {})[span.block] = counts
+    def note(self, done: Done) -> None:
+        """A span is on disk now."""
+        self._note(done.span.point, done.span.block, done.span.stop, done.counts, done.n_failed)
+
+    def _note(self, point: int, block: int, stop: int, counts: Counts, n_failed: int) -> None:
+        self._stop[point, block] = stop
+        self._counts.setdefault(point, {})[block] = counts
+        self._failed[point, block] = n_failed
+
+    @property
+    def n_failed(self) -> int:
+        """Replicates on disk that failed."""
+        return sum(self._failed.values())
 
     # --- how much -----------------------------------------------------------------------------------------------------
 

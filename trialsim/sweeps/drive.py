@@ -36,7 +36,7 @@ class News:
 
 @dataclass
 class Ending:
-    """How a sweep ended: replicates that failed, blocks that were set aside."""
+    """How a sweep ended: replicates that failed, now or earlier, and blocks that were set aside."""
 
     n_failed: int = 0
     set_aside: list[tuple[Span, str]] = field(default_factory=list)
@@ -55,14 +55,14 @@ def drive(store: Store, crew: Crew, *, news: Callable[[News], None] | None = Non
     Raises ResultsError where files cannot be written; what is finished stays.
     """
     board = Board(store)
-    queue, ending = _Queue(store, board, crew.workers), Ending()
+    queue, ending = _Queue(store, board, crew.workers), Ending(n_failed=board.n_failed)
     clock = _Clock(board, news)
     try:
         for errand, found in crew.results(work, queue):
             if isinstance(found, Lost):
-                queue.give_up(errand)
-                ending.set_aside += [(piece.span, found.reason) for piece in errand.pieces]
-                store.note_set_aside([_aside(span, reason) for span, reason in ending.set_aside])
+                if queue.give_up(errand):
+                    ending.set_aside.append((errand.pieces[0].span, found.reason))
+                    store.note_set_aside([_aside(span, reason) for span, reason in ending.set_aside])
                 continue
             for done in found:
                 _note(done, board, queue, ending)
@@ -75,9 +75,9 @@ def drive(store: Store, crew: Crew, *, news: Callable[[News], None] | None = Non
 
 
 def _note(done: Done, board: Board, queue: _Queue, ending: Ending) -> None:
-    board.note(done.span, done.counts)
+    board.note(done)
     queue.finished(done)
-    ending.n_failed += done.n_failed
+    ending.n_failed = board.n_failed
     ending.n_new += done.span.n
     ending.busy_seconds += done.seconds
 
@@ -92,11 +92,15 @@ class _Queue(Iterator[Errand]):
     def __init__(self, store: Store, board: Board, workers: int) -> None:
         self._store, self._board, self._workers = store, board, workers
         self._waiting = deque(board.missing())
+        self._alone: deque[Span] = deque()  # of errands that killed their workers
+        self._given_up: set[tuple[int, int]] = set()
         self._under_way: dict[int, int] = {}
         self._seconds_each: dict[int, float] = {}  # by design point, of one replicate
         self._last = 0.0
 
     def __next__(self) -> Errand:
+        if self._alone:
+            return self._errand([self._alone.popleft()])
         if not self._waiting:
             raise StopIteration
         spans: list[Span] = []
@@ -105,9 +109,13 @@ class _Queue(Iterator[Errand]):
         while self._waiting and len(spans) < most and seconds < SECONDS:
             span = self._waiting.popleft()
             spans.append(span)
-            self._under_way[span.point] = self._under_way.get(span.point, 0) + 1
             # Without experience one block is enough: it may be long.
             seconds += span.n * self._seconds_each.get(span.point, self._last or SECONDS)
+        return self._errand(spans)
+
+    def _errand(self, spans: list[Span]) -> Errand:
+        for span in spans:
+            self._under_way[span.point] = self._under_way.get(span.point, 0) + 1
         return Errand(str(self._store.folder), self._store.tables, tuple(self._piece(span) for span in spans))
 
     def _piece(self, span: Span) -> Piece:
@@ -119,14 +127,19 @@ class _Queue(Iterator[Errand]):
         self._last = self._seconds_each[done.span.point] = done.seconds / done.span.n
         self._ended(done.span.point)
         if self._board.plan.target_mcse is not None and not self._under_way[done.span.point]:
-            known = {(span.point, span.block) for span in self._waiting if span.point == done.span.point}
+            known = {(span.point, span.block) for span in (*self._waiting, *self._alone)} | self._given_up
             more = self._board.missing_of(done.span.point)
             self._waiting.extend(span for span in more if (span.point, span.block) not in known)
 
-    def give_up(self, errand: Errand) -> None:
-        """An errand killed its workers: its point gets no further."""
+    def give_up(self, errand: Errand) -> bool:
+        """An errand killed its workers. Of several blocks each is tried by itself; of one, its point gets no further."""
         for piece in errand.pieces:
             self._ended(piece.span.point)
+        if len(errand.pieces) == 1:
+            self._given_up.add((errand.pieces[0].span.point, errand.pieces[0].span.block))
+            return True
+        self._alone.extend(piece.span for piece in errand.pieces)
+        return False
 
     def _ended(self, point: int) -> None:
         self._under_way[point] -= 1

@@ -9,9 +9,9 @@ import numpy as np
 
 from trialsim.block import batches
 from trialsim.experiments.result_tables import ALWAYS
-from trialsim.sweeps.whole_files import parquet_bytes
 from trialsim.sweeps.store import replicates_per_file
 from trialsim.sweeps.sweep import DesignPoint, Sweep
+from trialsim.sweeps.whole_files import parquet_bytes
 from trialsim.sweeps.work import simulated
 from trialsim.world.streams import BLOCK
 from trialsim.world.world import World

@@ -7,25 +7,30 @@ from pathlib import Path
 
 from trialsim.errors import ResultsError
 from trialsim.sweeps.board import Board
-from trialsim.sweeps.whole_files import write_json, write_whole
-from trialsim.sweeps.store import MANIFEST, POINTS, Plan, Store, writing, differences
+from trialsim.sweeps.store import POINTS, Plan, Store, differences, writing
+from trialsim.sweeps.whole_files import write_whole
 
 
 def merge(folders: Sequence[Path], out: Path, *, command: str) -> Store:
     """All blocks of some folders of one sweep in `out`, a new folder or one of the same sweep.
 
     Where several hold a block the longest is taken. Raises ResultsError, before anything is written, where the sweeps
-    differ (design points, seed, tables, version), where two folders disagree about a block, or where one is damaged.
+    differ (design points, seed, tables, version), where two folders disagree about a block, where one is damaged, and
+    where one is being run.
     """
-    stores = [Store.open(folder) for folder in folders]
-    _refuse_different(stores)
-    chosen = _chosen(stores)
-    target = _target(stores, out, command)
-    with target.locked(), writing(out):
-        have = target.done()
-        for place, (stop, store) in sorted(chosen.items(), key=lambda item: item[0]):
-            if stop > have.get(place, {}).get("stop", 0):
-                _copy(store, target, *place)
+    there = None if may_begin(out) else Store.open(out)
+    sources = [Store.open(folder) for folder in folders if there is None or folder.resolve() != out.resolve()]
+    everyone = [there, *sources] if there is not None else sources
+    _refuse_different(everyone)
+    _refuse_running(sources)
+    chosen = _chosen(everyone)
+    target = there or _begun(sources, out)
+    with target.locked():
+        target.replan(_plan(everyone), command=command)
+        with writing(out):
+            for place, (_, store) in sorted(chosen.items(), key=lambda item: item[0]):
+                if store is not there:
+                    _copy(store, target, *place)
     return target
 
 
@@ -39,11 +44,19 @@ def _refuse_different(stores: Sequence[Store]) -> None:
             )
 
 
+def _refuse_running(stores: Sequence[Store]) -> None:
+    for store in stores:
+        if store.is_running():
+            raise ResultsError(f"{store.folder}: is being run. Merge it when that has ended. Nothing was written.")
+
+
 def _chosen(stores: Sequence[Store]) -> dict[tuple[int, int], tuple[int, Store]]:
     """For each block where it stops and the folder that holds most of it; blocks of equal length must be equal."""
     best: dict[tuple[int, int], tuple[int, Store]] = {}
     for store in stores:
         for place, facts in store.done().items():
+            if not store.is_whole(*place, facts):
+                continue
             stop, other = int(facts["stop"]), best.get(place)
             if other is not None and other[0] == stop:
                 _refuse_unequal(store, other[1], *place)
@@ -62,24 +75,20 @@ def _refuse_unequal(store: Store, other: Store, point: int, block: int) -> None:
             )
 
 
-def _target(stores: Sequence[Store], out: Path, command: str) -> Store:
+def _plan(stores: Sequence[Store]) -> Plan:
+    """The most that any of them wants."""
     plans = [store.plan for store in stores]
-    plan = Plan(max(plan.replicates for plan in plans), plans[0].target_mcse)
-    if out.exists() and any(out.iterdir()):
-        target = Store.open(out)
-        _refuse_different([stores[0], target])
-        target.replan(Plan(max(plan.replicates, target.plan.replicates), plan.target_mcse), command=command)
-        return target
-    source = stores[0]
-    with writing(out):
-        for name in ("sweep.yaml", POINTS):
-            write_whole(out / name, (source.folder / name).read_bytes())
-        manifest = {**source.manifest, "plan": plan.as_json()}
-        manifest["commands"] = [row for store in stores for row in store.manifest["commands"]]
-        write_json(out / MANIFEST, manifest)
-    target = Store.open(out)
-    target.replan(plan, command=command)
-    return target
+    targets = [plan.target_mcse for plan in plans if plan.target_mcse is not None]
+    return Plan(max(plan.replicates for plan in plans), min(targets, default=None))
+
+
+def _begun(sources: Sequence[Store], out: Path) -> Store:
+    """A new folder of the same sweep, without blocks."""
+    first = sources[0]
+    manifest = {**first.manifest, "plan": _plan(sources).as_json()}
+    manifest["commands"] = [row for store in sources for row in store.manifest["commands"]]
+    with alone_in(out):
+        return Store.begin(out, manifest, {name: (first.folder / name).read_bytes() for name in (TEXT, POINTS)})
 
 
 def _copy(source: Store, target: Store, point: int, block: int) -> None:

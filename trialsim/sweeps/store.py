@@ -7,7 +7,7 @@ import datetime as dt
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +21,13 @@ from trialsim import __version__
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.result_tables import ALWAYS
-from trialsim.sweeps.whole_files import facts_of, parquet_bytes, remove_unfinished, write_json, write_whole
-from trialsim.sweeps.sweep import DesignPoint, Sweep
-from trialsim.tables import SCHEMA_VERSION
+from trialsim.sweeps.sweep import Sweep
+from trialsim.sweeps.whole_files import HIDDEN, facts_of, parquet_bytes, remove_unfinished, write_json, write_whole
+from trialsim.tables import DESIGN_POINT, SCHEMA_VERSION
 from trialsim.world.streams import BLOCK
 
 MANIFEST, POINTS, LOCK, SET_ASIDE = "manifest.json", "design_points.parquet", ".lock", "set_aside.json"
+TEXT = "sweep.yaml"
 PARTICIPANTS_PER_FILE = {False: 600_000, True: 100_000}
 """Participants simulated for one file, without and with participant-level tables: about a second of work."""
 MOST_WITH_TARGET = 100_000
@@ -133,14 +134,13 @@ class Store:
 
     @classmethod
     def create(cls, folder: Path, sweep: Sweep, *, command: str, shard: tuple[int, int] | None = None) -> Store:
-        """A new folder for a sweep, or the one that is there if it holds the same sweep.
+        """A new folder for a sweep, or the one that is there if it holds the same sweep and wants no less of it.
 
         Raises ResultsError if the folder cannot be written to, or holds anything else.
         """
-        key = key_of(sweep)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            return cls._same(folder, key, shard)
-        plan = Plan(sweep.replicates, sweep.target_mcse, shard)
+        key, plan = key_of(sweep), Plan(sweep.replicates, sweep.target_mcse, shard)
+        if not may_begin(folder):
+            return cls._same(folder, key, plan)
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         manifest = {
             "key": key,
@@ -149,14 +149,23 @@ class Store:
             "versions": versions(),
             "commands": [{"command": command, "started": now}],
         }
+        points = parquet_bytes(points_table(sweep), {"key": key})
+        with alone_in(folder):
+            if may_begin(folder):  # nobody was faster
+                return cls.begin(folder, manifest, {TEXT: sweep.text.encode(), POINTS: points})
+        return cls._same(folder, key, plan)
+
+    @classmethod
+    def begin(cls, folder: Path, manifest: dict[str, Any], files: Mapping[str, bytes]) -> Store:
+        """Write a folder; the manifest comes last, so that there is a whole sweep or none."""
         with writing(folder):
-            write_whole(folder / "sweep.yaml", sweep.text.encode())
-            write_whole(folder / POINTS, parquet_bytes(points_table(sweep), {"key": key}))
+            for name, content in files.items():
+                write_whole(folder / name, content)
             write_json(folder / MANIFEST, manifest)
         return cls(folder, manifest)
 
     @classmethod
-    def _same(cls, folder: Path, key: dict[str, Any], shard: tuple[int, int] | None) -> Store:
+    def _same(cls, folder: Path, key: dict[str, Any], plan: Plan) -> Store:
         try:
             store = cls.open(folder)
         except ResultsError:
@@ -165,8 +174,15 @@ class Store:
             raise ResultsError(
                 f"{folder}: holds another sweep ({differences(store.key, key)}). Choose another --out, or remove it."
             )
-        if store.plan.shard != shard:
-            raise ResultsError(f"{folder}: holds {_shard_words(store.plan.shard)}, not {_shard_words(shard)}.")
+        old = store.plan
+        if old.shard != plan.shard:
+            raise ResultsError(f"{folder}: holds {_shard_words(old.shard)}, not {_shard_words(plan.shard)}.")
+        if plan.replicates > old.replicates or (plan.target_mcse or 1.0) < (old.target_mcse or 1.0):
+            more = f"--replicates {plan.replicates}"
+            more += f" --target-mcse {plan.target_mcse:g}" if plan.target_mcse is not None else ""
+            raise ResultsError(
+                f"{folder}: holds this sweep, planned with less. Add to it with: trialsim grow {folder} {more}"
+            )
         return store
 
     @classmethod
@@ -176,12 +192,16 @@ class Store:
             manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
             if "plan" not in manifest:
                 raise ResultsError(f"{folder}: holds a single run, not a sweep.")
+            store = cls(folder, manifest)
+            _ = store.plan, store.name, store.tables, store.manifest["commands"]
         except FileNotFoundError:
             what = "there is no sweep in it" if folder.is_dir() else "no such folder"
             raise ResultsError(f"{folder}: {what} (a sweep's folder has a {MANIFEST}).") from None
-        except (OSError, ValueError, TypeError) as error:
-            raise ResultsError(f"{folder / MANIFEST}: cannot be read ({error}).") from None
-        return cls(folder, manifest)
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise ResultsError(
+                f"{folder / MANIFEST}: cannot be read, or is no manifest of a sweep ({error}). Nothing was changed."
+            ) from None
+        return store
 
     @property
     def key(self) -> dict[str, Any]:
@@ -225,23 +245,10 @@ class Store:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody else writes here meanwhile; unfinished files of those who did are removed first."""
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.folder / LOCK, timeout=0)
-        try:
-            with writing(self.folder):
-                lock.acquire()
-        except Timeout:
-            raise ResultsError(
-                f"{self.folder}: another process is running this sweep. Wait for it, watch it with "
-                "`trialsim status`, or stop it."
-            ) from None
-        try:
+        with alone_in(self.folder):
             with writing(self.folder):
                 remove_unfinished(self.folder)
             yield
-        finally:
-            lock.release()
 
     def is_running(self) -> bool:
         """Whether a process is at work in the folder."""
@@ -317,6 +324,18 @@ class Store:
             found[place] = facts
         return found
 
+    def is_whole(self, point: int, block: int, facts: dict[str, Any]) -> bool:
+        """Whether all tables of a finished block are there. ResultsError if one is damaged or belongs elsewhere."""
+        for path in (self.path(name, point, block) for name in facts["tables"] if name != "replicates"):
+            if not path.exists():
+                return False
+            said = facts_of(path)
+            if any(said.get(name) != facts[name] for name in ("key", "point", "block")) or said["stop"] < facts["stop"]:
+                raise ResultsError(
+                    f"{path}: belongs to another sweep or place. Nothing was changed. Move it out of the folder."
+                )
+        return True
+
     def facts(self, span: Span) -> dict[str, Any]:
         """What a block's files say of themselves."""
         return {"key": self.key, "point": span.point, "block": span.block, "stop": span.stop}
@@ -340,6 +359,38 @@ class Store:
 
 def _shard_words(shard: tuple[int, int] | None) -> str:
     return f"shard {shard[0]}/{shard[1]} of this sweep" if shard else "the whole sweep"
+
+
+def may_begin(folder: Path) -> bool:
+    """Whether a sweep may begin in a folder: it holds nothing, or what one left that was killed before its manifest."""
+    with writing(folder):
+        if not folder.exists():
+            return True
+        names = (
+            {path.name for path in folder.iterdir() if not path.name.startswith(HIDDEN)} if folder.is_dir() else {""}
+        )
+    return not names or (LOCK in names and names <= {LOCK, TEXT, POINTS})
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Nobody else writes to the folder meanwhile; it is made if need be. ResultsError if somebody does."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, timeout=0)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:  # an OSError too
+            raise ResultsError(
+                f"{folder}: another process is running this sweep. Wait for it, watch it with "
+                "`trialsim status`, or stop it."
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -418,7 +469,25 @@ def points_table(sweep: Sweep) -> pa.Table:
     per_file = [replicates_per_file(point.design, with_participants=bool(sweep.tables)) for point in points]
     columns["replicates_per_file"] = pa.array(per_file, type=pa.int32())
     columns["design"] = pa.array([point.design.model_dump_json() for point in points], type=pa.string())
-    return pa.table(columns)
+    fields = [
+        pa.field(
+            name, column.type, metadata={"meaning": _POINT_COLUMNS.get(name, "value set by the sweep"), "unit": ""}
+        )
+        for name, column in columns.items()
+    ]
+    return pa.table(list(columns.values()), schema=pa.schema(fields))
+
+
+_OF_AXIS = "value set by the sweep"
+_POINT_COLUMNS = {
+    "design_point": DESIGN_POINT.meaning,
+    "label": "what distinguishes it from the others",
+    "design_digest": "identifies the resolved design",
+    "seed": "seed of its replicates",
+    "replicates_per_file": "replicates of a full file",
+    "design": "resolved design, as JSON",
+    "scenario": "scenario pack",
+}
 
 
 def _axis(values: list[Any]) -> pa.Array:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ META = b"trialsim"
 def write_whole(path: Path, data: bytes) -> None:
     """A file that appears whole or not at all, whatever happens meanwhile. OSError where it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{HIDDEN}{path.name}.{os.getpid()}")
+    draft = path.with_name(f"{HIDDEN}{path.name}.{uuid4().hex}")  # processes of two machines may share a number
     try:
         with draft.open("wb") as file:
             file.write(data)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from trialsim.block import Block, batches
 from trialsim.design.parts import Design
 from trialsim.experiments.precision import chances_of
 from trialsim.experiments.result_tables import result_tables
-from trialsim.experiments.runner import Batch, Task, join_batches, run_batch
+from trialsim.experiments.runner import Batch, Task, join_batches, run_batch, world_of
 from trialsim.records import table
-from trialsim.sweeps.whole_files import facts_of, parquet_bytes, write_whole
 from trialsim.sweeps.store import Span, block_path
+from trialsim.sweeps.whole_files import facts_of, parquet_bytes, write_whole
 from trialsim.tables import DESIGN_POINT
 from trialsim.world.world import World
 
@@ -56,17 +55,13 @@ class Done:
     counts: Counts
     """Of the whole block, from its first replicate on."""
     n_failed: int
+    """Also of the whole block."""
     seconds: float
 
 
 def work(errand: Errand) -> list[Done]:
     """Run an errand. Raises OSError where its files cannot be written."""
     return [_run(Path(errand.folder), errand.tables, piece) for piece in errand.pieces]
-
-
-@lru_cache(maxsize=4)
-def _world(design: str) -> World:
-    return World(Design.model_validate_json(design))
 
 
 def simulated(
@@ -83,15 +78,24 @@ def simulated(
 
 
 def _run(folder: Path, kept: tuple[str, ...], piece: Piece) -> Done:
-    world, span = _world(piece.design), piece.span
+    world, span = world_of(piece.design), _to_run(folder, piece.span)
     whole, tables = simulated(world, piece.seed, span.point, kept, span.first, span.n)
     earlier = _earlier_facts(folder, span)
     counts = _add(earlier["counts"], _counts(world.design, whole))
-    facts = piece.facts | {"counts": counts, "failed": earlier["failed"] + len(whole.failures)}
+    n_failed = earlier["failed"] + len(whole.failures)
+    names = sorted({*earlier["tables"], *tables})
+    facts = piece.facts | {"counts": counts, "failed": n_failed, "tables": names}
     for name in [*(name for name in tables if name != "replicates"), "replicates"]:  # the last one says: done
         path = block_path(folder, name, span.point, span.block)
         write_whole(path, parquet_bytes(_after_earlier(path, span, tables[name]), facts))
-    return Done(span, counts, len(whole.failures), whole.seconds)
+    return Done(piece.span, counts, n_failed, whole.seconds)
+
+
+def _to_run(folder: Path, span: Span) -> Span:
+    """The span; or its whole block, where a worker wrote it already and died before it could say so."""
+    if span.is_rest and _earlier_facts(folder, span)["stop"] != span.first:
+        return replace(span, first=span.first - span.offset, offset=0)
+    return span
 
 
 @dataclass
@@ -151,7 +155,7 @@ def _counts(design: Design, whole: Batch) -> Counts:
 
 def _earlier_facts(folder: Path, span: Span) -> dict[str, Any]:
     if not span.is_rest:
-        return {"counts": [], "failed": 0}
+        return {"counts": [], "failed": 0, "tables": []}
     return facts_of(block_path(folder, "replicates", span.point, span.block))
 
 
