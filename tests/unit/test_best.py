@@ -15,6 +15,7 @@ from sweeps import point_of, sizes_and_rates, small_design, sweep_of, write_swee
 
 from trialsim.errors import ResultsError, TrialsimError
 from trialsim.experiments.runner import run
+from trialsim.report import sweep_tables
 from trialsim.report.layout import WIDTH
 from trialsim.report.sweep_tables import best_json, best_text
 from trialsim.sweeps.best import FOLD, best, judge, on_front, posterior
@@ -309,6 +310,13 @@ def test_the_answer_in_words(results: Results) -> None:
     assert max(map(len, text.splitlines())) <= WIDTH
     rows = [line.split() for line in text.splitlines() if line.split()[1:2] in (["yes"], ["no"])]
     assert [(row[0], row[1]) for row in rows] == [("2", "yes"), ("3", "yes"), ("1", "no")]
+
+
+def test_a_long_table_is_cut(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep_tables, "MOST", 2)
+    text = best_text(results, where=["power > 0.01"], minimise="cost")
+    assert [line.split()[0] for line in text.splitlines() if line.split()[1:2] == ["yes"]] == ["1", "0"]
+    assert "2 more designs: see --json." in text
 
 
 def test_the_nearest_where_none_satisfies_all(results: Results) -> None:

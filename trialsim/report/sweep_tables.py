@@ -17,6 +17,8 @@ from trialsim.sweeps.summary import TRIAL, Key, Row, Summary, summarise
 
 NEAREST = 5
 """Design points that are shown where none satisfies the constraints."""
+MOST = 30
+"""Design points that are shown at most."""
 _SHORT = {
     "participants randomized": "n",
     "months to enrol": "months to enrol",
@@ -199,8 +201,10 @@ def best_text(results: Results, **asked: Any) -> str:
     """Which design points satisfy constraints (keywords of `best`), which is the best, and how sure that is."""
     found = best(results, **asked)
     parts = [heading(f"Best of sweep {results.name}", "="), paragraph(_answer(found, results))]
-    if shown := _shown(found):
-        parts += [paragraph(_shown_words(found)), _judged_table(found, shown)]
+    shown = _shown(found)
+    parts += [paragraph(_shown_words(found)), _judged_table(found, shown[:MOST])]
+    if len(shown) > MOST:
+        parts.append(f"{plural(len(shown) - MOST, 'more design')}: see --json.")
     parts.append(paragraph(_how_sure(found, results)))
     return "\n\n".join(part for part in parts if part) + "\n"
 

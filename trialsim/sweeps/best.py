@@ -176,7 +176,7 @@ def posterior(
         mine = [place for place, other in enumerate(seeds) if other == name]
         width = min(FOLD, 1 + max(int(replicates[place].max()) for place in mine))
         luck = np.stack([_folded(one, replicates[place] % width, width) for place in mine for one in found[place]])
-        scores = _scores(luck, n_draws, generator(seed, Stream.POSTERIOR, 0, (name,)))
+        scores = _scores(luck, n_draws, seed, name)
         for place, of_point in zip(mine, scores.reshape(len(mine), n_quantities, n_draws), strict=True):
             for q, one in enumerate(found[place]):
                 draws[place, q] = _true_values(one, of_point[q])
@@ -193,12 +193,13 @@ def _folded(one: Measured, place: NDArray[np.int32], width: int) -> NDArray[np.f
     return (folded / size if size > 0 else folded).astype(np.float32)
 
 
-def _scores(luck: NDArray[np.float32], n_draws: int, luck_of_draws: np.random.Generator) -> NDArray[np.float32]:
+def _scores(luck: NDArray[np.float32], n_draws: int, seed: int, name: str) -> NDArray[np.float32]:
     """Standard normal draws with the correlations of the rows of `luck`; a row of zeros has one for itself alone."""
+    draw = generator(seed, Stream.POSTERIOR, 0, (name,)).standard_normal
     root = np.asarray(np.linalg.qr(luck.T, mode="r")).T if len(luck) < luck.shape[1] else luck
-    scores = root @ luck_of_draws.standard_normal((root.shape[1], n_draws), dtype=np.float32)
+    scores = root @ draw((root.shape[1], n_draws), dtype=np.float32)
     alone = ~luck.any(axis=1)
-    scores[alone] = luck_of_draws.standard_normal((int(alone.sum()), n_draws), dtype=np.float32)
+    scores[alone] = draw((int(alone.sum()), n_draws), dtype=np.float32)
     return np.asarray(scores)
 
 

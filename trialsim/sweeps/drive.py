@@ -132,7 +132,7 @@ class _Queue(Iterator[Errand]):
             self._waiting.extend(span for span in more if (span.point, span.block) not in known)
 
     def give_up(self, errand: Errand) -> bool:
-        """An errand killed its workers. Of several blocks each is tried by itself; of one, its point gets no further."""
+        """An errand killed its workers: each block of it is tried by itself, and one that was is given up (True)."""
         for piece in errand.pieces:
             self._ended(piece.span.point)
         if len(errand.pieces) == 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trialsim.errors import ResultsError
 from trialsim.sweeps.board import Board
-from trialsim.sweeps.store import POINTS, Plan, Store, differences, writing
+from trialsim.sweeps.store import POINTS, TEXT, Plan, Store, alone_in, differences, may_begin, writing
 from trialsim.sweeps.whole_files import write_whole
 
 
