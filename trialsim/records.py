@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -230,40 +231,56 @@ def _truth(block: Block, columns: NDArray[np.intp]) -> Columns:
     }
 
 
-def funnel_counts(block: Block) -> list[tuple[str, str, Array]]:
-    """Funnel of all sites together: (step, reason, people (R,)); reason 'passed', a loss, or 'in process'."""
-    sites = [site_funnel(block, site) for site in range(len(block.world.sites))]
-    return [
-        (step, reason, np.sum([counts for _, _, counts in rows], axis=0))
-        for rows in zip(*sites, strict=True)
-        for step, reason, _ in rows[:1]
-    ]
+FunnelRows = list[tuple[str, str, Array]]
 
 
-def site_funnel(block: Block, site: int) -> list[tuple[str, str, Array]]:
+def funnel_counts(block: Block) -> FunnelRows:
+    """Funnel of all sites together: (step, reason, people (R,)); reason 'passed', a loss, or 'in process'.
+
+    The engine has counted the persons; those lost in leading steps, who never were persons, are added.
+    """
+    persons = iter(block.histories.funnel.astype(np.int64))
+    early, n_lead = block.fruitless, block.world.n_lead
+    contacted = next(persons) + sum(site.contacted for site in early)
+    decided = []
+    for index, reasons in enumerate(block.world.reasons):
+        passed, *lost = islice(persons, 1 + len(reasons))
+        if index < n_lead:
+            passed = passed + sum(site.passed[index] for site in early)
+            lost = [sum(site.lost[index][place] for site in early) for place in range(len(reasons))]
+        decided.append((passed, lost))
+    return _funnel_rows(block, contacted, decided)
+
+
+def site_funnel(block: Block, site: int) -> FunnelRows:
     """Funnel of one site: contacted; then for each step passed, lost by reason, in process at closing; (R,) each."""
     world, persons, cohort = block.world, block.plan.cohort.persons, block.plan.cohort
     rows = slice(*np.searchsorted(persons.site, [site, site + 1]))
     by_closing = persons.step_day[:, rows] <= block.histories.closing_day
     lost_step, lost_reason = persons.lost_step[rows], persons.lost_reason[rows]
     early = block.fruitless[site]
-    before: Array = formulas.count(by_closing[0]) + early.contacted
-    counts = [("contacted", "passed", before)]
-    for index, (step, reasons) in enumerate(zip(world.steps, world.reasons, strict=True)):
+    decided: list[tuple[Array, list[Array]]] = []
+    for index, reasons in enumerate(world.reasons):
         passed: Array = formulas.count(by_closing[index + 1] & (lost_step > index))
         if index == len(world.steps) - 1:
             passed = formulas.count((cohort.site == site) & cohort.valid)
         if index < world.n_lead:
-            passed = passed + early.passed[index]
-            lost: list[Array] = list(early.lost[index])
+            decided.append((passed + early.passed[index], list(early.lost[index])))
         else:
             gone = by_closing[index + 1] & (lost_step == index)
-            lost = [formulas.count(gone & (lost_reason == place)) for place in range(len(reasons))]
-        counts.append((step, "passed", passed))
-        counts += [(step, reason, n) for reason, n in zip(reasons, lost, strict=True)]
-        counts.append((step, "in process", before - passed - sum(lost)))
+            decided.append((passed, [formulas.count(gone & (lost_reason == place)) for place in range(len(reasons))]))
+    return _funnel_rows(block, formulas.count(by_closing[0]) + early.contacted, decided)
+
+
+def _funnel_rows(block: Block, contacted: Array, decided: list[tuple[Array, list[Array]]]) -> FunnelRows:
+    """Rows from the contacted and, for each step, those who passed and those lost by reason."""
+    rows, before = [("contacted", "passed", contacted)], contacted
+    for step, reasons, (passed, lost) in zip(block.world.steps, block.world.reasons, decided, strict=True):
+        rows.append((step, "passed", passed))
+        rows += [(step, reason, n) for reason, n in zip(reasons, lost, strict=True)]
+        rows.append((step, "in process", before - passed - sum(lost)))
         before = passed
-    return counts
+    return rows
 
 
 def _funnel(block: Block, columns: NDArray[np.intp]) -> Columns:
