@@ -43,7 +43,8 @@ class Members:
         self.block = block
         self.n_arms, self.n_replicates = len(block.world.arms), block.n_replicates
         # Row 0 takes the rows without a participant: their arm is -1.
-        self._cell = (block.histories.arm.astype(np.int32) + 1) * self.n_replicates + np.arange(self.n_replicates)
+        column = np.arange(self.n_replicates, dtype=np.int32)
+        self._cell = (block.histories.arm + np.int32(1)) * np.int32(self.n_replicates) + column
         self.n_participants = int(block.histories.n_participants.sum())
         self.observed = block.follow.missing == Missing.ANSWERED  # (V, N, R)
 
@@ -183,7 +184,7 @@ def _treatment(block: Block, members: Members) -> Named:
     statuses = members.counts(h.status, len(Status))
     at_least = _percent(members.attended[..., ::-1].cumsum(axis=2)[..., ::-1], members.n[..., None])
     mean_sessions = _ratio(members.sessions, members.n)
-    called = members.counts((h.call_day != NONE).sum(axis=0, dtype=np.int32), len(h.call_day) + 1)
+    called = members.counts((h.call_day != NONE).sum(axis=0, dtype=np.int16), len(h.call_day) + 1)
     for arm, name in enumerate(world.arms):
         yield f"study/{name}/withdrew", left[arm, :, WITHDREW]
         yield f"study/{name}/died", left[arm, :, DIED]
@@ -240,7 +241,7 @@ def _use(block: Block, served: NDArray[np.bool_], places: int) -> Floats:
 def _observation(block: Block, members: Members) -> Named:
     visits = block.world.visits
     observed = _percent(members.n_observed[:, 1:], members.n)
-    n_answered = members.counts(members.observed.sum(axis=0, dtype=np.int32), len(visits) + 1)
+    n_answered = members.counts(members.observed.sum(axis=0, dtype=np.int16), len(visits) + 1)
     times = _percent(n_answered, members.n[..., None])
     for arm, name in enumerate(block.world.arms):
         for v, visit in enumerate(visits):
@@ -270,15 +271,22 @@ class _Answers:
         outcome, k = block.world.design.outcomes[name], block.world.outcomes.index(name)
         width = round((outcome.high - outcome.low) * outcome.items)
         bits = (2 * width).bit_length()
-        change = block.outcomes.realised[k].astype(np.int32) - block.plan.cohort.baseline[k]
-        responder = block.observed.responder[name].transpose(2, 1, 0)
         wide = 2 * members.n_observed.size >> (30 - bits)
-        code = (members.place.astype(np.int64 if wide else np.int32) << bits) + (change + width)
-        self.n, total = members.n_observed, int(members.n_observed.sum())
-        past_all = np.array([np.iinfo(code.dtype).max], dtype=code.dtype)  # what ends the last cell
-        code = np.sort(np.append((code << 1) + responder, past_all))[: total + 1]
+        code = np.empty(members.place.size + 1, dtype=np.int64 if wide else np.int32)
+        code[-1] = np.iinfo(code.dtype).max  # past all cells: what ends the last of them
+        each = code[:-1].reshape(members.place.shape)
+        np.left_shift(members.place, bits, out=each)
+        each += block.outcomes.realised[k] - block.plan.cohort.baseline[k]
+        each += width
+        each <<= 1
+        each += block.observed.responder[name].transpose(2, 1, 0)
+        code.sort()
+        self.n = members.n_observed
+        code = code[: self.n.sum() + 1]
         self.responder = code & 1
-        self.change = (code >> 1 & (1 << bits) - 1).astype(np.int64) - width
+        self.change = code >> 1
+        self.change &= (1 << bits) - 1
+        self.change -= width
         self._edges = np.append(0, np.cumsum(self.n))
         self.first = self._edges[:-1].reshape(self.n.shape)
 
