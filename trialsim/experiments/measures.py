@@ -94,7 +94,7 @@ def _total(counts: Wholes) -> Wholes:
     return counts @ np.arange(counts.shape[-1])
 
 
-def _percent(part: NDArray[np.generic], whole: NDArray[np.generic]) -> Floats:
+def _percent(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
     return _ratio(100.0 * part, whole)
 
 
@@ -272,8 +272,9 @@ class _Answers:
         width = round((outcome.high - outcome.low) * outcome.items)
         bits = (2 * width).bit_length()
         wide = 2 * members.n_observed.size >> (30 - bits)
-        code = np.empty(members.place.size + 1, dtype=np.int64 if wide else np.int32)
-        code[-1] = np.iinfo(code.dtype).max  # past all cells: what ends the last of them
+        kind: type[np.integer[Any]] = np.int64 if wide else np.int32
+        code: NDArray[np.integer[Any]] = np.empty(members.place.size + 1, dtype=kind)
+        code[-1] = np.iinfo(kind).max  # past all cells: what ends the last of them
         each = code[:-1].reshape(members.place.shape)
         np.left_shift(members.place, bits, out=each)
         each += block.outcomes.realised[k] - block.plan.cohort.baseline[k]
