@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
@@ -84,18 +85,13 @@ class _Flat:
 
     def __init__(self, block: Block, columns: NDArray[np.intp]) -> None:
         self.block = block
-        everyone = len(columns) == block.n_replicates
+        everyone = np.array_equal(columns, np.arange(block.n_replicates))
         self.columns: slice | NDArray[np.intp] = slice(None) if everyone else columns
         self.valid = block.plan.cohort.valid.T[self.columns]
         self.full = bool(self.valid.all())
-        replicates, participants = (
-            (block.first + columns).astype(np.int32),
-            np.arange(self.valid.shape[1], dtype=np.int32),
-        )
-        self.replicate = np.repeat(replicates, self.valid.sum(axis=1))
-        self.participant = (
-            np.tile(participants, len(columns)) if self.full else np.nonzero(self.valid)[1].astype(np.int32)
-        )
+        n, places = self.valid.sum(axis=1), np.arange(self.valid.shape[1], dtype=np.int32)
+        self.replicate = np.repeat((block.first + columns).astype(np.int32), n)
+        self.participant = np.tile(places, len(n)) if self.full else places[np.nonzero(self.valid)[1]]
 
     def take(self, values: Array) -> Array:
         """(..., N, R) -> (..., rows)."""
@@ -313,13 +309,12 @@ def _funnel(block: Block, columns: NDArray[np.intp]) -> Columns:
 
 
 def _events(block: Block, columns: NDArray[np.intp]) -> Columns:
-    parts = [block.events(int(column)) for column in columns]
-    replicate = np.repeat(block.first + columns, [len(part) for part in parts])
-    rows = np.concatenate(parts)
+    rows, counts = block.event_lists(columns)
     day, kind, site, person, participant, arm, detail = rows.T
+    first = np.cumsum(counts) - counts
     return {
-        "replicate": replicate.astype(np.int32),
-        "sequence": np.concatenate([np.arange(len(part), dtype=np.int32) for part in parts]),
+        "replicate": np.repeat((block.first + columns).astype(np.int32), counts),
+        "sequence": np.arange(len(rows), dtype=np.int32) - np.repeat(first.astype(np.int32), counts),
         "day": day,
         "kind": (kind, [k.name.lower().replace("_", " ") for k in Kind]),
         "site": (site, block.world.sites),
@@ -332,10 +327,14 @@ def _events(block: Block, columns: NDArray[np.intp]) -> Columns:
 
 def _details(block: Block, kind: Array, arm: Array, detail: Array) -> tuple[Array, Sequence[str]]:
     """What `detail` means, as text: looked up once for each combination that occurs."""
-    key = (kind.astype(np.int64) * 16 + arm + 1) * 100_000 + detail
-    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    codes, names = coded([_detail(block, Kind(kind[i]), int(arm[i]), int(detail[i])) for i in first])
-    return codes[inverse], names
+    shape = (len(Kind), len(block.world.arms) + 1, int(detail.max(initial=0)) + 1)
+    key = (kind * np.int32(shape[1]) + arm + np.int32(1)) * np.int32(shape[2]) + detail
+    occurs = np.flatnonzero(np.bincount(key, minlength=math.prod(shape)))
+    combinations = zip(*np.unravel_index(occurs, shape), strict=True)
+    codes, names = coded([_detail(block, Kind(k), int(a) - 1, int(d)) for k, a, d in combinations])
+    code_of = np.full(math.prod(shape), NONE, dtype=np.int32)
+    code_of[occurs] = codes
+    return code_of[key], names
 
 
 def _detail(block: Block, kind: Kind, arm: int, detail: int) -> str | None:
