@@ -56,7 +56,8 @@ def _array(column: Column, values: Values) -> pa.Array:
     if isinstance(values, tuple):
         codes, names = values
         index = codes.astype(np.int8 if len(names) < 128 else np.int32)
-        return pa.DictionaryArray.from_arrays(arrow(index, index == NONE), pa.array(list(names), type=pa.string()))
+        known = pa.array(list(names), type=pa.string())
+        return pa.DictionaryArray.from_arrays(arrow(index, index == NONE), known, safe=False)
     if column.type == "bool" and values.dtype == np.float64:
         return arrow(values > 0, np.isnan(values))
     values = np.asarray(values, dtype=_TYPES[column.type].to_pandas_dtype())
@@ -311,10 +312,9 @@ def _funnel(block: Block, columns: NDArray[np.intp]) -> Columns:
 def _events(block: Block, columns: NDArray[np.intp]) -> Columns:
     rows, counts = block.event_lists(columns)
     day, kind, site, person, participant, arm, detail = rows.T
-    first = np.cumsum(counts) - counts
     return {
         "replicate": np.repeat((block.first + columns).astype(np.int32), counts),
-        "sequence": np.arange(len(rows), dtype=np.int32) - np.repeat(first.astype(np.int32), counts),
+        "sequence": np.concatenate([np.arange(n, dtype=np.int32) for n in counts]),
         "day": day,
         "kind": (kind, [k.name.lower().replace("_", " ") for k in Kind]),
         "site": (site, block.world.sites),
@@ -329,10 +329,12 @@ def _details(block: Block, kind: Array, arm: Array, detail: Array) -> tuple[Arra
     """What `detail` means, as text: looked up once for each combination that occurs."""
     shape = (len(Kind), len(block.world.arms) + 1, int(detail.max(initial=0)) + 1)
     key = (kind * np.int32(shape[1]) + arm + np.int32(1)) * np.int32(shape[2]) + detail
-    occurs = np.flatnonzero(np.bincount(key, minlength=math.prod(shape)))
+    marks = np.zeros(math.prod(shape), dtype=bool)
+    marks[key] = True
+    occurs = np.flatnonzero(marks)
     combinations = zip(*np.unravel_index(occurs, shape), strict=True)
     codes, names = coded([_detail(block, Kind(k), int(a) - 1, int(d)) for k, a, d in combinations])
-    code_of = np.full(math.prod(shape), NONE, dtype=np.int32)
+    code_of = np.full(len(marks), NONE, dtype=np.int32)
     code_of[occurs] = codes
     return code_of[key], names
 

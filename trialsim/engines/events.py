@@ -16,6 +16,7 @@ from trialsim.world.plans import DIED, WITHDREW, Plan
 Keys = NDArray[np.int64]
 
 DAY_BITS, KIND_BITS, ALL_BITS = 22, 5, 63
+READ_AT_ONCE = 32_768  # few enough for the cache
 DAY_ZERO = 2 ** (DAY_BITS - 1)
 """What is added to days: questionnaires may open before day 0."""
 
@@ -34,7 +35,7 @@ def derive_events(
         for first in range(0, len(columns), size)
     ]
     rows, counts = zip(*parts, strict=True)
-    return np.concatenate(rows, axis=1).T, np.concatenate(counts)
+    return (rows[0] if len(rows) == 1 else np.concatenate(rows, axis=1)).T, np.concatenate(counts)
 
 
 class _Layout:
@@ -102,21 +103,28 @@ class _Book:
         return self._read(keys)
 
     def _read(self, keys: Keys) -> tuple[Ints, NDArray[np.intp]]:
-        layout, persons, n = self.layout, self.plan.cohort.persons, len(self.columns)
         rows = np.empty((len(EVENT_COLUMNS), len(keys)), dtype=np.int32)
+        persons = self.plan.cohort.persons
+        of_person = (np.append(NONE, persons.site), np.append(NONE, persons.number), *self._participants())
+        for first in range(0, len(keys), READ_AT_ONCE):
+            some = slice(first, first + READ_AT_ONCE)
+            self._read_some(keys[some], rows[:, some], *of_person)
+        limits = np.arange(len(self.columns) + 1) << self.layout.replicate_at
+        return rows, np.diff(np.searchsorted(keys, limits))
+
+    def _read_some(
+        self, keys: Keys, rows: Ints, sites: Ints, numbers: Ints, participants: Ints, arms: NDArray[np.int8]
+    ) -> None:
+        layout = self.layout
         day, kind, site, number, participant, arm, detail = rows
-        detail[:] = keys & 2**layout.detail_bits - 1
         day[:] = (keys >> layout.day_at & 2**DAY_BITS - 1) - DAY_ZERO
         kind[:] = keys >> layout.kind_at & 2**KIND_BITS - 1
+        detail[:] = keys & 2**layout.detail_bits - 1
         person = keys >> layout.detail_bits & 2**layout.person_bits - 1
-        replicate = keys >> layout.replicate_at
-        site[:] = np.append(NONE, persons.site)[person]
-        number[:] = np.append(NONE, persons.number)[person]
-        # In the funnel nobody is a participant yet: place 0 is nobody's.
-        place = (person * n + replicate) * (kind > Kind.PASSED)
-        of_person, arm_of_person = self._participants()
-        participant[:], arm[:] = of_person[place], arm_of_person[place]
-        return rows, np.bincount(replicate, minlength=n)
+        site[:], number[:] = sites[person], numbers[person]
+        place = person * len(self.columns) + (keys >> layout.replicate_at)
+        place *= kind > Kind.PASSED  # in the funnel nobody is a participant yet, and place 0 is nobody's
+        participant[:], arm[:] = participants[place], arms[place]
 
     def _participants(self) -> tuple[Ints, NDArray[np.int8]]:
         """Participant and arm of (person + 1) x R + column, laid flat."""
