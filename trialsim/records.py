@@ -19,6 +19,7 @@ from trialsim.world.outcomes import is_responder
 from trialsim.world.plans import DIED, WITHDREW
 
 Array = NDArray[Any]
+Ints = NDArray[np.int32]
 Values = Any  # an array, (codes, names), or an Arrow array
 Columns = dict[str, Values]
 
@@ -57,6 +58,7 @@ def _array(column: Column, values: Values) -> pa.Array:
         codes, names = values
         index = codes.astype(np.int8 if len(names) < 128 else np.int32)
         known = pa.array(list(names), type=pa.string())
+        # safe=False: codes are places in `names` by construction, and looking at each again takes as long as all else.
         return pa.DictionaryArray.from_arrays(arrow(index, index == NONE), known, safe=False)
     if column.type == "bool" and values.dtype == np.float64:
         return arrow(values > 0, np.isnan(values))
@@ -356,50 +358,50 @@ def _detail(block: Block, kind: Kind, arm: int, detail: int) -> str | None:
 
 
 def _resources(block: Block, columns: NDArray[np.intp]) -> Columns:
-    parts = [
-        part
-        for column in columns
-        for arm in range(len(block.world.arms))
-        if block.world.coached(arm)
-        for part in _one_resource(block, int(column), arm)
-    ]
-    names = ("replicate", "arm", "coach", "day", "in_use", "waiting")
-    whole = [np.concatenate([p[c] for p in parts]) if parts else np.empty(0, dtype=np.int32) for c in range(6)]
-    frame: Columns = dict(zip(names, whole, strict=True))
-    frame["arm"] = (whole[1], block.world.arms)
-    return frame
+    world = block.world
+    staff = {arm: len(world.design.coaches(name)) for arm, name in enumerate(world.arms) if world.coached(arm)}
+    parts = [_one_resource(block, int(column), arm, n) for column in columns for arm, n in staff.items()]
+    replicate, arm, coach, day, in_use, waiting = np.concatenate([np.empty((6, 0), dtype=np.int32), *parts], axis=1)
+    return {
+        "replicate": replicate,
+        "arm": (arm, world.arms),
+        "coach": coach,
+        "day": day,
+        "in_use": in_use,
+        "waiting": waiting,
+    }
 
 
-def _one_resource(block: Block, column: int, arm: int) -> list[list[Array]]:
-    """Daily places in use of each coach, and people waiting, from the first asking to the last release."""
+def _one_resource(block: Block, column: int, arm: int, n_coaches: int) -> Ints:
+    """Daily number of people waiting, then of places in use with each coach, from the first asking to the last release.
+
+    One arm of one replicate; shape (6, rows), columns as in the table.
+    """
     h = block.histories
-    member = h.arm[:, column] == arm
-    asked, offered = h.asked_day[member, column], h.offered_day[member, column]
-    released, ended = h.released_day[member, column], h.ended_day[member, column]
-    coach = h.coach[member, column]
-    joined = asked != NONE
-    if not joined.any():
-        return []
-    first, last = int(asked[joined].min()), int(np.maximum(released, ended)[joined].max())
-    days = np.arange(first, last + 1, dtype=np.int32)
-    replicate = np.full(len(days), block.first + column, dtype=np.int32)
-    nothing = np.full(len(days), NONE, dtype=np.int32)
-    left = np.where(offered != NONE, offered, ended)
-    waiting = _census(asked[joined], left[joined], days)
-    parts = [[replicate, nothing * 0 + arm, nothing, days, nothing, waiting]]
-    for c in range(len(block.world.design.coaches(block.world.arms[arm]))):
-        mine = coach == c
-        in_use = _census(offered[mine], released[mine] + 1, days)
-        parts.append([replicate, nothing * 0 + arm, nothing * 0 + c, days, in_use, nothing])
-    return parts
+    who = np.flatnonzero((h.arm[:, column] == arm) & (h.asked_day[:, column] != NONE))
+    days = (h.asked_day, h.offered_day, h.released_day, h.ended_day)
+    asked, offered, released, ended = (values[who, column] for values in days)
+    coach, served = h.coach[who, column], offered != NONE
+    if not len(who):
+        return np.empty((6, 0), dtype=np.int32)
+    first, last = int(asked.min()), int(max(released.max(), ended.max()))
+    entered = np.concatenate([asked, offered[served]])
+    left = np.concatenate([np.where(served, offered, ended), released[served] + 1])
+    place = np.concatenate([np.zeros(len(who), dtype=np.intp), coach[served] + 1])  # 0: on the list
+    present = _census(place, entered - first, left - first, (n_coaches + 1, last - first + 1))
+    rows = np.full((6, *present.shape), NONE, dtype=np.int32)
+    rows[0], rows[1] = block.first + column, arm
+    rows[2], rows[3] = np.arange(-1, n_coaches)[:, None], np.arange(first, last + 1)
+    rows[4, 1:], rows[5, 0] = present[1:], present[0]
+    return rows.reshape(6, -1)
 
 
-def _census(entered: Array, left: Array, days: Array) -> Array:
-    """Number present at the end of each day: entered on or before, not yet left."""
-    size = len(days) + 2
-    change = np.bincount(entered - days[0], minlength=size)[:size].astype(np.int64)
-    change -= np.bincount(left - days[0], minlength=size)[:size]
-    return np.cumsum(change)[: len(days)].astype(np.int32)
+def _census(place: Array, entered: Array, left: Array, shape: tuple[int, int]) -> Array:
+    """Number in each place at the end of each day, (places, days): entered on or before, not yet left."""
+    n_places, size = shape[0], shape[1] + 2
+    came = np.bincount(place * size + entered, minlength=n_places * size)
+    went = np.bincount(place * size + left, minlength=n_places * size)
+    return (came - went).reshape(n_places, size).cumsum(axis=1)[:, : shape[1]]
 
 
 _MAKERS: dict[str, Callable[[Block, NDArray[np.intp]], Columns]] = {
