@@ -196,7 +196,7 @@ def _observations(block: Block, columns: NDArray[np.intp]) -> Columns:
 
 def _by_person(values: Array) -> Array:
     """(..., rows) -> all values of the first row, of the second, and so on."""
-    return np.ascontiguousarray(values.reshape(-1, values.shape[-1]).T).ravel()
+    return np.ascontiguousarray(values.reshape(math.prod(values.shape[:-1]), -1).T).ravel()
 
 
 def _values(flat: _Flat, steps: Array) -> tuple[Array, Array]:
@@ -212,7 +212,7 @@ def _values(flat: _Flat, steps: Array) -> tuple[Array, Array]:
     in_order = _by_person(both)
     # Divided row by row of a participant: a long inner loop is much quicker than one over outcomes.
     repeats = taken.shape[1] * taken.shape[2]
-    points = (in_order >> 1).astype(float).reshape(len(flat), -1)
+    points = (in_order >> 1).astype(float).reshape(len(flat), repeats * len(outcomes))
     points /= np.tile([float(o.items) for o in outcomes], repeats)
     if any(o.low for o in outcomes):
         points += np.tile([o.low for o in outcomes], repeats)
