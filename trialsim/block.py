@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trialsim.engines import vector
 from trialsim.engines.events import derive_events
@@ -67,9 +68,14 @@ class Block:
 
     def events(self, column: int) -> Ints:
         """Event list of one replicate: the process engine's own log, or derived from the histories."""
-        if self.logs is not None:
-            return self.logs[column]
-        return derive_events(self.plan, self.histories, self.follow, column)
+        return self.event_lists(np.array([column]))[0]
+
+    def event_lists(self, columns: NDArray[np.intp]) -> tuple[Ints, NDArray[np.intp]]:
+        """Event lists of some replicates, one after the other, and the length of each."""
+        if self.logs is None:
+            return derive_events(self.plan, self.histories, self.follow, columns)
+        logs = [self.logs[column] for column in columns]
+        return np.concatenate(logs), np.array([len(log) for log in logs])
 
 
 def simulate_block(world: World, *, seed: int, first: int, n_replicates: int, engine: EngineName = "vector") -> Block:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from trialsim.world.outcomes import is_responder
 from trialsim.world.plans import DIED, WITHDREW
 
 Array = NDArray[Any]
+Ints = NDArray[np.int32]
 Values = Any  # an array, (codes, names), or an Arrow array
 Columns = dict[str, Values]
 
@@ -49,24 +52,28 @@ def to_arrow(schema: Schema, columns: Columns) -> pa.Table:
 
 
 def _array(column: Column, values: Values) -> pa.Array:
-    if isinstance(values, tuple):
-        codes, names = values
-        index = _nullable(codes.astype(np.int32, copy=False))
-        return pa.DictionaryArray.from_arrays(index, pa.array(list(names), type=pa.string()))
     if isinstance(values, pa.Array):
         return values
-    kind = _TYPES[column.type].to_pandas_dtype()
-    if column.type in ("int8", "int16", "int32") and "null" in column.meaning:
-        return _nullable(np.asarray(values, dtype=kind))
+    if isinstance(values, tuple):
+        codes, names = values
+        index = codes.astype(np.int32, copy=False)  # one type, however many names: files of many designs go together
+        known = pa.array(list(names), type=pa.string())
+        # safe=False: codes are places in `names` by construction, and looking at each again takes as long as all else.
+        return pa.DictionaryArray.from_arrays(arrow(index, index == NONE), known, safe=False)
     if column.type == "bool" and values.dtype == np.float64:
-        return pa.array(values > 0, mask=np.isnan(values))
-    return pa.array(np.asarray(values, dtype=kind), from_pandas=column.type == "float64")  # NaN is null
+        return arrow(values > 0, np.isnan(values))
+    values = np.asarray(values, dtype=_TYPES[column.type].to_pandas_dtype())
+    if column.type == "float64":
+        return arrow(values, np.isnan(values))
+    return arrow(values, values == NONE if column.type != "bool" and "null" in column.meaning else None)
 
 
-def _nullable(values: Array) -> pa.Array:
-    """Whole numbers whose -1 means nothing."""
-    nothing = values == NONE
-    return pa.array(values, mask=nothing) if nothing.any() else pa.array(values)
+def arrow(values: Array, nothing: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Arrow array with nulls where `nothing`. Arrow's own way goes bit by bit, and takes thirty times as long."""
+    kind = pa.from_numpy_dtype(values.dtype)
+    data = np.packbits(values, bitorder="little") if kind == pa.bool_() else np.ascontiguousarray(values)
+    valid = None if nothing is None or not nothing.any() else pa.py_buffer(np.packbits(~nothing, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(data)])
 
 
 def coded(names: Sequence[str | None], *, repeat: int = 1) -> tuple[NDArray[np.int32], list[str]]:
@@ -82,13 +89,13 @@ class _Flat:
 
     def __init__(self, block: Block, columns: NDArray[np.intp]) -> None:
         self.block = block
-        everyone = len(columns) == block.n_replicates
+        everyone = np.array_equal(columns, np.arange(block.n_replicates))
         self.columns: slice | NDArray[np.intp] = slice(None) if everyone else columns
         self.valid = block.plan.cohort.valid.T[self.columns]
         self.full = bool(self.valid.all())
-        replicate, participant = np.nonzero(self.valid)
-        self.replicate = (block.first + columns[replicate]).astype(np.int32)
-        self.participant = participant.astype(np.int32)
+        n, places = self.valid.sum(axis=1), np.arange(self.valid.shape[1], dtype=np.int32)
+        self.replicate = np.repeat((block.first + columns).astype(np.int32), n)
+        self.participant = np.tile(places, len(n)) if self.full else places[np.nonzero(self.valid)[1]]
 
     def take(self, values: Array) -> Array:
         """(..., N, R) -> (..., rows)."""
@@ -125,7 +132,7 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
         "offered_day": flat.take(h.offered_day),
         "first_session_day": attended,
         "n_sessions": flat.take(h.n_sessions),
-        "n_calls": (flat.take(h.call_day) != NONE).sum(axis=0).astype(np.int16),
+        "n_calls": flat.take((h.call_day != NONE).sum(axis=0, dtype=np.int16)),
         "treatment": (status, [s.name.lower().replace("_", " ") for s in Status]),
         "discontinued_day": np.where(status == Status.DISCONTINUED, ended, NONE),
         "withdrawn_day": np.where(exit_kind == WITHDREW, exit_day, NONE),
@@ -141,8 +148,9 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
 
 def _sessions(block: Block, columns: NDArray[np.intp]) -> Columns:
     flat, h, world = _Flat(block, columns), block.histories, block.world
-    scheduled, attended = flat.take(h.scheduled_day).T, flat.take(h.attended_day).T  # (rows, S)
-    row, session = np.nonzero(scheduled != NONE)
+    scheduled, attended = _by_person(flat.take(h.scheduled_day)), _by_person(flat.take(h.attended_day))
+    due = np.flatnonzero(scheduled != NONE)
+    row, session = np.divmod(due, world.max_sessions)
     arm = flat.take(h.arm)[row]
     modules = [getattr(a.delivery, "modules", ()) for a in world.design.arms.values()]
     names = list(dict.fromkeys(module for arm_modules in modules for module in arm_modules))
@@ -154,10 +162,10 @@ def _sessions(block: Block, columns: NDArray[np.intp]) -> Columns:
         "participant": flat.participant[row],
         "session": session.astype(np.int8),
         "arm": (arm, world.arms),
-        "module": (code[arm, session], names),
+        "module": (code.ravel()[arm.astype(np.intp) * world.max_sessions + session], names),
         "coach": flat.take(h.coach)[row],
-        "scheduled_day": scheduled[row, session],
-        "attended_day": attended[row, session],
+        "scheduled_day": scheduled[due],
+        "attended_day": attended[due],
     }
 
 
@@ -165,13 +173,13 @@ def _observations(block: Block, columns: NDArray[np.intp]) -> Columns:
     flat, f, world = _Flat(block, columns), block.follow, block.world
     n_visits, n_outcomes = len(world.visits), len(world.outcomes)
     per_person = n_visits * n_outcomes
-    missing = np.repeat(flat.take(f.missing).T, n_outcomes, axis=1).ravel()
-    value, responder = _values(flat, block.outcomes.realised[:, None])
-    seen = missing == Missing.ANSWERED
 
     def by_visit(values: Array) -> Array:
-        return np.repeat(flat.take(values).T, n_outcomes, axis=1).ravel()
+        return np.repeat(_by_person(flat.take(values)), n_outcomes)
 
+    missing = by_visit(f.missing)
+    value, responder = _values(flat, block.outcomes.realised[:, None])
+    nothing = missing != Missing.ANSWERED
     return {
         "replicate": np.repeat(flat.replicate, per_person),
         "participant": np.repeat(flat.participant, per_person),
@@ -180,11 +188,16 @@ def _observations(block: Block, columns: NDArray[np.intp]) -> Columns:
         "arm": (np.repeat(flat.take(block.histories.arm), per_person), world.arms),
         "due_day": by_visit(f.due_day),
         "observed_day": by_visit(f.observed_day),
-        "reason_missing": (np.where(seen, NONE, missing - 1), ["no answer", "withdrew", "died"]),
+        "reason_missing": (missing - np.int8(1), ["no answer", "withdrew", "died"]),
         "n_reminders": by_visit(f.n_reminders),
-        "value": pa.array(value, mask=~seen),
-        "responder": pa.array(responder, mask=~seen),
+        "value": arrow(value, nothing),
+        "responder": arrow(responder, nothing),
     }
+
+
+def _by_person(values: Array) -> Array:
+    """(..., rows) -> all values of the first row, of the second, and so on."""
+    return np.ascontiguousarray(values.reshape(math.prod(values.shape[:-1]), -1).T).ravel()
 
 
 def _values(flat: _Flat, steps: Array) -> tuple[Array, Array]:
@@ -192,16 +205,19 @@ def _values(flat: _Flat, steps: Array) -> tuple[Array, Array]:
     world, baseline = flat.block.world, flat.block.plan.cohort.baseline
     outcomes = list(world.design.outcomes.values())
     taken = flat.take(steps)  # (K, A, V, rows)
-    responds = [is_responder(o, flat.take(baseline[k]), taken[k]) for k, o in enumerate(outcomes)]
-    order = (3, 1, 2, 0)
-    in_order = np.ascontiguousarray(taken.transpose(order))  # whole numbers of two bytes are quick to turn round
+    both = np.empty((*taken.shape[1:3], len(outcomes), len(flat)), dtype=np.uint16)
+    for k, outcome in enumerate(outcomes):
+        # Steps and response in one number, so that only numbers of two bytes are turned round.
+        np.left_shift(taken[k].view(np.uint16), 1, out=both[:, :, k])
+        both[:, :, k] |= is_responder(outcome, flat.take(baseline[k]), taken[k])
+    in_order = _by_person(both)
     # Divided row by row of a participant: a long inner loop is much quicker than one over outcomes.
-    repeats = in_order.shape[1] * in_order.shape[2]
-    per_person = in_order.reshape(len(flat), repeats * len(outcomes))
-    low, items = np.tile([o.low for o in outcomes], repeats), np.tile([float(o.items) for o in outcomes], repeats)
-    points = per_person / items
-    points += low
-    return points.ravel(), np.ascontiguousarray(np.stack(responds).transpose(order)).ravel()
+    repeats = taken.shape[1] * taken.shape[2]
+    points = (in_order >> 1).astype(float).reshape(len(flat), repeats * len(outcomes))
+    points /= np.tile([float(o.items) for o in outcomes], repeats)
+    if any(o.low for o in outcomes):
+        points += np.tile([o.low for o in outcomes], repeats)
+    return points.ravel(), (in_order & 1).astype(bool)
 
 
 def _cycle(n: int, *, each: int = 1, times: int = 1) -> Array:
@@ -214,8 +230,7 @@ def _truth(block: Block, columns: NDArray[np.intp]) -> Columns:
     n_arms, n_visits, n_outcomes = len(world.arms), len(world.visits), len(world.outcomes)
     per_person = n_arms * n_visits * n_outcomes
     value, responder = _values(flat, block.outcomes.potential)
-    sessions = flat.take(block.outcomes.sessions).transpose(2, 0, 1)
-    level = np.ascontiguousarray(flat.take(block.plan.cohort.stable).T)
+    level = _by_person(flat.take(block.plan.cohort.stable)).reshape(-1, n_outcomes)
     return {
         "replicate": np.repeat(flat.replicate, per_person),
         "participant": np.repeat(flat.participant, per_person),
@@ -224,46 +239,62 @@ def _truth(block: Block, columns: NDArray[np.intp]) -> Columns:
         "outcome": (_cycle(n_outcomes, times=len(flat) * n_arms * n_visits), world.outcomes),
         "value": value,
         "responder": responder,
-        "sessions": np.repeat(sessions.reshape(len(flat), n_arms * n_visits), n_outcomes, axis=1).ravel(),
+        "sessions": np.repeat(_by_person(flat.take(block.outcomes.sessions)), n_outcomes),
         "motivation": np.repeat(flat.take(block.plan.cohort.motivation), per_person),
         "latent_level": np.repeat(level, n_arms * n_visits, axis=0).ravel(),
     }
 
 
-def funnel_counts(block: Block) -> list[tuple[str, str, Array]]:
-    """Funnel of all sites together: (step, reason, people (R,)); reason 'passed', a loss, or 'in process'."""
-    sites = [site_funnel(block, site) for site in range(len(block.world.sites))]
-    return [
-        (step, reason, np.sum([counts for _, _, counts in rows], axis=0))
-        for rows in zip(*sites, strict=True)
-        for step, reason, _ in rows[:1]
-    ]
+FunnelRows = list[tuple[str, str, Array]]
 
 
-def site_funnel(block: Block, site: int) -> list[tuple[str, str, Array]]:
+def funnel_counts(block: Block) -> FunnelRows:
+    """Funnel of all sites together: (step, reason, people (R,)); reason 'passed', a loss, or 'in process'.
+
+    The engine has counted the persons; those lost in leading steps, who never were persons, are added.
+    """
+    persons = iter(block.histories.funnel.astype(np.int64))
+    early, n_lead = block.fruitless, block.world.n_lead
+    contacted = next(persons) + sum(site.contacted for site in early)
+    decided = []
+    for index, reasons in enumerate(block.world.reasons):
+        passed, *lost = islice(persons, 1 + len(reasons))
+        if index < n_lead:
+            passed = passed + sum(site.passed[index] for site in early)
+            lost = [sum(site.lost[index][place] for site in early) for place in range(len(reasons))]
+        decided.append((passed, lost))
+    return _funnel_rows(block, contacted, decided)
+
+
+def site_funnel(block: Block, site: int) -> FunnelRows:
     """Funnel of one site: contacted; then for each step passed, lost by reason, in process at closing; (R,) each."""
     world, persons, cohort = block.world, block.plan.cohort.persons, block.plan.cohort
     rows = slice(*np.searchsorted(persons.site, [site, site + 1]))
     by_closing = persons.step_day[:, rows] <= block.histories.closing_day
     lost_step, lost_reason = persons.lost_step[rows], persons.lost_reason[rows]
     early = block.fruitless[site]
-    before: Array = formulas.count(by_closing[0]) + early.contacted
-    counts = [("contacted", "passed", before)]
-    for index, (step, reasons) in enumerate(zip(world.steps, world.reasons, strict=True)):
+    decided: list[tuple[Array, list[Array]]] = []
+    for index, reasons in enumerate(world.reasons):
         passed: Array = formulas.count(by_closing[index + 1] & (lost_step > index))
         if index == len(world.steps) - 1:
             passed = formulas.count((cohort.site == site) & cohort.valid)
         if index < world.n_lead:
-            passed = passed + early.passed[index]
-            lost: list[Array] = list(early.lost[index])
+            decided.append((passed + early.passed[index], list(early.lost[index])))
         else:
             gone = by_closing[index + 1] & (lost_step == index)
-            lost = [formulas.count(gone & (lost_reason == place)) for place in range(len(reasons))]
-        counts.append((step, "passed", passed))
-        counts += [(step, reason, n) for reason, n in zip(reasons, lost, strict=True)]
-        counts.append((step, "in process", before - passed - sum(lost)))
+            decided.append((passed, [formulas.count(gone & (lost_reason == place)) for place in range(len(reasons))]))
+    return _funnel_rows(block, formulas.count(by_closing[0]) + early.contacted, decided)
+
+
+def _funnel_rows(block: Block, contacted: Array, decided: list[tuple[Array, list[Array]]]) -> FunnelRows:
+    """Rows from the contacted and, for each step, those who passed and those lost by reason."""
+    rows, before = [("contacted", "passed", contacted)], contacted
+    for step, reasons, (passed, lost) in zip(block.world.steps, block.world.reasons, decided, strict=True):
+        rows.append((step, "passed", passed))
+        rows += [(step, reason, n) for reason, n in zip(reasons, lost, strict=True)]
+        rows.append((step, "in process", before - passed - sum(lost)))
         before = passed
-    return counts
+    return rows
 
 
 def _funnel(block: Block, columns: NDArray[np.intp]) -> Columns:
@@ -282,13 +313,11 @@ def _funnel(block: Block, columns: NDArray[np.intp]) -> Columns:
 
 
 def _events(block: Block, columns: NDArray[np.intp]) -> Columns:
-    parts = [block.events(int(column)) for column in columns]
-    replicate = np.repeat(block.first + columns, [len(part) for part in parts])
-    rows = np.concatenate(parts)
+    rows, counts = block.event_lists(columns)
     day, kind, site, person, participant, arm, detail = rows.T
     return {
-        "replicate": replicate.astype(np.int32),
-        "sequence": np.concatenate([np.arange(len(part), dtype=np.int32) for part in parts]),
+        "replicate": np.repeat((block.first + columns).astype(np.int32), counts),
+        "sequence": np.concatenate([np.arange(n, dtype=np.int32) for n in counts]),
         "day": day,
         "kind": (kind, [k.name.lower().replace("_", " ") for k in Kind]),
         "site": (site, block.world.sites),
@@ -301,10 +330,16 @@ def _events(block: Block, columns: NDArray[np.intp]) -> Columns:
 
 def _details(block: Block, kind: Array, arm: Array, detail: Array) -> tuple[Array, Sequence[str]]:
     """What `detail` means, as text: looked up once for each combination that occurs."""
-    key = (kind.astype(np.int64) * 16 + arm + 1) * 100_000 + detail
-    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    codes, names = coded([_detail(block, Kind(kind[i]), int(arm[i]), int(detail[i])) for i in first])
-    return codes[inverse], names
+    shape = (len(Kind), len(block.world.arms) + 1, int(detail.max(initial=0)) + 1)
+    key = (kind * np.int32(shape[1]) + arm + np.int32(1)) * np.int32(shape[2]) + detail
+    marks = np.zeros(math.prod(shape), dtype=bool)
+    marks[key] = True
+    occurs = np.flatnonzero(marks)
+    combinations = zip(*np.unravel_index(occurs, shape), strict=True)
+    codes, names = coded([_detail(block, Kind(k), int(a) - 1, int(d)) for k, a, d in combinations])
+    code_of = np.full(len(marks), NONE, dtype=np.int32)
+    code_of[occurs] = codes
+    return code_of[key], names
 
 
 def _detail(block: Block, kind: Kind, arm: int, detail: int) -> str | None:
@@ -324,50 +359,50 @@ def _detail(block: Block, kind: Kind, arm: int, detail: int) -> str | None:
 
 
 def _resources(block: Block, columns: NDArray[np.intp]) -> Columns:
-    parts = [
-        part
-        for column in columns
-        for arm in range(len(block.world.arms))
-        if block.world.coached(arm)
-        for part in _one_resource(block, int(column), arm)
-    ]
-    names = ("replicate", "arm", "coach", "day", "in_use", "waiting")
-    whole = [np.concatenate([p[c] for p in parts]) if parts else np.empty(0, dtype=np.int32) for c in range(6)]
-    frame: Columns = dict(zip(names, whole, strict=True))
-    frame["arm"] = (whole[1], block.world.arms)
-    return frame
+    world = block.world
+    staff = {arm: len(world.design.coaches(name)) for arm, name in enumerate(world.arms) if world.coached(arm)}
+    parts = [_one_resource(block, int(column), arm, n) for column in columns for arm, n in staff.items()]
+    replicate, arm, coach, day, in_use, waiting = np.concatenate([np.empty((6, 0), dtype=np.int32), *parts], axis=1)
+    return {
+        "replicate": replicate,
+        "arm": (arm, world.arms),
+        "coach": coach,
+        "day": day,
+        "in_use": in_use,
+        "waiting": waiting,
+    }
 
 
-def _one_resource(block: Block, column: int, arm: int) -> list[list[Array]]:
-    """Daily places in use of each coach, and people waiting, from the first asking to the last release."""
+def _one_resource(block: Block, column: int, arm: int, n_coaches: int) -> Ints:
+    """Daily number of people waiting, then of places in use with each coach, from the first asking to the last release.
+
+    One arm of one replicate; shape (6, rows), columns as in the table.
+    """
     h = block.histories
-    member = h.arm[:, column] == arm
-    asked, offered = h.asked_day[member, column], h.offered_day[member, column]
-    released, ended = h.released_day[member, column], h.ended_day[member, column]
-    coach = h.coach[member, column]
-    joined = asked != NONE
-    if not joined.any():
-        return []
-    first, last = int(asked[joined].min()), int(np.maximum(released, ended)[joined].max())
-    days = np.arange(first, last + 1, dtype=np.int32)
-    replicate = np.full(len(days), block.first + column, dtype=np.int32)
-    nothing = np.full(len(days), NONE, dtype=np.int32)
-    left = np.where(offered != NONE, offered, ended)
-    waiting = _census(asked[joined], left[joined], days)
-    parts = [[replicate, nothing * 0 + arm, nothing, days, nothing, waiting]]
-    for c in range(len(block.world.design.coaches(block.world.arms[arm]))):
-        mine = coach == c
-        in_use = _census(offered[mine], released[mine] + 1, days)
-        parts.append([replicate, nothing * 0 + arm, nothing * 0 + c, days, in_use, nothing])
-    return parts
+    who = np.flatnonzero((h.arm[:, column] == arm) & (h.asked_day[:, column] != NONE))
+    days = (h.asked_day, h.offered_day, h.released_day, h.ended_day)
+    asked, offered, released, ended = (values[who, column] for values in days)
+    coach, served = h.coach[who, column], offered != NONE
+    if not len(who):
+        return np.empty((6, 0), dtype=np.int32)
+    first, last = int(asked.min()), int(max(released.max(), ended.max()))
+    entered = np.concatenate([asked, offered[served]])
+    left = np.concatenate([np.where(served, offered, ended), released[served] + 1])
+    place = np.concatenate([np.zeros(len(who), dtype=np.intp), coach[served] + 1])  # 0: on the list
+    present = _census(place, entered - first, left - first, (n_coaches + 1, last - first + 1))
+    rows = np.full((6, *present.shape), NONE, dtype=np.int32)
+    rows[0], rows[1] = block.first + column, arm
+    rows[2], rows[3] = np.arange(-1, n_coaches)[:, None], np.arange(first, last + 1)
+    rows[4, 1:], rows[5, 0] = present[1:], present[0]
+    return rows.reshape(6, -1)
 
 
-def _census(entered: Array, left: Array, days: Array) -> Array:
-    """Number present at the end of each day: entered on or before, not yet left."""
-    size = len(days) + 2
-    change = np.bincount(entered - days[0], minlength=size)[:size].astype(np.int64)
-    change -= np.bincount(left - days[0], minlength=size)[:size]
-    return np.cumsum(change)[: len(days)].astype(np.int32)
+def _census(place: Array, entered: Array, left: Array, shape: tuple[int, int]) -> Array:
+    """Number in each place at the end of each day, (places, days): entered on or before, not yet left."""
+    n_places, size = shape[0], shape[1] + 2
+    came = np.bincount(place * size + entered, minlength=n_places * size)
+    went = np.bincount(place * size + left, minlength=n_places * size)
+    return (came - went).reshape(n_places, size).cumsum(axis=1)[:, : shape[1]]
 
 
 _MAKERS: dict[str, Callable[[Block, NDArray[np.intp]], Columns]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import pytest
 from designs import busy, coached, design, online, usual
 from helpers import differences, engine_differences, portrait, run
@@ -47,10 +48,22 @@ def test_both_engines_give_exactly_the_same_trials(name: str) -> None:
 def test_the_protocol_engine_s_own_log_is_the_list_derived_from_its_histories(name: str) -> None:
     block = blocks(name, "process")
     assert block.logs is not None
-    for column, log in enumerate(block.logs):
-        derived = derive_events(block.plan, block.histories, block.follow, column)
-        assert log.dtype == derived.dtype
-        assert log.tolist() == derived.tolist()
+    every = np.arange(block.n_replicates)
+    derived, lengths = derive_events(block.plan, block.histories, block.follow, every)
+    assert lengths.tolist() == [len(log) for log in block.logs]
+    assert derived.dtype == block.logs[0].dtype
+    assert np.array_equal(derived, np.concatenate(block.logs))
+
+
+def test_events_do_not_depend_on_the_replicates_they_are_derived_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = run(busy(), n=5, engine="vector")
+    alone = [block.events(column) for column in range(5)]
+    chosen = np.array([3, 0, 4])
+    rows, lengths = block.event_lists(chosen)
+    assert lengths.tolist() == [len(alone[column]) for column in chosen]
+    assert np.array_equal(rows, np.concatenate([alone[column] for column in chosen]))
+    monkeypatch.setattr("trialsim.engines.events.ALL_BITS", 0)  # so little room that each replicate goes by itself
+    assert np.array_equal(block.event_lists(chosen)[0], rows)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
-from designs import busy, design, online, recovery, score, usual
+from designs import THREE_VISITS, WIDE, busy, design, online, recovery, score, usual
 from golden.small_trial import small_trial
 from helpers import run
 
@@ -369,6 +369,16 @@ def test_what_has_no_members_is_nan_and_not_0() -> None:
     ):
         assert (empty[name] == 0).all(), name
     assert (empty["cost/letters"] > 0).all()
+
+
+def test_a_replicate_s_measures_do_not_depend_on_its_company() -> None:
+    """A scale so fine, and replicates so many, that an answer's code needs more than 32 bits."""
+    fine = score(**{**WIDE, "sd": 100.0, "change_sd": 30.0})
+    few = design(sample_size=6, visits=THREE_VISITS, outcomes={"pain": fine})
+    many, some = measure(run(few, n=1024)), measure(run(few, first=512, n=16))
+    assert list(many) == list(some)
+    for name, values in some.items():
+        assert np.array_equal(many[name][512:528], values, equal_nan=True), name
 
 
 def test_every_measure_is_one_number_per_replicate(trials: Measured) -> None:

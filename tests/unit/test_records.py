@@ -45,6 +45,13 @@ def frames(tables: dict[str, pa.Table]) -> Frames:
     return {name: frame[frame["replicate"] == 6].reset_index(drop=True) for name, frame in whole.items()}
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_replicates_come_in_the_order_asked_for(block: Block, name: str) -> None:
+    turned = table(block, name, columns=[2, 1, 0]).to_pandas()
+    alone = pd.concat([table(block, name, columns=[column]).to_pandas() for column in (2, 1, 0)])
+    assert turned.astype(object).equals(alone.reset_index(drop=True).astype(object))
+
+
 # --- schemas ----------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,24 +17,85 @@ from trialsim.records import funnel_counts
 from trialsim.world import formulas
 from trialsim.world.formulas import MONTH_DAYS
 from trialsim.world.histories import NONE, Missing, Status
+from trialsim.world.places import coach_calendar
+from trialsim.world.plans import DIED, WITHDREW
 from trialsim.world.world import World
 
 Floats = NDArray[np.float64]
+Wholes = NDArray[np.int64]
 Measures = dict[str, Floats]
 Named = Iterator[tuple[str, NDArray[Any]]]
 
 
 def measure(block: Block) -> Measures:
     """All measures of a block's replicates, each of shape (R,); NaN where a trial has nothing to measure."""
+    members = Members(block)
     parts = (_enrolment, _baseline, _treatment, _coaching, _observation, _outcomes)
-    measures = {name: np.asarray(values, dtype=float) for part in parts for name, values in part(block)}
-    measures |= dict(_cost(block, measures))
+    measures = {name: np.asarray(values, dtype=float) for part in parts for name, values in part(block, members)}
+    measures |= dict(_cost(block, members, measures))
     return measures
 
 
-def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Floats:
-    """Percentage of `whole` that is also `part`, by replicate (last axis)."""
-    return _ratio(100.0 * (part & whole).sum(axis=0), whole.sum(axis=0))
+class Members:
+    """A block's participants counted by arm and replicate: each `bincount` serves all arms and measures at once."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.n_arms, self.n_replicates = len(block.world.arms), block.n_replicates
+        # Row 0 takes the rows without a participant: their arm is -1.
+        column = np.arange(self.n_replicates, dtype=np.int32)
+        self._cell = (block.histories.arm + np.int32(1)) * np.int32(self.n_replicates) + column
+        self.n_participants = int(block.histories.n_participants.sum())
+        self.observed = block.follow.missing == Missing.ANSWERED  # (V, N, R)
+
+    def only(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values (N, R) of participants, 0 in the rows without one (usually there is none)."""
+        valid = self.block.plan.cohort.valid
+        return values if self.n_participants == valid.size else values * valid
+
+    def counts(self, code: NDArray[np.integer[Any]], n_codes: int) -> Wholes:
+        """Participants with each code (N, R) from 0 to n_codes - 1, shape (A, R, n_codes)."""
+        cells = (self.n_arms + 1) * self.n_replicates
+        counts = np.bincount((self._cell * n_codes + code).ravel(), minlength=cells * n_codes)
+        return counts.reshape(-1, self.n_replicates, n_codes)[1:]
+
+    @cached_property
+    def n(self) -> Wholes:
+        """Participants, (A, R)."""
+        return self.attended.sum(axis=2)
+
+    @cached_property
+    def attended(self) -> Wholes:
+        """Participants who attended 0, 1, ... sessions, (A, R, most sessions + 1)."""
+        return self.counts(self.block.histories.n_sessions, self.block.world.max_sessions + 1)
+
+    @cached_property
+    def sessions(self) -> Wholes:
+        """Sessions attended, (A, R)."""
+        return _total(self.attended)
+
+    @cached_property
+    def place(self) -> NDArray[np.int32]:
+        """Cell of each answer among those of `n_observed`, laid flat, (V, N, R); past all cells where there is none."""
+        n_visits, per_visit = len(self.observed), (self.n_arms + 1) * self.n_replicates
+        visit = np.arange(0, n_visits * per_visit, per_visit, dtype=np.int32)[:, None, None]
+        return self._cell + visit + np.int32(n_visits * per_visit) * ~self.observed
+
+    @cached_property
+    def n_observed(self) -> Wholes:
+        """Answers, (V, A + 1, R); nobody is in the first row."""
+        shape = (len(self.observed), self.n_arms + 1, self.n_replicates)
+        size = math.prod(shape)
+        return np.bincount(self.place.ravel(), minlength=size)[:size].reshape(shape)
+
+
+def _total(counts: Wholes) -> Wholes:
+    """Sum of codes from their counts (..., n_codes)."""
+    return counts @ np.arange(counts.shape[-1])
+
+
+def _percent(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
+    return _ratio(100.0 * part, whole)
 
 
 def _ratio(top: NDArray[np.generic], bottom: NDArray[np.generic]) -> Floats:
@@ -40,34 +103,37 @@ def _ratio(top: NDArray[np.generic], bottom: NDArray[np.generic]) -> Floats:
     return np.divide(top, bottom, out=out, where=np.asarray(bottom) > 0)
 
 
+def _sum(values: NDArray[Any]) -> Floats:
+    """Sum of whole numbers over all axes but the last. A matrix product is quick, and exact in whatever order."""
+    flat = np.asarray(values.reshape(-1, values.shape[-1]), dtype=float)
+    return np.ones(len(flat)) @ flat
+
+
 # --- enrolment --------------------------------------------------------------------------------------------------------
 
 
-def _enrolment(block: Block) -> Named:
-    h, world = block.histories, block.world
-    valid = block.plan.cohort.valid
+def _enrolment(block: Block, members: Members) -> Named:
+    h = block.histories
     some = h.n_participants > 0
-    first = np.where(some, h.randomized_day[0], np.nan)
-    last = np.where(some, np.where(valid, h.randomized_day, NONE).max(axis=0), np.nan)
-    yield "calendar/first_in_day", first
-    yield "calendar/last_in_day", last
+    last = h.randomized_day[h.n_participants - 1, np.arange(block.n_replicates)]
+    yield "calendar/first_in_day", np.where(some, h.randomized_day[0], np.nan)
+    yield "calendar/last_in_day", np.where(some, last, np.nan)
     yield "calendar/closing_day", h.closing_day
     yield "calendar/last_visit_day", np.where(some, last_visit_day(block), np.nan)
     yield "calendar/enrolment_months", (h.closing_day + 1) / MONTH_DAYS
     yield "randomized/all", h.n_participants
-    for arm, name in enumerate(world.arms):
-        yield f"randomized/{name}", (h.arm == arm).sum(axis=0)
+    for name, n in zip(block.world.arms, members.n, strict=True):
+        yield f"randomized/{name}", n
     yield from _funnel(block)
 
 
-def last_visit_day(block: Block) -> NDArray[np.int32]:
+def last_visit_day(block: Block) -> NDArray[np.int64]:
     """Day on which the last questionnaire is answered or given up, by replicate."""
     visit = list(block.world.design.visits.values())[-1]
-    h, f = block.histories, block.follow
-    closes = f.due_day[-1] + visit.closes
-    left = (h.exit_day != NONE) & (h.exit_day <= closes)
-    day = np.where(f.observed_day[-1] != NONE, f.observed_day[-1], np.where(left, h.exit_day, closes))
-    return np.where(block.plan.cohort.valid, day, 0).max(axis=0)
+    closes = block.follow.due_day[-1] + visit.closes
+    # Answers come before the window closes and before leaving; read without a sign, NONE is later than every day.
+    ends = [days.view(np.uint32) for days in (closes, block.histories.exit_day, block.follow.observed_day[-1])]
+    return (np.minimum(np.minimum(ends[0], ends[1]), ends[2]) * block.plan.cohort.valid).max(axis=0).astype(np.int64)
 
 
 def _funnel(block: Block) -> Named:
@@ -82,20 +148,21 @@ def _funnel(block: Block) -> Named:
             yield f"funnel/{step}/lost/{reason}", people
 
 
-def _baseline(block: Block) -> Named:
-    valid, cohort = block.plan.cohort.valid, block.plan.cohort
-    n = valid.sum(axis=0)
+def _baseline(block: Block, members: Members) -> Named:
+    cohort, n = block.plan.cohort, block.histories.n_participants.astype(np.int64)
     for k, (name, outcome) in enumerate(block.world.design.outcomes.items()):
-        steps = np.where(valid, cohort.baseline[k], 0).astype(np.int64)
-        total, squares = steps.sum(axis=0), (steps**2).sum(axis=0)
+        steps = members.only(cohort.baseline[k]).astype(float)
+        total, squares = _sum(steps), _sum(steps * steps)
         yield f"baseline/{name}/mean", outcome.low + _ratio(total, n * outcome.items)
         yield f"baseline/{name}/sd", _sd(n, total, squares) / outcome.items
         for factor in block.world.design.allocation.strata:
             if not isinstance(factor, str) and factor.outcome == name:
                 value = formulas.from_grid(cohort.baseline[k], outcome.low, outcome.items)
-                yield f"baseline/{name}/at_least_{factor.at_least:g}", _share(value >= factor.at_least - 1e-9, valid)
+                above = formulas.count((value >= factor.at_least - 1e-9) & cohort.valid)
+                yield f"baseline/{name}/at_least_{factor.at_least:g}", _percent(above, n)
     for name, values in cohort.covariates.items():
-        yield f"baseline/{name}/mean", _ratio(_in_order(np.where(valid, values, 0.0)), n)
+        whole = block.world.design.covariates[name].kind != "normal"
+        yield f"baseline/{name}/mean", _ratio((_sum if whole else _in_order)(members.only(values)), n)
 
 
 def _in_order(values: Floats) -> Floats:
@@ -103,7 +170,7 @@ def _in_order(values: Floats) -> Floats:
     return np.add.accumulate(values, axis=0)[-1] if len(values) else np.zeros(values.shape[1:])
 
 
-def _sd(n: NDArray[np.int64], total: NDArray[np.int64], squares: NDArray[np.int64]) -> Floats:
+def _sd(n: Wholes, total: NDArray[Any], squares: NDArray[Any]) -> Floats:
     """Standard deviation from whole-number sums (exact, so the same bits in whatever order they were made)."""
     return np.sqrt(np.maximum(_ratio(squares - total * _ratio(total, n), n - 1), 0))
 
@@ -111,166 +178,182 @@ def _sd(n: NDArray[np.int64], total: NDArray[np.int64], squares: NDArray[np.int6
 # --- treatment --------------------------------------------------------------------------------------------------------
 
 
-def _treatment(block: Block) -> Named:
-    h = block.histories
-    for arm, name in enumerate(block.world.arms):
-        member = h.arm == arm
-        for kind, code in (("withdrew", 1), ("died", 2)):
-            yield f"study/{name}/{kind}", (member & (h.exit_kind == code)).sum(axis=0)
-        if not block.world.has_sessions(arm):
+def _treatment(block: Block, members: Members) -> Named:
+    h, world = block.histories, block.world
+    left = members.counts(h.exit_kind, 3)
+    statuses = members.counts(h.status, len(Status))
+    at_least = _percent(members.attended[..., ::-1].cumsum(axis=2)[..., ::-1], members.n[..., None])
+    mean_sessions = _ratio(members.sessions, members.n)
+    called = members.counts((h.call_day != NONE).sum(axis=0, dtype=np.int16), len(h.call_day) + 1)
+    for arm, name in enumerate(world.arms):
+        yield f"study/{name}/withdrew", left[arm, :, WITHDREW]
+        yield f"study/{name}/died", left[arm, :, DIED]
+        if not world.has_sessions(arm):
             continue
-        yield f"treatment/{name}/started", _share(h.n_sessions >= 1, member)
-        for k in range(1, block.world.session_counts[arm] + 1):
-            yield f"treatment/{name}/at_least_{k}", _share(h.n_sessions >= k, member)
-        yield f"treatment/{name}/mean_sessions", _ratio((h.n_sessions * member).sum(axis=0), member.sum(axis=0))
+        yield f"treatment/{name}/started", at_least[arm, :, 1]
+        for k in range(1, world.session_counts[arm] + 1):
+            yield f"treatment/{name}/at_least_{k}", at_least[arm, :, k]
+        yield f"treatment/{name}/mean_sessions", mean_sessions[arm]
         for status in list(Status)[1:]:
-            label = status.name.lower()
-            yield f"treatment/{name}/status/{label}", (member & (h.status == status)).sum(axis=0)
-        delivery = block.world.design.arms[name].delivery
+            yield f"treatment/{name}/status/{status.name.lower()}", statuses[arm, :, status]
+        delivery = world.design.arms[name].delivery
         if isinstance(delivery, SelfPaced) and delivery.max_calls:
-            calls = (h.call_day != NONE).sum(axis=0)
-            yield f"treatment/{name}/called", _share(calls > 0, member)
-            yield f"treatment/{name}/calls", (calls * member).sum(axis=0)
+            yield f"treatment/{name}/called", _percent(called[arm, :, 1:].sum(axis=1), members.n[arm])
+            yield f"treatment/{name}/calls", _total(called[arm])
 
 
-def _coaching(block: Block) -> Named:
-    h = block.histories
-    for arm, name in enumerate(block.world.arms):
-        if not block.world.coached(arm):
-            continue
-        member = h.arm == arm
-        served = member & (h.offered_day != NONE)
-        wait = np.where(served, h.offered_day - h.asked_day, 0)
-        yield f"coaches/{name}/mean_wait_days", _ratio(wait.sum(axis=0), served.sum(axis=0))
-        yield f"coaches/{name}/longest_wait_days", np.where(served.any(axis=0), wait.max(axis=0), np.nan)
-        yield f"coaches/{name}/waited", _share(wait > 0, served)
-        sessions = (h.n_sessions * member).sum(axis=0)
-        delivery = block.world.design.arms[name].delivery
+def _coaching(block: Block, members: Members) -> Named:
+    h, world = block.histories, block.world
+    places = {arm: coach_calendar(world, arm)[0] for arm in range(len(world.arms)) if world.coached(arm)}
+    with_coach = members.counts(h.coach + 1, max(map(len, places.values()), default=0) + 1)
+    for arm, of_coach in places.items():
+        name = world.arms[arm]
+        delivery = world.design.arms[name].delivery
         assert isinstance(delivery, Individual)
-        yield f"coaches/{name}/sessions", sessions
-        yield f"coaches/{name}/hours", sessions * delivery.session_minutes / 60
-        loads = _loads(block, arm)
-        yield f"coaches/{name}/median_load", np.median(loads, axis=0)
-        yield f"coaches/{name}/smallest_load", loads.min(axis=0)
-        yield f"coaches/{name}/largest_load", loads.max(axis=0)
-        yield f"coaches/{name}/places_used", _use(block, arm)
+        served = (h.arm == arm) & (h.offered_day != NONE)
+        wait = (h.offered_day - h.asked_day) * served
+        n_served = formulas.count(served)
+        yield f"coaches/{name}/mean_wait_days", _ratio(_sum(wait), n_served)
+        yield f"coaches/{name}/longest_wait_days", np.where(n_served > 0, wait.max(axis=0), np.nan)
+        yield f"coaches/{name}/waited", _percent(formulas.count(wait > 0), n_served)
+        yield f"coaches/{name}/sessions", members.sessions[arm]
+        yield f"coaches/{name}/hours", members.sessions[arm] * delivery.session_minutes / 60
+        n = len(of_coach)
+        loads = np.sort(with_coach[arm, :, 1 : n + 1], axis=1)
+        yield f"coaches/{name}/median_load", (loads[:, (n - 1) // 2] + loads[:, n // 2]) / 2
+        yield f"coaches/{name}/smallest_load", loads[:, 0]
+        yield f"coaches/{name}/largest_load", loads[:, -1]
+        yield f"coaches/{name}/places_used", _use(block, served, sum(of_coach))
 
 
-def _loads(block: Block, arm: int) -> NDArray[np.int64]:
-    """Participants whom each coach ever had, shape (coaches, R)."""
-    n_coaches, n_replicates = len(block.world.design.coaches(block.world.arms[arm])), block.n_replicates
-    mine = (block.histories.arm == arm) & (block.histories.coach >= 0)
-    flat = (block.histories.coach.astype(np.int64) * n_replicates + np.arange(n_replicates))[mine]
-    return np.bincount(flat, minlength=n_coaches * n_replicates).reshape(n_coaches, n_replicates)
-
-
-def _use(block: Block, arm: int) -> Floats:
+def _use(block: Block, served: NDArray[np.bool_], places: int) -> Floats:
     """Percentage of coach places taken, from the first offer to the last release (coaches' own dates ignored)."""
-    from trialsim.world.places import coach_calendar
-
     h = block.histories
-    served = (h.arm == arm) & (h.offered_day != NONE)
-    first = np.where(served, h.offered_day, formulas.LONG).min(axis=0)
-    last = np.where(served, h.released_day, NONE).max(axis=0)
-    taken = np.where(served, h.released_day - h.offered_day + 1, 0).sum(axis=0)
-    places = sum(coach_calendar(block.world, arm)[0])
-    return _ratio(100.0 * taken, np.where(served.any(axis=0), (last - first + 1) * places, 0))
+    first = (h.offered_day + np.int32(formulas.LONG) * ~served).min(axis=0)
+    last = (h.released_day * served).max(axis=0)
+    taken = _sum((h.released_day - h.offered_day + 1) * served)
+    return _ratio(100.0 * taken, np.where(first < formulas.LONG, (last - first + 1) * places, 0))
 
 
 # --- observation and outcomes -----------------------------------------------------------------------------------------
 
 
-def _observation(block: Block) -> Named:
-    observed = block.follow.missing == Missing.ANSWERED
+def _observation(block: Block, members: Members) -> Named:
+    visits = block.world.visits
+    observed = _percent(members.n_observed[:, 1:], members.n)
+    n_answered = members.counts(members.observed.sum(axis=0, dtype=np.int16), len(visits) + 1)
+    times = _percent(n_answered, members.n[..., None])
     for arm, name in enumerate(block.world.arms):
-        member = block.histories.arm == arm
-        for v, visit in enumerate(block.world.visits):
-            yield f"observed/{name}/{visit}", _share(observed[v], member)
-        n_answered = observed.sum(axis=0)
-        for n in range(len(block.world.visits) + 1):
-            yield f"observed/{name}/visits_{n}", _share(n_answered == n, member)
+        for v, visit in enumerate(visits):
+            yield f"observed/{name}/{visit}", observed[v, arm]
+        for n in range(len(visits) + 1):
+            yield f"observed/{name}/visits_{n}", times[arm, :, n]
 
 
-def _outcomes(block: Block) -> Named:
+def _outcomes(block: Block, members: Members) -> Named:
     """Change from baseline and response among those observed, by arm and visit."""
-    world, observed = block.world, block.follow.missing == Missing.ANSWERED
-    for k, (name, outcome) in enumerate(world.design.outcomes.items()):
-        change = block.outcomes.realised[k].astype(np.int64) - block.plan.cohort.baseline[k]
+    for name, outcome in block.world.design.outcomes.items():
+        described = list(_change(_Answers(block, members, name), outcome.items).items())
+        for arm, arm_name in enumerate(block.world.arms):
+            for v, visit in enumerate(block.world.visits):
+                for measure, values in described:
+                    yield f"outcome/{name}/{arm_name}/{visit}/{measure}", values[v, arm + 1]
+
+
+class _Answers:
+    """Change of one outcome and response of all who answered, in order of visit, arm, replicate and change.
+
+    Sorting whole numbers that hold all of that is a matter of microseconds; then a cell of the members' `n_observed`
+    is a stretch, and a quantile is a look-up.
+    """
+
+    def __init__(self, block: Block, members: Members, name: str) -> None:
+        outcome, k = block.world.design.outcomes[name], block.world.outcomes.index(name)
         width = round((outcome.high - outcome.low) * outcome.items)
-        responder = block.observed.responder[name].transpose(2, 1, 0)
-        counts = _histogram(block, change + width, observed, 2 * width + 1)
-        responses = _histogram(block, responder.astype(np.int64), observed, 2)
-        steps = np.arange(2 * width + 1) - width
-        for arm, arm_name in enumerate(world.arms):
-            for v, visit in enumerate(world.visits):
-                path = f"outcome/{name}/{arm_name}/{visit}"
-                yield from _change(path, counts[:, arm, v], steps, outcome.items)
-                n = responses[:, arm, v].sum(axis=1)
-                yield f"{path}/responders", 100 * _ratio(responses[:, arm, v, 1], n)
+        bits = (2 * width).bit_length()
+        wide = 2 * members.n_observed.size >> (30 - bits)
+        kind: type[np.integer[Any]] = np.int64 if wide else np.int32
+        code: NDArray[np.integer[Any]] = np.empty(members.place.size + 1, dtype=kind)
+        code[-1] = np.iinfo(kind).max  # past all cells: what ends the last of them
+        each = code[:-1].reshape(members.place.shape)
+        np.left_shift(members.place, bits, out=each)
+        each += block.outcomes.realised[k] - block.plan.cohort.baseline[k]
+        each += width
+        each <<= 1
+        each += block.observed.responder[name].transpose(2, 1, 0)
+        code.sort()
+        self.n = members.n_observed
+        code = code[: self.n.sum() + 1]
+        self.responder = code & 1
+        self.change = code >> 1
+        self.change &= (1 << bits) - 1
+        self.change -= width
+        self._edges = np.append(0, np.cumsum(self.n))
+        self.first = self._edges[:-1].reshape(self.n.shape)
+
+    def sum(self, values: NDArray[Any]) -> Wholes:
+        """Sum of whole numbers by cell."""
+        sums = np.add.reduceat(values, self._edges, dtype=np.int64)[:-1]
+        return sums.reshape(self.n.shape) * (self.n > 0)
+
+    def at(self, rank: Wholes) -> Wholes:
+        """Change of the given rank (from 0) in each cell; anything in an empty one."""
+        return self.change[self.first + rank]
 
 
-def _histogram(block: Block, code: NDArray[np.int64], observed: NDArray[np.bool_], width: int) -> NDArray[np.int64]:
-    """Counts of codes by replicate, arm and visit, shape (R, A, V, width)."""
-    n_arms, n_visits, n = len(block.world.arms), len(block.world.visits), block.n_replicates
-    arm = np.maximum(block.histories.arm, 0).astype(np.int64)
-    flat = ((np.arange(n) * n_arms + arm) * n_visits + np.arange(n_visits)[:, None, None]) * width + code
-    counts = np.bincount(flat[observed], minlength=n * n_arms * n_visits * width)
-    return counts.reshape(n, n_arms, n_visits, width)
+def _change(answers: _Answers, items: int) -> dict[str, NDArray[Any]]:
+    """Mean, SD and quartiles of change, on a grid of steps of 1/items, and response; shape (V, A + 1, R) each."""
+    n, total, squares = answers.n, answers.sum(answers.change), answers.sum(answers.change**2)
+    low, middle, high = (_quantile(answers, items, prob) for prob in (0.25, 0.5, 0.75))
+    return {
+        "n": n,
+        "mean_change": _ratio(total, n * items),
+        "sd_change": _sd(n, total, squares) / items,
+        "lower_quartile_change": low,
+        "median_change": middle,
+        "upper_quartile_change": high,
+        "core_sd_change": (high - low) / 1.349,
+        "responders": 100 * _ratio(answers.sum(answers.responder), n),
+    }
 
 
-def _change(path: str, counts: NDArray[np.int64], steps: NDArray[np.int64], items: int) -> Named:
-    """Mean, SD and quartiles of change from its histogram, shape (R, width), over grid steps of 1/items."""
-    n, total = counts.sum(axis=1), counts @ steps
-    points = steps / items
-    yield f"{path}/n", n
-    yield f"{path}/mean_change", _ratio(total, n * items)
-    yield f"{path}/sd_change", _sd(n, total, counts @ steps**2) / items
-    low, middle, high = (_quantile(counts, n, points, p) for p in (0.25, 0.5, 0.75))
-    yield f"{path}/lower_quartile_change", low
-    yield f"{path}/median_change", middle
-    yield f"{path}/upper_quartile_change", high
-    yield f"{path}/core_sd_change", (high - low) / 1.349
-
-
-def _quantile(counts: NDArray[np.int64], n: NDArray[np.int64], points: Floats, prob: float) -> Floats:
+def _quantile(answers: _Answers, items: int, prob: float) -> Floats:
     """Quantile with linear interpolation between order statistics (type 7 of Hyndman and Fan)."""
-    position = np.maximum(n - 1, 0) * prob
-    below = np.floor(position)
-    cumulative = counts.cumsum(axis=1)
-    first = points[(cumulative > below[:, None]).argmax(axis=1)]
-    second = points[(cumulative > np.minimum(below + 1, n - 1)[:, None]).argmax(axis=1)]
+    last = np.maximum(answers.n - 1, 0)
+    position = last * prob
+    below = np.floor(position).astype(np.int64)
+    first, second = (answers.at(rank) / items for rank in (below, np.minimum(below + 1, last)))
     value = first + (position - below) * (second - first)
-    return np.where(n > 0, value, np.nan)
+    return np.where(answers.n > 0, value, np.nan)
 
 
 # --- cost -------------------------------------------------------------------------------------------------------------
 
 
-def _cost(block: Block, done: Measures) -> Named:
+def _cost(block: Block, members: Members, done: Measures) -> Named:
     """Cost by item and in total, from counts and unit costs."""
-    items = dict(_cost_items(block, done))
+    items = dict(_cost_items(block, members, done))
     for name, values in items.items():
         yield f"cost/{name}", values
     yield "cost/total", sum(items.values(), np.zeros(block.n_replicates))
 
 
-def _cost_items(block: Block, done: Measures) -> Named:
+def _cost_items(block: Block, members: Members, done: Measures) -> Named:
     world, costs, h = block.world, block.world.design.costs, block.histories
-    valid = block.plan.cohort.valid
     screened = done[f"funnel/{world.steps[world.n_lead - 1]}/passed"] if world.n_lead else done["funnel/contacted"]
     yield "letters", costs.letter * done["funnel/contacted"]
     yield "screening", costs.screening * screened
-    yield "coaches", costs.coach_hour * _total(block, done, "coaches/{}/hours")
-    yield "calls", costs.call * _total(block, done, "treatment/{}/calls")
-    yield "reminders", costs.reminder * block.follow.n_reminders.sum(axis=(0, 1))
-    answered = ((block.follow.missing == Missing.ANSWERED) & valid).sum(axis=(0, 1))
+    yield "coaches", costs.coach_hour * _over_arms(block, done, "coaches/{}/hours")
+    yield "calls", costs.call * _over_arms(block, done, "treatment/{}/calls")
+    yield "reminders", costs.reminder * _sum(block.follow.n_reminders)
+    answered = members.n_observed.sum(axis=(0, 1))
     yield "assessments", costs.assessment * (answered + h.n_participants)
     each = [(f"randomized/{name}", arm.cost_per_participant) for name, arm in world.design.arms.items()]
     yield "materials", sum((cost * done[name] for name, cost in each), np.zeros(block.n_replicates))
     yield "sites", costs.site_month * _site_months(world, np.nan_to_num(done["calendar/last_visit_day"]))
 
 
-def _total(block: Block, done: Measures, pattern: str) -> Floats:
+def _over_arms(block: Block, done: Measures, pattern: str) -> Floats:
     names = [pattern.format(arm) for arm in block.world.arms]
     return sum((done[name] for name in names if name in done), np.zeros(block.n_replicates))
 

@@ -296,13 +296,14 @@ def _none(found: Best) -> bool:
     return bool(found.constraints) and not found.admissible
 
 
-def _order(found: Best) -> Callable[[Judged], tuple[bool, float]]:
-    def key(one: Judged) -> tuple[bool, float]:
+def _order(found: Best) -> Callable[[Judged], tuple[bool, float, bool]]:
+    def key(one: Judged) -> tuple[bool, float, bool]:
         if found.objective is None:
-            return not one.admissible, float(one.point)
+            return not one.admissible, float(one.point), False
         sense, quantity = found.objective
         value = one.found[found.quantities.index(quantity)].value
-        return not one.admissible, math.inf if math.isnan(value) else (value if sense == "min" else -value)
+        worth = math.inf if math.isnan(value) else (value if sense == "min" else -value)
+        return not one.admissible, worth, not one.on_front
 
     return key
 
