@@ -276,6 +276,13 @@ def test_every_point_has_its_row(shared: Results) -> None:
         assert f"{power:.3f} ±" in line
 
 
+def test_an_axis_with_one_value_needs_no_column(tmp_path: Path) -> None:
+    points = [point_of(k, small_design(sample_size=n), {"sample_size": n, "same": 7}) for k, n in enumerate((40, 50))]
+    results = made(tmp_path / "s", points, replicates=4)
+    assert "same" not in summary_text(results)
+    assert "same" in summary_text(results, by=["same"])
+
+
 def test_success_of_decisions_comes_first(tmp_path: Path) -> None:
     design = small_design(decisions={"wins": {"analysis": "main"}})
     text = summary_text(made(tmp_path / "s", [point_of(0, design, {})]))

@@ -53,7 +53,8 @@ def summary_text(
     keys = _chosen_keys(found, statistics) if any(choices.values()) else _main_keys(found)
     labels = list(dict.fromkeys(label for label, _ in keys if label.analysis != TRIAL))
     columns = [_statistic(found.rows, key, labels) for key in keys]
-    axes = axis_columns([row.values for row in found.rows], found.by)
+    varied = [axis for axis in found.by if axis in by or len({str(row.values[axis]) for row in found.rows}) > 1]
+    axes = axis_columns([row.values for row in found.rows], varied)
     lead, axes_left = fitting(_places(found), axes, width=WIDTH - 30)
     shown, left = fitting([*lead, _replicates(found)], [column for column in columns if column is not None])
     left = axes_left + left
