@@ -239,7 +239,7 @@ def _seen(observed: Bools, y: Floats | Bools, rows: Ints, filled: Bools, room: _
         made = _gathered(observed[:, :, visit], rows) & filled
         given = _gathered(y[:, :, visit], rows)
         count[:, :, :, visit] = made
-        values[:, :, :, visit] = given & made if y.dtype == np.bool_ else np.where(made, given, 0.0)
+        values[:, :, :, visit] = np.where(made, given, 0.0)
     return count, values
 
 
@@ -307,7 +307,7 @@ def _numbered(cluster: AnyInts, rows: Ints, filled: Bools, n_used: Ints) -> tupl
     """Who belongs to a shared cluster; their clusters, numbered in each replicate from 0 without gaps (both like
     `rows`); and the number of independent units (R,).
     """
-    group = _gathered(cluster, rows)
+    group: Ints = _gathered(cluster, rows).astype(np.int64, copy=False)
     member = (group >= 0) & filled
     place = np.flatnonzero(member)
     row, code = place // math.prod(rows.shape[1:]), group.reshape(-1)[place]
@@ -426,11 +426,7 @@ def _second_moments(data: _Data, at: _First) -> _Second:
 
 def _by_cell(sums: Floats) -> Floats:
     """(R, A, V, K) -> (R, A * V, K)."""
-    return (
-        sums.reshape(len(sums), -1, sums.shape[3])
-        if sums.size
-        else np.zeros((len(sums), math.prod(sums.shape[1:3]), sums.shape[3]))
-    )
+    return sums.reshape(len(sums), sums.shape[1] * sums.shape[2], sums.shape[3])
 
 
 def _linear(data: _Data, beta: Floats) -> Floats:
@@ -441,7 +437,7 @@ def _linear(data: _Data, beta: Floats) -> Floats:
 def _least_squares(data: _Data) -> tuple[Floats, Reasons]:
     first = _first_moments(data, np.zeros_like(data.centre), "gaussian")
     second = _second_moments(data, first)
-    cell = (data.sum_y / data.weight).reshape(len(data.centre), 1, -1)
+    cell = _turned(_by_cell((data.sum_y / data.weight)[..., None]))
     score = data.sum_xy - (cell @ first.sum_x)[:, 0]
     return _times(_inverse(second.info), score), _covariate_faults(data, second)
 
@@ -483,8 +479,8 @@ def _profile(data: _Data, beta: Floats, at: _First) -> Floats:
 
 def _score(data: _Data, at: _First) -> Floats:
     """Derivative of the log likelihood (R, C)."""
-    level = at.level.reshape(len(at.level), 1, -1)
-    return data.sum_xy - (level @ at.sum_x)[:, 0]
+    level = _by_cell(at.level[..., None])
+    return data.sum_xy - (_turned(level) @ at.sum_x)[:, 0]
 
 
 def _inverse(matrices: Floats) -> Floats:

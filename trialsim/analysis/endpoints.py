@@ -159,4 +159,4 @@ def clusters(design: Design, analysis: Any, data: ObservedData) -> Ints:
         return data.site.astype(np.int64)
     staff = [len(design.coaches(arm)) for arm in design.arms]
     offset = np.concatenate([[0], np.cumsum(staff)[:-1]]).astype(np.int64)
-    return np.where(data.coach >= 0, offset[np.maximum(data.arm, 0)] + data.coach, -1)
+    return np.where(data.coach >= 0, offset.take(data.arm, mode="clip") + data.coach, -1)

@@ -96,12 +96,10 @@ class Truth:
         Whole numbers are added up, so that the order does not matter.
         """
         if self.endpoint == "change":
-            steps = _whole_sum(np.where(members, self._steps(arm, v), 0)) - _whole_sum(
-                np.where(members, self._baseline, 0)
-            )
-            return steps / self.outcome.items
+            steps = np.where(members, self._steps(arm, v), 0), np.where(members, self._baseline, 0)
+            return np.asarray((_whole_sum(steps[0]) - _whole_sum(steps[1])) / self.outcome.items)
         if self.endpoint == "response":
-            return 100.0 * count(members & self._responds(arm, v))
+            return np.asarray(100.0 * count(members & self._responds(arm, v)))
         if self.endpoint == "sessions":
             return _whole_sum(np.where(members, self.block.outcomes.all_sessions[arm], 0))
         responds = np.stack([members & self._responds(arm, u) for u in range(len(self.block.world.visits))])
