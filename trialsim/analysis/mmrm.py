@@ -302,6 +302,7 @@ def _sums(model: _Model) -> Sums:
         n_pairs=(seen.T * n) @ seen,
         beta0=np.zeros(model.to_full.shape[1]),
         scale=model.y_scale,
+        n_arms=model.n_arms,
         to_full=model.to_full,
         basis=model.basis,
     )

@@ -56,20 +56,33 @@ class Sums:
     n_pairs: Floats  # (V, V), participants with both visits
     beta0: Floats  # (p,), least squares estimate, in units of `scale`
     scale: float  # of the outcome
+    n_arms: int
     to_full: Floats
     basis: Floats
 
     def gram(self, middle: Floats) -> Floats:
-        """Sum over participants of X_i' M X_i for M (..., G, V, V) of their pattern: (..., p, p)."""
+        """Sum over participants of X_i' M X_i for symmetric M (..., G, V, V) of their pattern: (..., p, p)."""
         *replicates, n_patterns, n_regressors, _ = self.zz.shape
-        n_visits = self.seen.shape[1]
-        leading = middle.shape[:-3]
+        n_visits, leading = self.seen.shape[1], middle.shape[:-3]
+        shared = self.to_full.shape[1] < n_regressors * n_visits
+        parts = [middle.reshape(*leading, n_patterns, n_visits**2)]
+        if shared:  # of a covariate's products with itself and others only sums over visits are asked for
+            rows = middle.sum(axis=-1)
+            parts += [rows, rows.sum(axis=-1, keepdims=True)]
         zz = self.zz.reshape(*replicates, *[1] * (len(leading) - len(replicates)), n_patterns, n_regressors**2)
-        full = middle.reshape(*leading, n_patterns, n_visits**2).swapaxes(-1, -2) @ zz
-        full = full.reshape(-1, n_visits, n_visits, n_regressors, n_regressors).transpose(0, 3, 1, 4, 2)
-        full = full.reshape(-1, n_regressors * n_visits, n_regressors * n_visits)
-        gram: Floats = self.to_full.T @ (full @ self.to_full)
-        return gram.reshape(*leading, *gram.shape[1:])
+        sums = np.concatenate(parts, axis=-1).swapaxes(-1, -2) @ zz
+        sums = sums.reshape(*leading, -1, n_regressors, n_regressors)
+        by_visit = sums[..., : n_visits**2, :, :].reshape(*leading, n_visits, n_visits, n_regressors, n_regressors)
+        by_visit = np.moveaxis(by_visit, (-2, -1), (-4, -2))  # (..., K, V, K, V)
+        if not shared:
+            return np.ascontiguousarray(by_visit).reshape(*leading, *self.to_full.shape[1:] * 2)
+        a, gram = self.n_arms, np.empty((*leading, *self.to_full.shape[1:] * 2))
+        n_cells = a * n_visits
+        gram[..., :n_cells, :n_cells] = by_visit[..., :a, :, :a, :].reshape(*leading, n_cells, n_cells)
+        across = sums[..., n_visits**2 : -1, :a, a:].swapaxes(-3, -2).reshape(*leading, n_cells, -1)
+        gram[..., :n_cells, n_cells:], gram[..., n_cells:, :n_cells] = across, across.swapaxes(-1, -2)
+        gram[..., n_cells:, n_cells:] = sums[..., -1, a:, a:]
+        return gram
 
     def spread(self, phi: Floats) -> Floats:
         """Sum over the participants of each pattern of X_i phi X_i': (..., G, V, V)."""
@@ -85,6 +98,8 @@ class Sums:
         return (self.to_full @ beta[..., None]).reshape(*beta.shape[:-1], -1, self.seen.shape[1])
 
 
+# Few enough for products of all parameters to stay near the processor.
+AT_ONCE = 16
 STACKED = ("n", "zz", "zy", "yy")
 
 
@@ -126,7 +141,9 @@ def maxima(many: Sequence[Sums]) -> list[Reml | FitError]:
         key = (one.seen.tobytes(), one.seen.shape, one.to_full.tobytes(), one.basis.shape)
         alike.setdefault(key, []).append(place)
     for places in alike.values():
-        _together([many[place] for place in places], places, found)
+        for start in range(0, len(places), AT_ONCE):
+            some = places[start : start + AT_ONCE]
+            _together([many[place] for place in some], some, found)
     return found
 
 
