@@ -99,7 +99,7 @@ class Sums:
 
 
 # Few enough for products of all parameters to stay near the processor.
-AT_ONCE = 16
+NUMBERS_AT_ONCE = 10_000
 STACKED = ("n", "zz", "zy", "yy")
 
 
@@ -141,8 +141,10 @@ def maxima(many: Sequence[Sums]) -> list[Reml | FitError]:
         key = (one.seen.tobytes(), one.seen.shape, one.to_full.tobytes(), one.basis.shape)
         alike.setdefault(key, []).append(place)
     for places in alike.values():
-        for start in range(0, len(places), AT_ONCE):
-            some = places[start : start + AT_ONCE]
+        seen = many[places[0]].seen
+        at_once = max(1, NUMBERS_AT_ONCE // (len(seen) * seen.shape[1] ** 4))
+        for start in range(0, len(places), at_once):
+            some = places[start : start + at_once]
             _together([many[place] for place in some], some, found)
     return found
 
@@ -279,8 +281,7 @@ def _reml_at(sums: Sums, theta: Floats) -> list[Reml | None]:
     deviance = (sums.n * np.linalg.slogdet(block)[1]).sum(axis=1) + np.linalg.slogdet(info)[1]
     deviance += (weight * error).sum(axis=(2, 3)).sum(axis=1)
     of_mean, of_error = weight @ sums.spread(phi) @ weight, weight @ error @ weight
-    weighted = weight[:, None]
-    slope = -sums.gram(weighted @ sums.basis[:, None] @ weighted)
+    slope = -sums.gram(_both_sides(weight, sums.basis))
     expected = _expected(sums, weight, of_mean, phi[:, None] @ slope)
     observed = _twice_average(sums, weight, of_error, z_residual, phi) - expected
     of_sigma = (sums.n[:, :, None, None] * weight - of_mean - of_error).sum(axis=1)
@@ -338,10 +339,22 @@ def _twice_average(sums: Sums, weight: Floats, of_error: Floats, z_residual: Flo
     """y'P S_r P S_s P y, with P = W - W X phi X'W, by W and X'W S_r W (residuals), (B, R, R)."""
     n_parameters = len(sums.basis)
     basis = sums.basis.reshape(n_parameters, -1)
-    half = (z_residual @ weight)[:, None] @ sums.basis[:, None] @ weight[:, None]
-    mixed = half.sum(axis=2).reshape(len(phi), n_parameters, -1) @ sums.to_full
+    n_replicates, n_patterns, n_regressors, n_visits = z_residual.shape
+    left = (z_residual @ weight).reshape(n_replicates, n_patterns, -1).swapaxes(1, 2)
+    halves = left @ weight.reshape(n_replicates, n_patterns, -1)  # of (K, V) and (V, V), over the patterns
+    halves = halves.reshape(n_replicates, n_regressors, n_visits, n_visits, n_visits).transpose(0, 2, 3, 1, 4)
+    mixed = basis @ halves.reshape(n_replicates, n_visits**2, -1) @ sums.to_full
     average = basis @ _kronecker_sum(of_error, weight) @ basis.T - mixed @ phi @ mixed.swapaxes(1, 2)
     return (average + average.swapaxes(1, 2)) / 2
+
+
+def _both_sides(weight: Floats, basis: Floats) -> Floats:
+    """W S_r W for every pattern, (B, R, G, V, V), by one product of W (x) W with all S_r."""
+    n_replicates, n_patterns, n_visits, _ = weight.shape
+    square = weight[:, :, :, None, :, None] * weight[:, :, None, :, None, :]
+    square = square.reshape(n_replicates, n_patterns, n_visits**2, n_visits**2)
+    found = square @ basis.reshape(len(basis), -1).T
+    return found.transpose(0, 3, 1, 2).reshape(n_replicates, len(basis), *weight.shape[1:])
 
 
 def _kronecker_sum(first: Floats, second: Floats) -> Floats:
