@@ -23,6 +23,7 @@ or without padding rows, and with any number of BLAS threads.
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
@@ -80,7 +81,7 @@ class CellFit:
 
 
 def fit_cells(
-    y: Floats,
+    y: Floats | Bools,
     observed: Bools,
     arm: AnyInts,
     covariates: Floats,
@@ -107,20 +108,20 @@ def fit_cells(
     _check(y, observed, arm, covariates, cluster, n_arms, family)
     if weights is not None and (weights.shape != y.shape or not (weights[observed] > 0).all()):
         raise ValueError("weights must have the shape of y and be above 0 where observed")
-    at_once = max(1, _ROWS_AT_ONCE // y.shape[1])
-    parts = []
+    n_parts = max(1, -(-len(y) // max(1, _ROWS_AT_ONCE // y.shape[1])))
+    parts, room = [], _ROOM
     # Overflow shows as a likelihood or a variance that is not finite, and is dealt with there.
     with np.errstate(all="ignore"):
-        for start in range(0, max(len(y), 1), at_once):
-            some = slice(start, start + at_once)
+        for part in range(n_parts):
+            some = slice(len(y) * part // n_parts, len(y) * (part + 1) // n_parts)
             weight = None if weights is None else weights[some]
-            data = _arrange(y[some], observed[some], arm[some], covariates[some], cluster[some], n_arms, weight)
+            data = _arrange(y[some], observed[some], arm[some], covariates[some], cluster[some], n_arms, weight, room)
             parts.append(_fit(data, family))
     return _joined(parts)
 
 
 def _check(
-    y: Floats,
+    y: Floats | Bools,
     observed: Bools,
     arm: AnyInts,
     covariates: Floats,
@@ -136,7 +137,7 @@ def _check(
         raise ValueError("arm and cluster must be (R, N) and covariates (R, N, C), with R and N of y")
     if n_arms < 1 or (arm.size and not -1 <= arm.min() <= arm.max() < n_arms):
         raise ValueError("arm must be -1 (padding) or 0 ... n_arms - 1")
-    if family == "poisson" and np.any((y < 0) & observed):
+    if family == "poisson" and y.dtype != np.bool_ and np.any((y < 0) & observed):
         raise ValueError("family 'poisson' needs outcomes that are not negative")
 
 
@@ -147,14 +148,18 @@ def _check(
 class _Data:
     """R replicates x A arms x n pieces x some rows x 64 participants, and sums of them."""
 
+    room: _Room
+
     x: Floats  # (R, A, n, 1 + C, 64): 1, or 0 in an empty place, and the centred covariates
     seen: Floats  # (R, A, n, V, 64): 1, or the weight, where observed
-    y: Floats  # (R, A, n, V, 64): 0 where not observed
-    group: Ints  # (R, A, n, 64): shared clusters numbered from 0, or -1
+    y: Floats  # (R, A, n, V, 64): 0 where not observed, otherwise multiplied by the weight
+    member: Bools  # (R, A, n, 64): belongs to a shared cluster
+    group: Ints  # (R, A, n, 64): shared clusters numbered from 0; only for members
     centre: Floats  # (R, C)
     n_used: Ints  # (R,)
     n_clusters: Ints  # (R,)
     n_cell: Floats  # (R, A, V)
+    seen_x: Floats  # (R, A, V, 1 + C): weighted sums of x over the observations, so that the first is
     weight: Floats  # (R, A, V): sums of weights, as all below
     sum_y: Floats  # (R, A, V)
     sum_y2: Floats  # (R, A, V), of weighted values
@@ -163,43 +168,79 @@ class _Data:
     def take(self, keep: Bools) -> _Data:
         if keep.all():
             return self
-        return _Data(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+        arrays = {field.name: getattr(self, field.name)[keep] for field in fields(self) if field.name != "room"}
+        return _Data(room=self.room, **arrays)
+
+
+class _Room(threading.local):
+    """Memory for large arrays, by name, used again by the next part of a block: to get new memory costs more than to
+    fill it.
+    """
+
+    def __init__(self) -> None:
+        self._memory: dict[str, Floats] = {}
+
+    def of(self, name: str, shape: tuple[int, ...]) -> Floats:
+        """An array of any content. Whoever asks for the name again takes it back."""
+        size = math.prod(shape)
+        if name not in self._memory or size > len(self._memory[name]):
+            self._memory[name] = np.empty(size)
+        return self._memory[name][:size].reshape(shape)
+
+
+_ROOM = _Room()
 
 
 def _arrange(
-    y: Floats,
+    y: Floats | Bools,
     observed: Bools,
     arm: AnyInts,
     covariates: Floats,
     cluster: AnyInts,
     n_arms: int,
     weights: Floats | None,
+    room: _Room,
 ) -> _Data:
     rows, filled = _places(arm, observed, n_arms)
     n_used = filled.sum(axis=(1, 2, 3))
-    made = _gathered(observed, rows) & filled[..., None]
-    count = _pieces(made)
-    values = _pieces(np.where(made, _gathered(y, rows), 0.0))
-    seen = count if weights is None else _pieces(np.where(made, _gathered(weights, rows), 0.0))
-    weighted = values if weights is None else values * seen
-    x, centre = _centred(_gathered(covariates, rows), filled, n_used)
-    group, n_clusters = _numbered(np.where(filled, cluster.reshape(-1).take(rows), -1), n_used)
-    sums = _total(weighted @ _turned(x))
-    n_cell = _total(count @ _turned(x[:, :, :, :1]))[..., 0]
+    count, values = _seen(observed, y, rows, filled, room)
+    seen = count
+    if weights is not None:
+        seen = np.stack([_gathered(column, rows) for column in np.moveaxis(weights, 2, 0)], axis=3) * count
+        values *= seen
+    x, centre = _centred(covariates, rows, filled, n_used, room)
+    member, group, n_clusters = _numbered(cluster, rows, filled, n_used)
+    sums, seen_x = _total(values @ _turned(x)), _total(seen @ _turned(x))
+    whole = y.dtype == np.bool_ and weights is None
     return _Data(
+        room=room,
         x=x,
         seen=seen,
         y=values,
+        member=member,
         group=group,
         centre=centre,
         n_used=n_used,
         n_clusters=n_clusters,
-        n_cell=n_cell,
-        weight=n_cell if weights is None else _total(seen @ _turned(x[:, :, :, :1]))[..., 0],
+        n_cell=seen_x[..., 0] if weights is None else _total(count @ _turned(x[:, :, :, :1]))[..., 0],
+        seen_x=seen_x,
+        weight=seen_x[..., 0],
         sum_y=sums[..., 0],
-        sum_y2=_diagonal(_total(weighted @ _turned(weighted))),
+        sum_y2=sums[..., 0] if whole else _diagonal(_total(values @ _turned(values))),
         sum_xy=sums[..., 1:].sum(axis=(1, 2)),
     )
+
+
+def _seen(observed: Bools, y: Floats | Bools, rows: Ints, filled: Bools, room: _Room) -> tuple[Floats, Floats]:
+    """What is observed (1 or 0) and the values there (0 elsewhere), (R, A, n, V, 64) each."""
+    shape = (*rows.shape[:3], y.shape[2], _PIECE)
+    count, values = room.of("seen", shape), room.of("y", shape)
+    for visit in range(y.shape[2]):
+        made = _gathered(observed[:, :, visit], rows) & filled
+        given = _gathered(y[:, :, visit], rows)
+        count[:, :, :, visit] = made
+        values[:, :, :, visit] = np.where(made, given, 0.0)
+    return count, values
 
 
 def _places(arm: AnyInts, observed: Bools, n_arms: int) -> tuple[Ints, Bools]:
@@ -209,7 +250,8 @@ def _places(arm: AnyInts, observed: Bools, n_arms: int) -> tuple[Ints, Bools]:
     """
     n_replicates, n_rows = arm.shape
     used = np.logical_or.reduce([observed[:, :, visit] for visit in range(observed.shape[2])]) & (arm >= 0)
-    key = np.where(used, arm, n_arms).astype(np.int16)
+    # Of numbers this small a stable sort takes a pass per byte.
+    key = np.where(used, arm, n_arms).astype(np.int8 if n_arms < 128 else np.int16)
     count = np.stack([(key == code).sum(axis=1) for code in range(n_arms)], axis=1)
     start = np.arange(n_replicates)[:, None] * n_rows
     order = np.argsort(key, axis=1, kind="stable") + start
@@ -225,14 +267,9 @@ def _n_pieces(n_rows: int) -> int:
     return max(1, -(-n_rows // _PIECE))
 
 
-def _gathered(table: npt.NDArray[Scalar], rows: Ints) -> npt.NDArray[Scalar]:
-    """(R, N, K) -> (R, A, n, 64, K)."""
-    return table.reshape(math.prod(table.shape[:2]), table.shape[2]).take(rows, axis=0)
-
-
-def _pieces(table: npt.NDArray[Any]) -> Floats:
-    """(..., 64, K) -> (..., K, 64): arithmetic runs along participants."""
-    return np.ascontiguousarray(_turned(table), dtype=np.float64)
+def _gathered(column: npt.NDArray[Scalar], rows: Ints) -> npt.NDArray[Scalar]:
+    """(R, N) -> (R, A, n, 64). Places are known to exist, and not to look whether they do is three times faster."""
+    return column.reshape(-1).take(rows, out=np.empty(rows.shape, dtype=column.dtype), mode="clip")
 
 
 def _turned(matrices: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
@@ -255,25 +292,30 @@ def _row_total(weights: Floats, rows: Floats) -> Floats:
     return sums
 
 
-def _centred(raw: Floats, filled: Bools, n_used: Ints) -> tuple[Floats, Floats]:
-    """`x` of the covariates (R, A, n, 64, C), and the means that were taken off (R, C)."""
-    x = np.empty((*raw.shape[:3], 1 + raw.shape[4], _PIECE))
-    x[:, :, :, 0], x[:, :, :, 1:] = filled, _turned(raw)
+def _centred(covariates: Floats, rows: Ints, filled: Bools, n_used: Ints, room: _Room) -> tuple[Floats, Floats]:
+    """`x` of the covariates (R, N, C), and the means that were taken off (R, C)."""
+    x = room.of("x", (*rows.shape[:3], 1 + covariates.shape[2], _PIECE))
+    x[:, :, :, 0] = filled
+    for place in range(covariates.shape[2]):
+        x[:, :, :, 1 + place] = _gathered(covariates[:, :, place], rows)
     centre = _row_total(x[:, :, :, :1], x[:, :, :, 1:]) / np.maximum(n_used, 1)[:, None]
     x[:, :, :, 1:] -= centre[:, None, None, :, None]
     return x, centre
 
 
-def _numbered(cluster: AnyInts, n_used: Ints) -> tuple[Ints, Ints]:
-    """Number the shared clusters of each replicate from 0 without gaps, and count its independent units."""
-    place = np.flatnonzero(cluster >= 0)
-    row, code = place // math.prod(cluster.shape[1:]), cluster.reshape(-1)[place]
+def _numbered(cluster: AnyInts, rows: Ints, filled: Bools, n_used: Ints) -> tuple[Bools, Ints, Ints]:
+    """Who belongs to a shared cluster; their clusters, numbered in each replicate from 0 without gaps (both like
+    `rows`); and the number of independent units (R,).
+    """
+    group: Ints = _gathered(cluster, rows).astype(np.int64, copy=False)
+    member = (group >= 0) & filled
+    place = np.flatnonzero(member)
+    row, code = place // math.prod(rows.shape[1:]), group.reshape(-1)[place]
     present = np.zeros((len(cluster), int(code.max(initial=-1)) + 1), dtype=np.bool_)
     present[row, code] = True
-    group = np.full(cluster.shape, -1, dtype=np.int64)
     group.reshape(-1)[place] = (np.cumsum(present, axis=1) - 1)[row, code]
     n_alone = n_used - np.bincount(row, minlength=len(cluster))
-    return group, n_alone + present.sum(axis=1)
+    return member, group, n_alone + present.sum(axis=1)
 
 
 # ------------------------------------------------------------------------------------- why a fit is refused
@@ -291,13 +333,12 @@ def _data_faults(data: _Data, family: Family) -> Reasons:
     return reason
 
 
-def _covariate_faults(data: _Data, at: _Moments) -> Reasons:
+def _covariate_faults(data: _Data, at: _Second) -> Reasons:
     reason = _no_faults(data)
     _mark(reason, ~np.isfinite(at.info).all(axis=(1, 2)), "a covariate is too large")
-    squares = _diagonal(at.gram)[:, 1:]
-    varies = (squares > (CONSTANT * data.centre) ** 2 * at.gram[:, :1, 0]).all(axis=1)
+    varies = (at.squares > (CONSTANT * data.centre) ** 2 * at.total).all(axis=1)
     sound = (varies & (reason == ""))[:, None]
-    scale = 1 / np.sqrt(np.where(sound, squares, 1.0))
+    scale = 1 / np.sqrt(np.where(sound, at.squares, 1.0))
     scaled = np.where(sound[..., None], at.info * scale[:, None] * scale[..., None], np.eye(scale.shape[1]))
     least = np.linalg.eigvalsh(scaled).min(axis=1, initial=1.0)
     _mark(reason, ~varies | (least < COLLINEAR), "covariates are collinear")
@@ -311,7 +352,7 @@ def _variance_faults(data: _Data, bread: Floats, meat: Floats, cov: Floats) -> R
     n_cells = shape[1] * shape[2]
     squares = _diagonal(meat)[:, :n_cells].reshape(shape)
     _mark_cells(reason, squares <= NO_VARIANCE * data.sum_y2 + SMALLEST_SQUARE, "zero variance")
-    rounding = CANCELLED * _diagonal(_sandwich(np.abs(bread), np.abs(meat)))
+    rounding = CANCELLED * ((np.abs(bread) @ np.abs(meat)) * np.abs(bread)).sum(axis=2)
     nothing = _diagonal(cov) <= rounding
     _mark_cells(reason, nothing[:, :n_cells].reshape(shape), "zero variance")
     _mark(reason, nothing.any(axis=1), "zero variance of a covariate's coefficient")
@@ -338,30 +379,54 @@ def _mark_cells(reason: Reasons, where: Bools, text: str) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Moments:
-    """Weighted sums at some beta, of which information and variance are made."""
+class _First:
+    """Weighted sums at some beta: all that likelihood and score are made of."""
 
     tilt: Floats  # (R, A, n, 1, 64): exp(x'beta), or 1
+    tilted: Floats  # (R, A, n, V, 64): `seen` times `tilt`
     size: Floats  # (R, A, V): sum of exp(x'beta) over the observations of a cell, or their number
     level: Floats  # (R, A, V): exp(cell coefficient), or 1
+    sum_x: Floats  # (R, A * V, C): sums of exp(x'beta) x over the observations of a cell
+
+
+@dataclass(frozen=True, eq=False)
+class _Second:
+    """What information and variance are made of besides."""
+
     mean_x: Floats  # (R, A * V, C): weighted means of the covariates
-    gram: Floats  # (R, 1 + C, 1 + C): weighted sums of squares and products of x
+    total: Floats  # (R, 1): sum of the weights
+    squares: Floats  # (R, C): weighted sums of squares of the covariates
     info: Floats  # (R, C, C): information about beta when the cells are estimated too
 
 
-def _moments(data: _Data, beta: Floats, family: Family) -> _Moments:
-    tilt = np.exp(_linear(data, beta)) if family == "poisson" else np.ones((1, 1, 1, 1, 1))
-    tilted = data.seen * tilt
-    sums = _total(tilted @ _turned(data.x))
+def _first_moments(data: _Data, beta: Floats, family: Family) -> _First:
+    """At `beta` (R, C); where that is 0 nothing is left to compute."""
+    if family == "poisson" and beta.any():
+        tilt = _linear(data, beta)
+        np.exp(tilt, out=tilt)
+        tilted = np.multiply(data.seen, tilt, out=data.room.of("tilted", data.seen.shape))
+        sums = _total(tilted @ _turned(data.x))
+    else:
+        tilt, tilted, sums = np.ones((1, 1, 1, 1, 1)), data.seen, data.seen_x
     size = sums[..., 0]
     level = data.sum_y / size if family == "poisson" else np.ones_like(size)
-    weight = level[:, :, None, None] @ tilted
-    gram = _total((data.x * weight) @ _turned(data.x)).sum(axis=1)
-    n_cells = math.prod(size.shape[1:])
-    mean_x = (sums[..., 1:] / size[..., None]).reshape(len(beta), n_cells, beta.shape[1])
-    cells = (level * size).reshape(len(beta), n_cells, 1)
-    info = gram[:, 1:, 1:] - _turned(mean_x) @ (cells * mean_x)
-    return _Moments(tilt, size, level, mean_x, gram, info)
+    return _First(tilt, tilted, size, level, _by_cell(sums[..., 1:]))
+
+
+def _second_moments(data: _Data, at: _First) -> _Second:
+    weight = at.level[:, :, None, None] @ at.tilted
+    x = data.x[:, :, :, 1:]
+    weighted = np.multiply(x, weight, out=data.room.of("products", x.shape))
+    gram = _total(weighted @ _turned(x)).sum(axis=1)
+    mean_x = at.sum_x / _by_cell(at.size[..., None])
+    cells = _by_cell((at.level * at.size)[..., None])
+    info = gram - _turned(mean_x) @ (cells * mean_x)
+    return _Second(mean_x, cells.sum(axis=1), _diagonal(gram), info)
+
+
+def _by_cell(sums: Floats) -> Floats:
+    """(R, A, V, K) -> (R, A * V, K)."""
+    return sums.reshape(len(sums), sums.shape[1] * sums.shape[2], sums.shape[3])
 
 
 def _linear(data: _Data, beta: Floats) -> Floats:
@@ -370,11 +435,11 @@ def _linear(data: _Data, beta: Floats) -> Floats:
 
 
 def _least_squares(data: _Data) -> tuple[Floats, Reasons]:
-    beta = np.zeros_like(data.centre)
-    at = _moments(data, beta, "gaussian")
-    around_mean = (data.y - _by_visit(data.sum_y / data.weight)) * data.seen
-    score = _row_total(around_mean.sum(axis=3, keepdims=True), data.x[:, :, :, 1:])
-    return _times(_inverse(at.info), score), _covariate_faults(data, at)
+    first = _first_moments(data, np.zeros_like(data.centre), "gaussian")
+    second = _second_moments(data, first)
+    cell = _turned(_by_cell((data.sum_y / data.weight)[..., None]))
+    score = data.sum_xy - (cell @ first.sum_x)[:, 0]
+    return _times(_inverse(second.info), score), _covariate_faults(data, second)
 
 
 def _newton(data: _Data) -> tuple[Floats, Reasons]:
@@ -384,16 +449,20 @@ def _newton(data: _Data) -> tuple[Floats, Reasons]:
     others take does not matter to it.
     """
     beta = np.zeros_like(data.centre)
-    best, step, at = _profile(data, beta)
-    reason = _covariate_faults(data, at)
-    spread = np.sqrt(_diagonal(at.gram)[:, 1:] / at.gram[:, :1, 0])
+    first = _first_moments(data, beta, "poisson")
+    second = _second_moments(data, first)
+    best, step = _profile(data, beta, first), _times(_inverse(second.info), _score(data, first))
+    reason = _covariate_faults(data, second)
+    spread = np.sqrt(second.squares / second.total)
     live, part = np.flatnonzero(reason == ""), data.take(reason == "")
     for _ in range(MAX_ITERATIONS):
         if not live.size:
             break
         trial = beta[live] + step[live]
-        loglik, next_step, _at = _profile(part, trial)
+        first = _first_moments(part, trial, "poisson")
+        loglik = _profile(part, trial, first)
         better = loglik >= best[live] - 1e-10 * (1 + np.abs(best[live]))
+        next_step = _times(_inverse(_second_moments(part, first).info), _score(part, first))
         beta[live[better]], best[live[better]] = trial[better], loglik[better]
         step[live] = np.where(better[:, None], next_step, step[live] / 2)
         arrived = better & (np.abs(step[live]) * spread[live] < SMALL_STEP).all(axis=1)
@@ -403,11 +472,15 @@ def _newton(data: _Data) -> tuple[Floats, Reasons]:
     return beta, reason
 
 
-def _profile(data: _Data, beta: Floats) -> tuple[Floats, Floats, _Moments]:
-    """Log likelihood (R,) up to a constant, Newton step (R, C), and moments."""
-    at = _moments(data, beta, "poisson")
-    loglik = (data.sum_xy * beta).sum(axis=1) - (data.sum_y * np.log(at.size)).sum(axis=(1, 2))
-    return loglik, _times(_inverse(at.info), data.sum_xy - at.gram[:, 0, 1:]), at
+def _profile(data: _Data, beta: Floats, at: _First) -> Floats:
+    """Log likelihood (R,) up to a constant."""
+    return np.asarray((data.sum_xy * beta).sum(axis=1) - (data.sum_y * np.log(at.size)).sum(axis=(1, 2)))
+
+
+def _score(data: _Data, at: _First) -> Floats:
+    """Derivative of the log likelihood (R, C)."""
+    level = _by_cell(at.level[..., None])
+    return data.sum_xy - (_turned(level) @ at.sum_x)[:, 0]
 
 
 def _inverse(matrices: Floats) -> Floats:
@@ -458,19 +531,23 @@ def _placed(found: Floats, where: Bools) -> Floats:
 
 
 def _estimates(data: _Data, beta: Floats, family: Family) -> tuple[dict[str, Floats], Reasons]:
-    at = _moments(data, beta, family)
+    first = _first_moments(data, beta, family)
+    second = _second_moments(data, first)
+    scores = data.room.of("products", (*data.y.shape[:3], data.y.shape[3] + beta.shape[1], _PIECE))
+    residuals = scores[:, :, :, : data.y.shape[3]]
     if family == "poisson":
-        cell = np.log(at.level)
-        fitted = _by_visit(at.level) * at.tilt
+        cell = np.log(first.level)
+        np.multiply(first.tilted, _by_visit(first.level), out=residuals)
     else:
-        cell = data.sum_y / data.weight - _times(at.mean_x, beta).reshape(data.sum_y.shape)
-        fitted = _by_visit(cell) + _linear(data, beta)
-    meat = _meat(data, (data.y - fitted) * data.seen)
-    bread = _bread(data, at)
+        cell = data.sum_y / data.weight - _times(second.mean_x, beta).reshape(data.sum_y.shape)
+        np.multiply(data.seen, _by_visit(cell) + _linear(data, beta), out=residuals)
+    np.subtract(data.y, residuals, out=residuals)
+    meat = _meat(data, scores)
+    bread = _bread(data, first, second)
     cov = _sandwich(bread, meat)
     shift = (data.centre * beta).sum(axis=1)
     # For the identity link the first of these sums is n_used, and its logarithm below becomes 0.
-    sum_x = _row_total(data.x[:, :, :, :1] * at.tilt, data.x)
+    sum_x = _row_total(data.x[:, :, :, :1] * first.tilt, data.x)
     return {
         "cell": cell - shift[:, None, None],
         "beta": beta,
@@ -485,22 +562,23 @@ def _by_visit(cell: Floats) -> Floats:
     return cell[:, :, None, :, None]
 
 
-def _meat(data: _Data, residuals: Floats) -> Floats:
+def _meat(data: _Data, scores: Floats) -> Floats:
     """Sum over clusters of the squares and products of their scores, (R, P, P).
 
     A participant has V + C scores: a residual per visit, which belongs to a cell of their arm, and covariates
-    x sum of residuals. The members of shared clusters are taken out, added up by cluster, and put in again.
+    x sum of residuals. `scores` (R, A, n, V + C, 64) holds the first and is overwritten. The members of shared
+    clusters are taken out, added up by cluster, and put in again.
     """
-    n_visits = residuals.shape[3]
-    scores = np.empty((*residuals.shape[:3], n_visits + data.centre.shape[1], _PIECE))
-    visits, covariates = scores[:, :, :, :n_visits], scores[:, :, :, n_visits:]
-    visits[...] = residuals
-    np.multiply(data.x[:, :, :, 1:], residuals.sum(axis=3, keepdims=True), out=covariates)
-    member = np.flatnonzero(data.group >= 0)
-    pieces, piece, place = scores.reshape(-1, scores.shape[3], _PIECE), member // _PIECE, member % _PIECE
-    shared = pieces[piece, :, place]
-    pieces[piece, :, place] = 0.0
-    meat = _by_coefficient(_total(visits @ _turned(visits)), _total(covariates @ _turned(scores)))
+    n_visits = data.y.shape[3]
+    residuals, covariates = scores[:, :, :, :n_visits], scores[:, :, :, n_visits:]
+    np.multiply(data.x[:, :, :, 1:], np.ones((1, n_visits)) @ residuals, out=covariates)
+    member = np.flatnonzero(data.member)
+    if member.size:
+        n_scores = scores.shape[3]
+        places = member // _PIECE * (n_scores * _PIECE) + member % _PIECE + np.arange(n_scores)[:, None] * _PIECE
+        shared = scores.reshape(-1).take(places)
+        scores.reshape(-1)[places] = 0.0
+    meat = _by_coefficient(_total(residuals @ _turned(residuals)), _total(covariates @ _turned(scores)))
     if member.size:
         clusters = _cluster_scores(data, shared, member)
         meat += _total(clusters @ _turned(clusters))[:, 0]
@@ -522,29 +600,30 @@ def _by_coefficient(visits: Floats, covariates: Floats) -> Floats:
 
 
 def _cluster_scores(data: _Data, scores: Floats, member: Ints) -> Floats:
-    """Add up the scores (M, V + C) of the members of each cluster, (R, 1, n, P, 64)."""
+    """Add up the scores (V + C, M) of the members of each cluster, (R, 1, n, P, 64)."""
     n_replicates, n_arms, n_pieces, _ = data.group.shape
     n_visits, group = data.y.shape[3], data.group.reshape(-1)[member]
     n_more = _n_pieces(int(group.max()) + 1)
     key = member // (n_pieces * _PIECE) * (n_more * _PIECE) + group
     size = n_replicates * n_arms * n_more * _PIECE
-    sums = np.stack([np.bincount(key, weights=column, minlength=size) for column in scores.T])
+    keys = key + np.arange(len(scores))[:, None] * size
+    sums = np.bincount(keys.reshape(-1), weights=scores.reshape(-1), minlength=len(scores) * size)
     by_arm = sums.reshape(-1, n_replicates, n_arms, n_more, _PIECE).transpose(1, 3, 2, 0, 4)
     cells = by_arm[:, :, :, :n_visits].reshape(n_replicates, n_more, n_arms * n_visits, _PIECE)
     covariates = by_arm[:, :, :, n_visits:].sum(axis=2)
     return np.ascontiguousarray(np.concatenate([cells, covariates], axis=2)[:, None])
 
 
-def _bread(data: _Data, at: _Moments) -> Floats:
+def _bread(data: _Data, first: _First, second: _Second) -> Floats:
     """Inverse information, its rows in the covariates' own origin, its columns still centred: (R, P, P)."""
-    n_replicates, n_cells, n_covariates = at.mean_x.shape
-    of_beta = _inverse(at.info)
+    n_replicates, n_cells, n_covariates = second.mean_x.shape
+    of_beta = _inverse(second.info)
     bread = np.zeros((n_replicates, n_cells + n_covariates, n_cells + n_covariates))
     bread[:, n_cells:, n_cells:] = of_beta
-    bread[:, n_cells:, :n_cells] = -of_beta @ _turned(at.mean_x)
-    bread[:, :n_cells] = -(at.mean_x + data.centre[:, None]) @ bread[:, n_cells:]
+    bread[:, n_cells:, :n_cells] = -of_beta @ _turned(second.mean_x)
+    bread[:, :n_cells] = -(second.mean_x + data.centre[:, None]) @ bread[:, n_cells:]
     cells = np.arange(n_cells)
-    bread[:, cells, cells] += 1 / (at.level * at.size).reshape(n_replicates, n_cells)
+    bread[:, cells, cells] += 1 / (first.level * first.size).reshape(n_replicates, n_cells)
     return bread
 
 

@@ -6,6 +6,7 @@ Arrays have the replicate first: R replicates, N rows, V visits. A row without a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,27 +27,32 @@ class Cut:
     """Values of one outcome as an estimand sees them."""
 
     value: Floats  # (R, N, V) points, NaN where missing
-    stopped: Bools  # (R, N, V) had stopped treatment by then
     settled: Bools  # (R, N, V) the endpoint is known without a value: stopped, so no responder
+    design: Design
+    data: ObservedData
+
+    @cached_property
+    def stopped(self) -> Bools:
+        """(R, N, V) had stopped treatment by then."""
+        return stopped_by(self.design, self.data)
 
 
 def cut(design: Design, analysis: Any, data: ObservedData) -> Cut:
     """Observed values of the analysis's outcome, cut to its estimand (ICH E9(R1))."""
     value = data.value[analysis.outcome]
-    stopped = stopped_by(design, data)
-    settled = np.zeros_like(stopped)
+    settled: Bools = np.broadcast_to(np.False_, value.shape)
     if analysis.estimand == "hypothetical":
-        value = np.where(stopped, np.nan, value)
+        value = np.where(stopped_by(design, data), np.nan, value)
     elif analysis.estimand == "per_protocol":
         value = np.where(adherent(design, analysis, data), value, np.nan)
     elif analysis.estimand == "while_on_treatment":
-        value = last_before(value, data.baseline[analysis.outcome], stopped)
+        value = last_before(value, data.baseline[analysis.outcome], stopped_by(design, data))
     elif analysis.estimand == "composite":
-        settled = stopped
+        settled = stopped_by(design, data)
     if analysis.missing.kind == "complete_cases":
         whole = (~np.isnan(value) | settled).all(axis=2, keepdims=True)
         value, settled = np.where(whole, value, np.nan), settled & whole
-    return Cut(value, stopped, settled)
+    return Cut(value, settled, design, data)
 
 
 def planned_sessions(design: Design, data: ObservedData) -> Ints:
@@ -89,20 +95,31 @@ def last_before(value: Floats, baseline: Floats, stopped: Bools) -> Floats:
     return out
 
 
-def response(outcome: Outcome, baseline: Floats, value: Floats) -> Floats:
-    """1 where a value has fallen from the baseline by the required part, 0 where not, NaN where there is none."""
-    responds = (value <= baseline * (1 - outcome.responder_fall) + TOLERANCE) & (baseline > 0)
-    return np.where(np.isnan(value), np.nan, responds)
+def response(outcome: Outcome, baseline: Floats, value: Floats) -> Bools:
+    """Whether values (R, N, V) have fallen from baselines (R, N) by the required part; not where there is none."""
+    limit = np.where(baseline > 0, baseline * (1 - outcome.responder_fall) + TOLERANCE, -np.inf)
+    return np.asarray(value <= limit[:, :, None])
+
+
+def endpoint_known(
+    outcome: Outcome, endpoint: str, baseline: Floats, value: Floats, settled: Bools | None = None
+) -> tuple[Floats | Bools, Bools]:
+    """Change or response from values (R, N, V) and baselines (R, N), and where it is known; `settled` are no
+    responders.
+    """
+    known = ~np.isnan(value)
+    if endpoint == "change":
+        return value - baseline[:, :, None], known
+    found = response(outcome, baseline, value)
+    return (found, known) if settled is None else (found & ~settled, known | settled)
 
 
 def endpoint_values(
     outcome: Outcome, endpoint: str, baseline: Floats, value: Floats, settled: Bools | None = None
 ) -> Floats:
-    """Change or response from values (R, N, V) and baselines (R, N); `settled` are no responders."""
-    if endpoint == "change":
-        return np.asarray(value - baseline[:, :, None])
-    found = response(outcome, baseline[:, :, None], value)
-    return found if settled is None else np.where(settled, 0.0, found)
+    """The same as numbers with NaN where it is not known."""
+    found, known = endpoint_known(outcome, endpoint, baseline, value, settled)
+    return np.where(known, found, np.nan)
 
 
 def first_response(design: Design, outcome: str, data: ObservedData) -> tuple[Floats, Bools]:
@@ -119,24 +136,27 @@ def first_response(design: Design, outcome: str, data: ObservedData) -> tuple[Fl
 
 def covariate_matrix(design: Design, outcome: str, names: tuple[str, ...], data: ObservedData) -> Floats:
     """Covariates (R, N, C): the baseline value, indicators of all sites but the first, and others."""
-    columns: list[Floats] = []
+    n_sites = len(design.recruitment.sites)
+    matrix = np.empty((sum(n_sites - 1 if name == "site" else 1 for name in names), *data.arm.shape))
+    place = 0
     for name in names:
-        if name == "baseline":
-            columns.append(data.baseline[outcome])
-        elif name == "site":
-            columns += [(data.site == site).astype(float) for site in range(1, len(design.recruitment.sites))]
+        if name == "site":
+            for site in range(1, n_sites):
+                matrix[place] = data.site == site
+                place += 1
         else:
-            columns.append(data.covariates[name])
-    return np.stack(columns, axis=-1) if columns else np.empty((*data.arm.shape, 0))
+            matrix[place] = data.baseline[outcome] if name == "baseline" else data.covariates[name]
+            place += 1
+    return np.moveaxis(matrix, 0, 2)  # covariates are looked at one after the other
 
 
 def clusters(design: Design, analysis: Any, data: ObservedData) -> Ints:
     """-1 for participants who stand alone; coaches are numbered through all arms."""
     cluster = getattr(analysis, "cluster", "person")
     if cluster == "person":
-        return np.full(data.arm.shape, -1, dtype=np.int64)
+        return np.broadcast_to(np.int64(-1), data.arm.shape)
     if cluster == "site":
         return data.site.astype(np.int64)
     staff = [len(design.coaches(arm)) for arm in design.arms]
     offset = np.concatenate([[0], np.cumsum(staff)[:-1]]).astype(np.int64)
-    return np.where(data.coach >= 0, offset[np.maximum(data.arm, 0)] + data.coach, -1)
+    return np.where(data.coach >= 0, offset.take(data.arm, mode="clip") + data.coach, -1)

@@ -201,6 +201,8 @@ def p_value(estimate: Floats, error: Floats, df: Floats) -> Floats:
 def lower_tail(t: Floats, df: Floats) -> Floats:
     """Distribution function of t; normal where df is infinite."""
     finite = np.isfinite(df)
+    if not finite.any():  # t is dear
+        return np.where(np.isnan(df), np.nan, ndtr(t))
     return np.where(finite, stdtr(np.where(finite, df, 1.0), t), np.where(np.isnan(df), np.nan, ndtr(t)))
 
 
@@ -209,6 +211,8 @@ def quantile(alpha: float, df: Floats) -> Floats:
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1 (given: {alpha})")
     finite = np.isfinite(df)
+    if not finite.any():
+        return np.where(np.isnan(df), np.nan, ndtri(1 - alpha / 2))
     by_t = stdtrit(np.where(finite, df, 1.0), 1 - alpha / 2)
     return np.where(finite, by_t, np.where(np.isnan(df), np.nan, ndtri(1 - alpha / 2)))
 

@@ -60,7 +60,7 @@ class _Replicate:
         self.design, self.analysis, self.method = design, analysis, analysis.missing
         self.rows: Bools = data.arm[r] >= 0
         self.arm: NDArray[np.int64] = data.arm[r][self.rows].astype(np.int64)
-        self.value, self.stopped = seen.value[r][self.rows], seen.stopped[r][self.rows]
+        self.value, self._seen = seen.value[r][self.rows], seen
         self.known = ~np.isnan(self.value) | seen.settled[r][self.rows]
         self.baseline = data.baseline[analysis.outcome][r][self.rows]
         self.n_arms = len(design.arms)
@@ -95,8 +95,8 @@ class _Replicate:
         covariates, method = self.covariates(self.method.covariates), self.method
         common = {"n_arms": self.n_arms, "m": method.imputations, "luck": luck}
         if method.kind == "reference":
-            ever = self.stopped.any(axis=1)
-            deviation = np.where(ever, self.stopped.argmax(axis=1), self.value.shape[1])
+            stopped = self._seen.stopped[self._r][self.rows]
+            deviation = np.where(stopped.any(axis=1), stopped.argmax(axis=1), self.value.shape[1])
             reference = list(self.design.arms).index(method.reference)
             copies = reference_based(
                 self.value, self.arm, covariates, reference=reference, method=method.rule,

@@ -16,13 +16,15 @@ The likelihood, its maximum, adjusted covariance and degrees of freedom are in `
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from functools import cache
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from trialsim.analysis.fits import Bools, Data, FitError, Floats, Ints, Means
-from trialsim.analysis.mmrm_inference import Reml, Sums, adjusted_cov, contrast_df, global_df, maximum
+from trialsim.analysis.mmrm_inference import Reml, Sums, adjusted_cov, contrast_df, global_df, maxima
 
 Covariance = Literal["unstructured", "compound_symmetry"]
 Df = Literal["kenward_roger", "satterthwaite", "residual"]
@@ -81,19 +83,39 @@ def mmrm(
     variation, collinear covariates, a singular Sigma, no convergence. ValueError for weights, for
     more than 50 visits and for an option that does not exist.
     """
+    found = mmrm_of_many([data], covariance=covariance, df=df, covariates_by_visit=covariates_by_visit)[0]
+    if isinstance(found, FitError):
+        raise found
+    return found
+
+
+def mmrm_of_many(
+    many: Sequence[Data | FitError],
+    *,
+    covariance: Covariance = "unstructured",
+    df: Df = "kenward_roger",
+    covariates_by_visit: bool = False,
+) -> list[Means | FitError]:
+    """`mmrm` of several replicates, with the same bits; at once it is faster. A FitError stays what it is."""
     if df not in get_args(Df):
         raise ValueError(f"unknown degrees of freedom: {df}")
-    model = _model(data, covariance, covariates_by_visit)
+    found: list[Means | FitError] = []
     with np.errstate(all="ignore"):
-        sums, at = _fit(model)
-        return _means(model, sums, at, df)
+        for fit in _fits(many, covariance, covariates_by_visit):
+            try:
+                found.append(fit if isinstance(fit, FitError) else _means(*fit, df))
+            except FitError as fault:
+                found.append(fault)
+    return found
 
 
 def fit_mmrm(data: Data, *, covariance: Covariance = "unstructured", covariates_by_visit: bool = False) -> MmrmFit:
     """The fit behind `mmrm`: all coefficients, Sigma and the restricted likelihood. FitError as there."""
-    model = _model(data, covariance, covariates_by_visit)
     with np.errstate(all="ignore"):
-        sums, at = _fit(model)
+        fit = _fits([data], covariance, covariates_by_visit)[0]
+    if isinstance(fit, FitError):
+        raise fit
+    model, sums, at = fit
     n_cells = model.n_arms * model.y.shape[1]
     unit = np.ones(len(at.beta))
     unit[n_cells:] = np.repeat(model.x_scale, (len(unit) - n_cells) // max(len(model.x_scale), 1))
@@ -111,11 +133,31 @@ def fit_mmrm(data: Data, *, covariance: Covariance = "unstructured", covariates_
     )
 
 
-def _fit(model: _Model) -> tuple[Sums, Reml]:
-    sums = _sums(model)
-    at = maximum(sums)
-    _check_variation(model, at.sigma.diagonal() * (sums.scale / model.y_scale) ** 2)
-    return sums, at
+def _fits(
+    many: Sequence[Data | FitError], covariance: Covariance, by_visit: bool
+) -> list[tuple[_Model, Sums, Reml] | FitError]:
+    """Model, sums and maximum of every replicate, or why there is none."""
+    found: list[Any] = []
+    for data in many:
+        try:
+            found.append(data if isinstance(data, FitError) else _prepared(data, covariance, by_visit))
+        except FitError as fault:
+            found.append(fault)
+    places = [place for place, one in enumerate(found) if not isinstance(one, FitError)]
+    for place, at in zip(places, maxima([found[place][1] for place in places]), strict=True):
+        model, sums = found[place]
+        try:
+            found[place] = at if isinstance(at, FitError) else (model, sums, at)
+            if isinstance(at, Reml):
+                _check_variation(model, at.sigma.diagonal() * (sums.scale / model.y_scale) ** 2)
+        except FitError as fault:
+            found[place] = fault
+    return found
+
+
+def _prepared(data: Data, covariance: Covariance, by_visit: bool) -> tuple[_Model, Sums]:
+    model = _model(data, covariance, by_visit)
+    return model, _sums(model)
 
 
 # ------------------------------------------------------------------------------------------ what there is to fit
@@ -216,6 +258,7 @@ def _scaled_covariates(x: Floats) -> tuple[Floats, Floats]:
     return x / spread, size * spread
 
 
+@cache
 def _to_full(n_arms: int, n_visits: int, n_covariates: int, by_visit: bool) -> Floats:
     per_covariate = np.eye(n_visits) if by_visit else np.ones((n_visits, 1))
     covariates = np.kron(np.eye(n_covariates), per_covariate)
@@ -226,6 +269,7 @@ def _to_full(n_arms: int, n_visits: int, n_covariates: int, by_visit: bool) -> F
     return full
 
 
+@cache
 def _basis(n_visits: int, covariance: Covariance) -> Floats:
     identity = np.eye(n_visits)
     if covariance == "compound_symmetry" and n_visits > 1:
@@ -258,6 +302,7 @@ def _sums(model: _Model) -> Sums:
         n_pairs=(seen.T * n) @ seen,
         beta0=np.zeros(model.to_full.shape[1]),
         scale=model.y_scale,
+        n_arms=model.n_arms,
         to_full=model.to_full,
         basis=model.basis,
     )

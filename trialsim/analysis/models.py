@@ -76,12 +76,18 @@ _MEANS: dict[str, MeansModel] = {
         working=n.analysis.working,
         correction=n.analysis.correction,
     ),
-    "mmrm": lambda n, d: mmrm.mmrm(d, df=n.analysis.df, covariates_by_visit=n.analysis.covariates_by_visit),
     "mixed": lambda n, d: mixed.mixed(
         d, nested_arms=n.nested_arms, heteroscedastic=n.analysis.heteroscedastic, df=n.analysis.df
     ),
     "cluster_robust": lambda n, d: few_clusters.cluster_robust(d, correction=n.analysis.correction),
     "cluster_means": lambda n, d: few_clusters.cluster_means(d, weights=n.analysis.weights, pooled=n.analysis.pooled),
+}
+
+
+_MEANS_OF_MANY: dict[str, Callable[[Numbers, Sequence[Data | FitError]], list[Means | FitError]]] = {
+    "mmrm": lambda n, many: mmrm.mmrm_of_many(
+        many, df=n.analysis.df, covariates_by_visit=n.analysis.covariates_by_visit
+    ),
 }
 
 
@@ -94,8 +100,11 @@ def link_of(analysis: Any) -> Link:
 
 def fit_means(numbers: Numbers, replicates: Sequence[Data | FitError], *, n_arms: int, n_visits: int) -> ArmMeans:
     """Arms' means of an analysis in each replicate. A FitError in the place of data stays what it is."""
-    model = _MEANS[numbers.analysis.kind]
-    fits = [attempt(model, numbers, data) for data in replicates]
+    kind = numbers.analysis.kind
+    if kind in _MEANS_OF_MANY:
+        fits = _MEANS_OF_MANY[kind](numbers, replicates)
+    else:
+        fits = [attempt(_MEANS[kind], numbers, data) for data in replicates]
     return stacked(fits, link=link_of(numbers.analysis), n_arms=n_arms, n_visits=n_visits)
 
 

@@ -101,21 +101,20 @@ def _means(design: Design, name: str, numbers: Numbers, data: ObservedData, draw
     done = complete(design, name, data, seen, draws)
     m = done.value.shape[1]
     baseline = data.baseline[analysis.outcome]
-    y = np.stack(
+    found, known = _copies(
         [
-            endpoints.endpoint_values(
+            endpoints.endpoint_known(
                 design.outcomes[analysis.outcome], endpoint_of(analysis), baseline, done.value[:, k], seen.settled
             )
             for k in range(m)
-        ],
-        axis=1,
+        ]
     )
-    y[done.reason != ""] = np.nan
+    known[done.reason != ""] = False
     if analysis.kind in ("modified_poisson", "linear"):
-        means = of_cells(_cells(design, analysis, data, y, done.weights))
+        means = of_cells(_cells(design, analysis, data, found, known, done.weights))
         means.reason[np.repeat(done.reason != "", m)] = np.repeat(done.reason, m)[np.repeat(done.reason != "", m), None]
         return Fitted(pooled(means, m) if m > 1 else means)
-    replicates = _replicates(design, analysis, data, y, done)
+    replicates = _replicates(design, analysis, data, np.where(known, found, np.nan), done)
     shape = {"n_arms": len(design.arms), "n_visits": len(design.visits)}
     means = fit_means(numbers, replicates, **shape)
     compared = []
@@ -124,17 +123,31 @@ def _means(design: Design, name: str, numbers: Numbers, data: ObservedData, draw
     return Fitted(pooled(means, m) if m > 1 else means, compared)
 
 
-def _cells(design: Design, analysis: Any, data: ObservedData, y: Floats, weights: Floats | None) -> Any:
+def _copies(pairs: list[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Pairs of arrays (R, N, V) of each copy as a pair of arrays (R, m, N, V)."""
+    if len(pairs) == 1:
+        return pairs[0][0][:, None], pairs[0][1][:, None]
+    first, second = zip(*pairs, strict=True)
+    return np.stack(first, axis=1), np.stack(second, axis=1)
+
+
+def _cells(
+    design: Design,
+    analysis: Any,
+    data: ObservedData,
+    y: NDArray[Any],
+    observed: NDArray[np.bool_],
+    weights: Floats | None,
+) -> Any:
     """All replicates and their copies at once."""
     n, m = y.shape[:2]
 
     def copies(values: NDArray[Any]) -> NDArray[Any]:
         return np.repeat(values, m, axis=0) if m > 1 else values
 
-    y = y.reshape(n * m, *y.shape[2:])
     return fit_cells(
-        y,
-        ~np.isnan(y),
+        y.reshape(n * m, *y.shape[2:]),
+        observed.reshape(n * m, *y.shape[2:]),
         copies(data.arm),
         copies(endpoints.covariate_matrix(design, analysis.outcome, analysis.covariates, data)),
         copies(endpoints.clusters(design, analysis, data)),
@@ -153,7 +166,7 @@ def _replicates(design: Design, analysis: Any, data: ObservedData, y: Floats, do
         rows = data.arm[r] >= 0
         common = {
             "arm": data.arm[r][rows].astype(np.int64),
-            "covariates": covariates[r][rows],
+            "covariates": np.ascontiguousarray(covariates[r][rows]),
             "cluster": cluster[r][rows],
             "n_arms": len(design.arms),
             "weights": None if done.weights is None else done.weights[r][rows],
@@ -181,7 +194,8 @@ def _events(design: Design, numbers: Numbers, data: ObservedData) -> Fitted:
     for r in range(len(time)):
         rows = (data.arm[r] >= 0) & whole[r]
         arm = data.arm[r][rows].astype(np.int64)
-        replicates.append(TimesToEvent(time[r][rows], event[r][rows], arm, covariates[r][rows], len(design.arms)))
+        x = np.ascontiguousarray(covariates[r][rows])
+        replicates.append(TimesToEvent(time[r][rows], event[r][rows], arm, x, len(design.arms)))
     return fit_events(numbers, replicates, n_arms=len(design.arms))
 
 

@@ -52,7 +52,7 @@ class _Rows:
         self.analysis = numbers.analysis
         self.arms = list(design.arms)
         self.estimand = "complier" if self.analysis.kind == "complier" else self.analysis.estimand.replace("_", " ")
-        self.labels: list[Label] = []
+        self.labels: list[tuple[str, str]] = []  # contrast and measure, the same at every visit
         self.columns: list[dict[str, NDArray[Any]]] = []
         self.n = len(replicate)
 
@@ -60,34 +60,32 @@ class _Rows:
         """Every label, visit by visit: arms, the test of all arms, pairs."""
         visits = list(self.design.visits)
         together = self.analysis.kind in EVENTS or self.analysis.kind == "counts"
-        places = [(0, visits[-1])] if together else list(enumerate(visits))
+        wanted = [v for v, visit in enumerate(visits) if not self.analysis.visits or visit in self.analysis.visits]
+        places, names = ([0], visits[-1:]) if together else (wanted, [visits[v] for v in wanted])
         self.of_pairs = {measure: self._of_pairs(measure) for measure in self._measures()}
-        if self.fitted.means is not None:
-            self.of_arms = inference.arm_means(self.fitted.means, alpha=self.analysis.alpha)
         statistic, p = self._global_test()
-        for v, visit in places:
-            if not together and self.analysis.visits and visit not in self.analysis.visits:
-                continue
-            self._arms(v, visit)
-            if len(self.arms) > 1 and statistic is not None and p is not None:
-                self._add_global(v, visit, statistic[:, v], p[:, v])
-            self._pairs(v, visit, p[:, v] if p is not None else np.full(self.n, np.nan))
-        return self._stacked()
+        self._arms()
+        if len(self.arms) > 1 and statistic is not None and p is not None:
+            self._add_global(statistic, p)
+        self._pairs(p)
+        return self._stacked(places, names)
 
-    def _add(self, contrast: str, visit: str, measure: str, values: dict[str, NDArray[Any]]) -> None:
-        self.labels.append(Label(self.name, contrast, visit, measure, self.estimand))
+    def _add(self, contrast: str, measure: str, values: dict[str, NDArray[Any]]) -> None:
+        """`values` are (R, V)."""
+        self.labels.append((contrast, measure))
         self.columns.append(values)
 
     # --- arms and the test of all ---
 
-    def _arms(self, v: int, visit: str) -> None:
+    def _arms(self) -> None:
         means = self.fitted.means
         if means is None:
             return
+        of_arms = inference.arm_means(means, alpha=self.analysis.alpha)
         measure = MEAN_COUNT if self.analysis.kind == "counts" else _OF_ARMS[endpoint_of(self.analysis)]
         for a, arm in enumerate(self.arms):
-            values = _picked(self.of_arms, (slice(None), a, v), measure)
-            self._add(arm, visit, measure, values | {"n_used": means.n_cell[:, a, v], "reason": means.reason[:, v]})
+            values = _picked(of_arms, (slice(None), a), measure)
+            self._add(arm, measure, values | {"n_used": means.n_cell[:, a], "reason": means.reason})
 
     def _global_test(self) -> tuple[Floats | None, Floats | None]:
         """Statistic and p-value (R, V) of the test that all arms are equal, where the analysis has one."""
@@ -99,13 +97,13 @@ class _Rows:
         test = inference.global_test(self.fitted.means)
         return test.statistic, test.p_value
 
-    def _add_global(self, v: int, visit: str, statistic: Floats, p: Floats) -> None:
+    def _add_global(self, statistic: Floats, p: Floats) -> None:
         values: dict[str, NDArray[Any]] = {"estimate": statistic, "p_value": p}
         values["significant"] = np.where(np.isnan(p), np.nan, p < self.analysis.alpha)
         means, compared = self.fitted.means, self.fitted.compared
-        values["n_used"] = means.n_cell[:, :, v].sum(axis=1) if means else compared[0].n_used[:, :, v].max(axis=1)
-        values["reason"] = means.reason[:, v] if means else _first_reason(compared[0].reason[:, :, v])
-        self._add("all arms", visit, GLOBAL_TEST, values)
+        values["n_used"] = means.n_cell.sum(axis=1) if means else compared[0].n_used.max(axis=1)
+        values["reason"] = means.reason if means else _first_reason(compared[0].reason)
+        self._add("all arms", GLOBAL_TEST, values)
 
     # --- pairs ---
 
@@ -127,79 +125,93 @@ class _Rows:
         )
         return [function(self.fitted.means, a, b, alpha=alpha) for a, b in self.numbers.pairs]
 
-    def _pairs(self, v: int, visit: str, global_p: Floats) -> None:
+    def _pairs(self, global_p: Floats | None) -> None:
         if not self.numbers.pairs:  # a trial of one arm
             return
-        verdicts = {measure: self._verdicts(measure, v, global_p) for measure in self.of_pairs}
+        verdicts = {measure: self._verdicts(measure, global_p) for measure in self.of_pairs}
         for p, (a, b) in enumerate(self.numbers.pairs):
             contrast = f"{self.arms[a]} - {self.arms[b]}"
-            counts = self._used(p, a, b, v)
+            counts = self._used(p, a, b)
             for measure, found in self.of_pairs.items():
-                values = _picked(found[p], (slice(None), v), measure) | counts[measure]
-                values["p_value"], values["significant"] = (part[:, p] for part in verdicts[measure])
-                self._add(contrast, visit, measure, values)
+                values = _picked(found[p], slice(None), measure) | counts[measure]
+                values["p_value"], values["significant"] = (part[..., p] for part in verdicts[measure])
+                self._add(contrast, measure, values)
             if RISK_DIFFERENCE in self.of_pairs and self.fitted.means is not None:
                 needed = inference.number_needed_to_treat(self.of_pairs[RISK_DIFFERENCE][p])
-                values = _picked(needed, (slice(None), v), NNT) | counts[RISK_DIFFERENCE]
-                self._add(contrast, visit, NNT, values | {"p_value": np.full(self.n, np.nan)})
+                values = _picked(needed, slice(None), NNT) | counts[RISK_DIFFERENCE]
+                self._add(contrast, NNT, values | {"p_value": np.full_like(needed.estimate, np.nan)})
 
-    def _used(self, p: int, a: int, b: int, v: int) -> dict[str, dict[str, NDArray[Any]]]:
-        """Number used and reason of a pair, by measure."""
+    def _used(self, p: int, a: int, b: int) -> dict[str, dict[str, NDArray[Any]]]:
+        """Number used and reason (R, V) of a pair, by measure."""
         found: dict[str, dict[str, NDArray[Any]]] = {}
         for measure in self.of_pairs:
             compared = next((one for one in self.fitted.compared if one.measure == measure), None)
             if compared is not None:
-                found[measure] = {"n_used": compared.n_used[:, p, v], "reason": compared.reason[:, p, v]}
+                found[measure] = {"n_used": compared.n_used[:, p], "reason": compared.reason[:, p]}
             elif self.fitted.means is not None:
                 means = self.fitted.means
-                n = means.n_cell[:, a, v] + means.n_cell[:, b, v]
-                found[measure] = {"n_used": n, "reason": means.reason[:, v]}
+                found[measure] = {"n_used": means.n_cell[:, a] + means.n_cell[:, b], "reason": means.reason}
         return found
 
-    def _verdicts(self, measure: str, v: int, global_p: Floats) -> tuple[Floats, Floats]:
-        """p-values and who is declared different, (R, P) each."""
+    def _verdicts(self, measure: str, global_p: Floats | None) -> tuple[Floats, Floats]:
+        """p-values and who is declared different, (R, V, P) each. Every visit is a family of its own."""
         found = self.of_pairs[measure]
-        columns = {key: np.stack([getattr(one, key)[:, v] for one in found], axis=1) for key in _NUMBERS}
-        one = Estimate(**columns)
+        shape = (*found[0].estimate.shape, len(found))
+        one = Estimate(
+            **{
+                name: np.stack([getattr(each, name) for each in found], axis=-1).reshape(-1, len(found))
+                for name in _NUMBERS
+            }
+        )
         if self.analysis.hypothesis != "superiority":
             if measure != (self.analysis.margin_measure or next(iter(self.of_pairs))):
-                return np.full_like(one.estimate, np.nan), np.full_like(one.estimate, np.nan)
+                return np.full(shape, np.nan), np.full(shape, np.nan)
             scale = 100.0 if measure in _PERCENT else 1.0
             p = hypotheses.margin_p(self.analysis, measure, one, scale)
         else:
             p = one.p_value
         with np.errstate(divide="ignore", invalid="ignore"):
             statistic = (np.log(one.estimate) if measure in RATIOS else one.estimate) / one.std_error
-        pairs = list(self.numbers.pairs)
-        sizes = self._sizes(v)
-        return p, hypotheses.declared(self.analysis, p, statistic, one.df, global_p, pairs, sizes)
+        overall = np.full(len(p), np.nan) if global_p is None else global_p.reshape(-1)
+        declared = hypotheses.declared(
+            self.analysis, p, statistic, one.df, overall, list(self.numbers.pairs), self._sizes(len(p))
+        )
+        return p.reshape(shape), declared.reshape(shape)
 
-    def _sizes(self, v: int) -> Ints:
-        """Observations of each arm (R, A); where only pairs are known 1, so that Dunnett's test takes equal arms."""
+    def _sizes(self, n: int) -> Ints:
+        """Observations by arm (R * V, A); where only pairs are known 1, so that Dunnett's test takes equal arms."""
         means = self.fitted.means
-        return means.n_cell[:, :, v] if means is not None else np.ones((self.n, len(self.arms)), dtype=np.int64)
+        if means is None:
+            return np.ones((n, len(self.arms)), dtype=np.int64)
+        return np.moveaxis(means.n_cell, 1, 2).reshape(n, len(self.arms))
 
-    def _stacked(self) -> Estimates:
-        nothing = np.full(self.n, np.nan)
+    def _stacked(self, places: list[int], visits: list[str]) -> Estimates:
+        n_each = len(self.labels)
+        shape = (self.n, len(places) * n_each)
 
-        def stack(name: str) -> Floats:
-            columns = [found.get(name, nothing) for found in self.columns]
-            return np.stack(columns, axis=1).astype(float) if columns else np.empty((self.n, 0))
+        def stack(name: str, table: NDArray[Any]) -> NDArray[Any]:
+            for label, found in enumerate(self.columns):
+                if name in found:
+                    table[:, :, label] = found[name][:, places]
+            return table.reshape(shape)
 
-        shape = (self.n, len(self.labels))
-        numbers = {name: stack(name) for name in (*_NUMBERS, "significant")}
-        given = [found["reason"] for found in self.columns]
-        reason = np.stack(given, axis=1).astype(object) if given else no_reasons(*shape)
+        def room() -> Floats:
+            return np.full((self.n, len(places), n_each), np.nan)
+
+        numbers = {name: stack(name, room()) for name in (*_NUMBERS, "significant")}
+        reason = stack("reason", no_reasons(self.n, len(places), n_each))
         reason[(reason == "") & _empty(numbers)] = NO_VARIANCE
         converged = reason == ""
+        for values in numbers.values():
+            values[~converged] = np.nan
         return Estimates(
-            labels=tuple(self.labels),
+            labels=tuple(Label(self.name, c, visit, m, self.estimand) for visit in visits for c, m in self.labels),
             replicate=self.replicate,
-            **{name: np.where(converged, values, np.nan) for name, values in numbers.items()},
+            **numbers,
             truth=np.full(shape, np.nan),
             truth_first=np.full(shape, np.nan),
             truth_second=np.full(shape, np.nan),
-            n_used=stack("n_used").astype(np.int32),
+            n_used=stack("n_used", room()).astype(np.int32),
             converged=converged,
             reason=reason,
         )
@@ -212,9 +224,11 @@ def _empty(numbers: dict[str, Floats]) -> Bools:
 
 
 def _first_reason(reasons: Texts) -> Texts:
-    """The first reason of each row, (R, P) -> (R,)."""
-    found = [next((text for text in row if text), "") for row in reasons]
-    return np.array(found, dtype=object)
+    """The first reason at each visit, (R, P, V) -> (R, V)."""
+    found = reasons[:, 0].copy()
+    for later in np.moveaxis(reasons, 1, 0)[1:]:
+        found[found == ""] = later[found == ""]
+    return np.asarray(found)
 
 
 def _picked(found: Estimate, place: Any, measure: str) -> dict[str, NDArray[Any]]:

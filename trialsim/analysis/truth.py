@@ -33,7 +33,8 @@ from trialsim.analysis.estimates import (
 from trialsim.block import Block
 from trialsim.design.analysis_checks import endpoint_of
 from trialsim.world import formulas
-from trialsim.world.outcomes import is_responder
+from trialsim.world.formulas import count
+from trialsim.world.outcomes import responder_limit
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -75,7 +76,7 @@ class Truth:
         key = (arm, v, stratum)
         if key not in self._means:
             members = self.valid if not stratum else self.valid & self._would_attend(stratum, v)
-            total = _in_order(np.where(members, self._values(arm, v), 0.0))
+            total = self._total(arm, v, members)
             n = members.sum(axis=0)
             self._means[key] = np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
         return self._means[key]
@@ -89,22 +90,25 @@ class Truth:
                 member &= self.block.outcomes.sessions[arm, v] >= needed
         return member
 
-    def _values(self, arm: int, v: int) -> Floats:
-        """Endpoint of everybody under an arm (N, R), in the label's unit."""
+    def _total(self, arm: int, v: int, members: Bools) -> Floats:
+        """Sum of the endpoint over members (N, R) under an arm, (R,), in the label's unit.
+
+        Whole numbers are added up, so that the order does not matter.
+        """
         if self.endpoint == "change":
-            steps = self._steps(arm, v).astype(np.int32) - self._baseline
-            return np.asarray(formulas.from_grid(steps, 0.0, self.outcome.items), dtype=np.float64)
+            steps = np.where(members, self._steps(arm, v), 0), np.where(members, self._baseline, 0)
+            return np.asarray((_whole_sum(steps[0]) - _whole_sum(steps[1])) / self.outcome.items)
         if self.endpoint == "response":
-            return np.asarray(100.0 * self._responds(arm, v), dtype=np.float64)
+            return np.asarray(100.0 * count(members & self._responds(arm, v)))
         if self.endpoint == "sessions":
-            return self.block.outcomes.all_sessions[arm].astype(float)
-        responds = np.stack([self._responds(arm, u) for u in range(len(self.block.world.visits))])
+            return _whole_sum(np.where(members, self.block.outcomes.all_sessions[arm], 0))
+        responds = np.stack([members & self._responds(arm, u) for u in range(len(self.block.world.visits))])
         if self.endpoint == "response_visits":
-            return np.asarray(responds.mean(axis=0))
+            return np.asarray(sum(count(at_visit) for at_visit in responds) / len(responds))
         days = np.array([float(visit.day) for visit in self.design.visits.values()])
         until = getattr(self.analysis, "until_day", None) or days[-1]
         first = np.where(responds.any(axis=0), days[responds.argmax(axis=0)], np.inf)
-        return np.minimum(first, until)
+        return _in_order(np.where(members, np.minimum(first, until), 0.0))
 
     @cached_property
     def _baseline(self) -> NDArray[np.int16]:
@@ -128,9 +132,19 @@ class Truth:
         return steps
 
     def _responds(self, arm: int, v: int) -> Bools:
-        baseline = self.block.plan.cohort.baseline[self.k]
-        responds = is_responder(self.outcome, baseline, self._steps(arm, v))
+        responds = self._steps(arm, v) <= self._limit
         return responds & ~self._stopped(arm, v) if self.analysis.estimand == "composite" else responds
+
+    @cached_property
+    def _limit(self) -> NDArray[np.int16]:
+        """Highest value of a responder in grid steps (N, R); below the grid for who cannot be one."""
+        positive = formulas.from_grid(self._baseline, self.outcome.low, self.outcome.items) > 0
+        return np.where(positive, responder_limit(self.outcome, self._baseline), np.int16(-1))
+
+
+def _whole_sum(values: NDArray[Any]) -> Floats:
+    """Sum of whole numbers over the first axis: exact in floating point, and there a product is fast."""
+    return np.asarray(np.ones(len(values)) @ values.astype(np.float64))
 
 
 def _in_order(values: Floats) -> Floats:
