@@ -30,15 +30,19 @@ from trialsim.sweeps import drive
 
 
 @pytest.fixture(autouse=True)
-def _files(monkeypatch: pytest.MonkeyPatch) -> None:
-    small_files(monkeypatch)
+def _files(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    small_files(monkeypatch, participants=2_000 if "target" in request.node.name else 1)
 
 
 KINDS = {
     "estimates": {},
     "participants": {"keep": ["participants"]},
     "own seeds": {"common_random_numbers": False},
-    "target": {"target_mcse": 0.075, "replicates": 160},
+    "target": {
+        "axes": [{"list": [{}, {"arms.coach.effects.pain.by_visit.m3": -3.0}]}],
+        "target_mcse": 0.025,
+        "replicates": 600,
+    },
 }
 
 
@@ -82,24 +86,23 @@ def test_grown_in_steps(kind: str, tmp_path: Path) -> None:
 def test_grown_to_a_target(tmp_path: Path) -> None:
     file = write_sweep_file(tmp_path / "in", **KINDS["target"])
     run_whole("sweep", file, "--out", tmp_path / "at once")
-    run_whole("sweep", file, "--set", "target_mcse=0.1", "--out", tmp_path / "grown")
+    run_whole("sweep", file, "--set", "target_mcse=0.03", "--out", tmp_path / "grown")
     assert n_files(tmp_path / "grown") < n_files(tmp_path / "at once")
-    run_whole("grow", tmp_path / "grown", "--target-mcse", 0.075)
+    run_whole("grow", tmp_path / "grown", "--target-mcse", 0.025)
     assert stored(tmp_path / "grown") == stored(tmp_path / "at once")
 
 
 def test_a_target_gives_points_what_they_need(tmp_path: Path) -> None:
     """Replicates differ between points, lie under the most, and bring every error down to the target."""
-    file = write_sweep_file(tmp_path / "in", axes=[{"list": [{}, {"arms.coach.effects.pain.by_visit.m3": -3.0}]}],
-                            target_mcse=0.06, replicates=400)  # fmt: skip
+    file = write_sweep_file(tmp_path / "in", **KINDS["target"])
     run_whole("sweep", file, "--out", tmp_path / "out")
     known = []
     for point in (0, 1):
-        hits = pq.read_table(tmp_path / f"out/data/estimates/point={point:05d}")["significant"].to_numpy()
-        power = float(hits.mean())
-        assert (power * (1 - power) / len(hits)) ** 0.5 <= 0.0601
-        known.append(len(hits))
-    assert 400 > known[0] > known[1]
+        tests = pq.read_table(tmp_path / f"out/data/estimates/point={point:05d}")["significant"].drop_null()
+        power = tests.to_pandas().astype(float).mean()
+        assert (power * (1 - power) / len(tests)) ** 0.5 <= 0.025
+        known.append(len(tests))
+    assert 600 > known[0] > known[1]
 
 
 def test_other_luck_gives_other_bytes(tmp_path: Path) -> None:
