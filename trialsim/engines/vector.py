@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trialsim.design.delivery import Individual
 from trialsim.world import formulas
+from trialsim.world.allocation import count_strata, strata_or_nobody
 from trialsim.world.formulas import LONG, Bools, Ints
 from trialsim.world.histories import NONE, FollowUp, Histories, Missing, Status
 from trialsim.world.observation import Answers
@@ -106,7 +107,7 @@ class _Block:
         end = course.end.ravel()[members]
         coached = self.plan.world.coached(arm)
         count = np.zeros(len(members), dtype=np.int8)
-        for k in range(len(course.attended)):
+        for k in range(len(course.day)):
             due, held = course.scheduled[k].ravel()[members], course.attended[k].ravel()[members]
             takes_place = going & (held < LONG) & (start + held < exit_day)
             is_due = going & (due <= end) & (start + due < exit_day) if coached else takes_place
@@ -195,26 +196,20 @@ def _turns(replicate: NDArray[np.intp], n_replicates: int) -> tuple[list[int], N
 
 def _allocate(plan: Plan) -> NDArray[np.int8]:
     """The next arm of each participant's stratum, in order of randomization; NONE for rows without a participant."""
-    cohort = plan.cohort
-    stratum = cohort.stratum if len(plan.lists) > 1 or plan.world.design.allocation.strata else 0 * cohort.stratum
-    last = int(stratum.max(initial=0)) + 1
-    code = np.where(cohort.valid, stratum, last).T.astype(np.int16)  # (R, N)
-    order = np.argsort(code, axis=1, kind="stable")
-    grouped = np.take_along_axis(code, order, axis=1)
-    position = np.arange(code.shape[1])
-    new = np.concatenate([np.ones((len(code), 1), dtype=bool), grouped[:, 1:] != grouped[:, :-1]], axis=1)
-    rank = position - np.maximum.accumulate(np.where(new, position, 0), axis=1)
-    offsets = np.zeros(last + 1, dtype=np.int64)
-    parts, length = [], 0
-    for key, sequence in plan.lists.items():
-        offsets[key] = length
-        parts.append(sequence)
-        length += len(sequence)
-    table = np.concatenate([*parts, np.zeros((1, code.shape[0]), dtype=np.int8)])
-    row = np.where(grouped == last, length, offsets[grouped] + rank)
-    arm = np.empty(code.shape, dtype=np.int8)
-    np.put_along_axis(arm, order, table[row, np.arange(len(code))[:, None]], axis=1)
-    return np.where(cohort.valid, arm.T, NONE).astype(np.int8)
+    codes, nobody = strata_or_nobody(plan.cohort)
+    counts = count_strata(codes, nobody)
+    # Rows without a participant are a stratum, too, whose list says that there is no arm.
+    lists = plan.lists | {nobody: np.full((counts[:, nobody].max(), len(counts)), NONE, dtype=np.int8)}
+    lengths = [len(sequence) for sequence in lists.values()]
+    stratum = np.repeat(list(lists), lengths)
+    place = np.concatenate([np.arange(length) for length in lengths])
+    # What each replicate takes of every list, stratum after stratum: the arms of its participants, sorted by stratum.
+    given = np.concatenate(list(lists.values())).T[place < counts[:, stratum]]
+    # Stable sorts of 8-bit (or 16-bit) numbers are radix sorts.
+    by_stratum = np.argsort(codes.T.astype(np.min_scalar_type(nobody)), axis=1, kind="stable")
+    arm = np.empty(by_stratum.shape, dtype=np.int8)
+    np.put_along_axis(arm, by_stratum, given.reshape(arm.shape), axis=1)
+    return np.ascontiguousarray(arm.T)
 
 
 def _funnel(plan: Plan, n_participants: Ints, closing: Ints) -> Ints:
