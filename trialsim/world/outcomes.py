@@ -177,7 +177,7 @@ def _potential_start(
     offer, coach = _at_once(arm, histories, asks)
     waits = may_wait(plan.world, arm, histories, asks)
     if waits.any():
-        would_be, by_whom = would_be_offered(plan.world, arm, histories, asks)
+        would_be, by_whom = would_be_offered(plan.world, arm, histories, asks, replicates=waits)
         offer, coach = np.where(waits, would_be, offer), np.where(waits, by_whom, coach)
     gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)
     start = np.where(gets_one, offer + delivery.lead_days, LONG)
