@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from trialsim.world.choose import choose, choose_float
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
 from trialsim.world.histories import NONE, Histories
-from trialsim.world.places import may_wait, would_be_offered
+from trialsim.world.places import coach_calendar, may_wait, would_be_offered
 from trialsim.world.plans import Course, Plan
 from trialsim.world.streams import Stream
 from trialsim.world.traits import joint_normals
@@ -43,23 +44,19 @@ def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
     sessions = np.stack([by_visit for by_visit, _, _ in held])
     potential = np.empty((len(world.outcomes), *sessions.shape), dtype=np.int16)
     full_dose = np.empty_like(potential) if world.asks_full_dose else None
-    bases = _bases(plan, draws)
     heterogeneity = joint_normals(world, [draws.normal(Stream.HETEROGENEITY, n, name) for name in world.outcomes])
-    for a, arm in enumerate(world.design.arms.values()):
-        shares = [_share(arm, count) for count in sessions[a]]
-        coaches = _coaches(held[a][2])
-        for k, (name, outcome) in enumerate(world.design.outcomes.items()):
-            effect = arm.effects.get(name)
-            own = effect.sd * heterogeneity[k] if effect is not None and effect.sd > 0 else 0.0
-            coach = _coach_levels(world, draws, a, name, coaches)
-            for v, visit in enumerate(world.visits):
-                full = own + effect.by_visit[visit] if effect is not None else 0.0
-                value = bases[k][v] + shares[v] * full
-                if coach is not None:
+    coaches = [_coach_levels(world, draws, a, coach) for a, (_, _, coach) in enumerate(held)]
+    for v, levels in enumerate(_levels(plan, draws)):
+        for a, arm in enumerate(world.design.arms.values()):
+            share = _share(arm, sessions[a, v])
+            for k, (name, outcome) in enumerate(world.design.outcomes.items()):
+                full = _full_effect(arm, name, world.visits[v], heterogeneity[k])
+                value = levels[k] + share * full
+                if (coach := coaches[a][k]) is not None:
                     value += coach * (sessions[a, v] > 0)  # a coach who has been seen by then
                 potential[k, a, v] = formulas.to_grid(value, outcome.low, outcome.high, outcome.items)
                 if full_dose is not None:
-                    value = bases[k][v] + full + (0.0 if coach is None else coach)
+                    value = levels[k] + full + (0.0 if coach is None else coach)
                     full_dose[k, a, v] = formulas.to_grid(value, outcome.low, outcome.high, outcome.items)
     given = _of_arm(histories.arm, len(world.visits))
     return Outcomes(
@@ -81,28 +78,27 @@ def _of_arm(arm: NDArray[np.int8], n_visits: int) -> NDArray[np.intp]:
 # --- the latent course ------------------------------------------------------------------------------------------------
 
 
-def _bases(plan: Plan, draws: Draws) -> list[list[Floats]]:
-    """Level at each visit without any effect of an arm, measurement error included: [outcome][visit] (N, R)."""
+def _levels(plan: Plan, draws: Draws) -> Iterator[list[Floats]]:
+    """Visit by visit, each outcome's level (N, R) without any effect of an arm, measurement error included."""
     world, cohort = plan.world, plan.cohort
-    n, names = len(cohort.valid), world.outcomes
-    bases: list[list[Floats]] = [[] for _ in names]
+    n, outcomes = len(cohort.valid), world.design.outcomes
     change: list[Floats] = []
     recovery: list[Floats] = []
-    by_motivation = [o.motivation * cohort.motivation if o.motivation else None for o in world.design.outcomes.values()]
+    moved = [outcome.motivation * cohort.motivation if outcome.motivation else None for outcome in outcomes.values()]
     for visit in world.visits:
         change = _next(world, draws, Stream.CHANGE, n, visit, change)
-        if any(o.recovery for o in world.design.outcomes.values()):
+        if any(outcome.recovery for outcome in outcomes.values()):
             recovery = _next(world, draws, Stream.RECOVERY, n, visit, recovery)
-        error = joint_normals(world, [draws.normal(Stream.ERROR, n, name, visit) for name in names])
-        for k, name in enumerate(names):
-            outcome = world.design.outcomes[name]
-            base = cohort.stable[k] + outcome.course[visit]
-            base += _residual(outcome, visit, change[k], recovery[k] if recovery else None)
-            base += outcome.error_sd * error[k]
-            if (own := by_motivation[k]) is not None:
-                base += own
-            bases[k].append(base)
-    return bases
+        error = joint_normals(world, [draws.normal(Stream.ERROR, n, name, visit) for name in outcomes])
+        levels = []
+        for k, outcome in enumerate(outcomes.values()):
+            level = cohort.stable[k] + outcome.course[visit]
+            level += _residual(outcome, visit, change[k], recovery[k] if recovery else None)
+            level += outcome.error_sd * error[k]
+            if (by_motivation := moved[k]) is not None:
+                level += by_motivation
+            levels.append(level)
+        yield levels
 
 
 def _next(world: World, draws: Draws, stream: Stream, n: int, visit: str, before: list[Floats]) -> list[Floats]:
@@ -135,25 +131,31 @@ def _share(arm: Arm, sessions: NDArray[np.int8]) -> Floats | float:
     return formulas.saturating_dose(np.arange(planned + 1), planned, arm.dose_scale).take(sessions)
 
 
-def _coaches(coach: NDArray[np.int16] | None) -> NDArray[np.intp] | None:
-    """Where levels (coaches + 1, R) are, flat, of everybody's coach; without one, in the last row."""
-    if coach is None:
-        return None
-    n_replicates = coach.shape[1]
-    return coach * np.intp(n_replicates) + np.arange(n_replicates)
+def _full_effect(arm: Arm, outcome: str, visit: str, luck: Floats) -> Floats | float:
+    """Effect of an arm by the visit, had all sessions been attended: mean + SD x own luck."""
+    effect = arm.effects.get(outcome)
+    if effect is None:
+        return 0.0
+    return effect.by_visit[visit] + effect.sd * luck if effect.sd > 0 else effect.by_visit[visit]
 
 
 def _coach_levels(
-    world: World, draws: Draws, arm: int, outcome: str, coaches: NDArray[np.intp] | None
-) -> Floats | None:
-    """What everybody's coach adds; 0 without a coach."""
-    sd = world.design.outcomes[outcome].coach_sd
-    if coaches is None or sd == 0:
-        return None
-    staff = world.design.coaches(world.arms[arm])
-    level = sd * draws.normal(Stream.COACH_LEVEL, len(staff), world.arms[arm], outcome)
-    nobody = np.zeros((1, level.shape[1]))
-    return np.concatenate([level, nobody]).take(coaches, mode="wrap")  # a coach of -1 is the last row
+    world: World, draws: Draws, arm: int, coach: NDArray[np.int16] | None
+) -> list[Floats | None]:
+    """What everybody's coach adds to each outcome; 0 without a coach."""
+    if coach is None:
+        return [None] * len(world.outcomes)
+    n_coaches, n_replicates = len(coach_calendar(world, arm)[0]), coach.shape[1]
+    at = coach * np.intp(n_replicates) + np.arange(n_replicates)  # in levels (coaches + 1, R), flat
+    found: list[Floats | None] = []
+    for name, outcome in world.design.outcomes.items():
+        if outcome.coach_sd == 0:
+            found.append(None)
+            continue
+        level = outcome.coach_sd * draws.normal(Stream.COACH_LEVEL, n_coaches, world.arms[arm], name)
+        nobody = np.zeros((1, n_replicates))
+        found.append(np.concatenate([level, nobody]).take(at, mode="wrap"))  # a coach of -1 is the last row
+    return found
 
 
 def _potential_course(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from trialsim.world.histories import NONE, Histories
 from trialsim.world.world import World
 
 
+@lru_cache(maxsize=64)
 def coach_calendar(world: World, arm: int) -> tuple[list[int], list[int], list[int]]:
     """Places, first day and day of leaving (LONG: stays) of each coach of an arm.
 

@@ -36,6 +36,7 @@ class Stalls:
 
     session: int
     who: NDArray[np.intp]  # (M,) place in the (N, R) arrays, flat
+    due: Ints  # (M,) day on which they would have gone on
     day: Ints  # (M,) day of their last session, or 0
     n_calls: Ints  # (M,) calls, one every `every` days from `day` on
     every: int
@@ -54,11 +55,11 @@ class Course:
     """
 
     patience: Ints  # (N, R) longest wait before the start [days]; -1: will not start
-    scheduled: Ints  # (S, N, R) day on which a session is first due
-    day: Ints  # (S, N, R) day on which it takes place, if it does
+    day: Ints  # (S, N, R) day on which a session takes place, if it does
     n_held: Codes  # (N, R) sessions that take place
     end: Ints  # (N, R) day on which the course is over: completed, or found to have stopped
     completed: NDArray[np.bool_]  # (N, R)
+    interval: int | None = None  # from one appointment to the next [days]; none: self-paced
     most_calls: int = 0  # to somebody who stalls, each time
     stalls: tuple[Stalls, ...] = ()
 
@@ -68,6 +69,17 @@ class Course:
         for day in self.day:
             count += day <= last
         return np.minimum(count, self.n_held, out=count)
+
+    @cached_property
+    def scheduled(self) -> Ints:
+        """Day on which each session is first due (if the course gets so far), (S, N, R)."""
+        days = self.day.copy()
+        if self.interval is not None:
+            days[0], days[1:] = 0, self.day[:-1] + np.int32(self.interval)
+        for stalls in self.stalls:
+            mine = days[stalls.session].ravel()
+            mine[stalls.who] = np.minimum(stalls.due, mine[stalls.who])  # a call may bring somebody forward
+        return days
 
     @cached_property
     def attended(self) -> Ints:
@@ -156,8 +168,7 @@ def _coached(
 ) -> Course:
     """Appointments one interval apart; a missed one is moved by one interval; too many missed, or stopping, end it."""
     shape, n_sessions, interval = patience.shape, len(delivery.modules), np.int32(delivery.interval_days)
-    scheduled = np.empty((n_sessions, *shape), dtype=np.int32)
-    held = np.empty_like(scheduled)
+    held = np.empty((n_sessions, *shape), dtype=np.int32)
     day, end = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     going, n_held = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int8)
     # `end` moves with `day` as long as the participant is going, and stays where they are found to have stopped.
@@ -166,7 +177,6 @@ def _coached(
             day += interval
             end += going * interval
             going &= stop_luck(k) >= hazard
-        scheduled[k] = day
         if delivery.no_show_prob > 0:
             luck = draws.uniform(Stream.NO_SHOW, shape[0], k)
             missed = formulas.geometric_failures(luck, delivery.no_show_prob, delivery.max_reschedules + 1)
@@ -176,7 +186,7 @@ def _coached(
             going &= missed <= delivery.max_reschedules
         held[k] = day
         n_held += going
-    return Course(patience, scheduled, held, n_held, end, going)
+    return Course(patience, held, n_held, end, going, interval=delivery.interval_days)
 
 
 def _self_paced(
@@ -184,37 +194,26 @@ def _self_paced(
 ) -> Course:
     """Modules at the person's own pace; whoever stalls is called, and each call may bring them back the day after."""
     shape, n_sessions, access = margin.shape, len(delivery.modules), delivery.access_days
-    scheduled = np.empty((n_sessions, *shape), dtype=np.int32)
-    held = np.empty_like(scheduled)
+    held = np.empty((n_sessions, *shape), dtype=np.int32)
     end = np.full(shape, access, dtype=np.int32)
     going, n_held = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int8)
     phone = _Telephone(draws, delivery, shape)
     day = np.zeros(shape, dtype=np.int32)  # of the last session; of those who have stopped, past the end of access
     for k in range(n_sessions):
-        due = day + _pause(draws, delivery.pace if k else delivery.first, k, shape[0])
+        then = np.add(day, _pause(draws, delivery.pace if k else delivery.first, k, shape[0]), out=held[k])
         stalls = np.flatnonzero(going & ((stop_luck(k) < hazard) if k else (margin < 0)))
-        last, then = day.take(stalls), held[k]
-        back = phone.call(k, stalls, last)
-        then[:] = due
+        last = day.take(stalls)
+        back = phone.call(k, stalls, then.take(stalls), last)
         then.ravel()[stalls] = back
         lost = back == LONG
         found = last[lost] + delivery.call_after_days * (delivery.max_calls + 1)
         end.ravel()[stalls[lost]] = np.minimum(found, access)
         going = then < access
         n_held += going
-        np.minimum(due, then, out=scheduled[k])  # a call may bring somebody forward
         day = then
     patience = np.minimum(n_held, 1).astype(np.int32) - 1
-    return Course(
-        patience,
-        scheduled,
-        held,
-        n_held,
-        choose(going, day, end),
-        going,
-        delivery.max_calls,
-        tuple(phone.stalls),
-    )
+    end = choose(going, day, end)
+    return Course(patience, held, n_held, end, going, most_calls=delivery.max_calls, stalls=tuple(phone.stalls))
 
 
 def _pause(draws: Draws, pause: Delay, k: int, n: int) -> Ints | int:
@@ -233,7 +232,7 @@ class _Telephone:
         if delivery.max_calls and delivery.reachable_prob < 1:
             self.reachable = draws.uniform(Stream.REACHABLE, shape[0])
 
-    def call(self, k: int, who: NDArray[np.intp], day: Ints) -> Ints:
+    def call(self, k: int, who: NDArray[np.intp], due: Ints, day: Ints) -> Ints:
         """Day of session k for those who stalled after `day`: the day after the call that works; LONG if none does."""
         most, every = self.delivery.max_calls, self.delivery.call_after_days
         if not most:
@@ -245,5 +244,5 @@ class _Telephone:
             reached = self.reachable.take(who) < self.delivery.reachable_prob
         tries = np.minimum(failures + 1, most) * reached
         while_open = (self.delivery.access_days - 1 - day) // every
-        self.stalls.append(Stalls(k, who, day, np.minimum(tries, while_open), every))
+        self.stalls.append(Stalls(k, who, due, day, np.minimum(tries, while_open), every))
         return choose(reached & (failures < most), day + every * tries + 1, LONG)
