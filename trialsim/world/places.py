@@ -70,19 +70,45 @@ class Places:
         lines = [np.full((n_turns, n_replicates), LONG - 1, dtype=np.int32) for _ in range(4)]
         for line, values in zip(lines, vars(queue).values(), strict=True):
             line.ravel()[at] = values  # turn by turn; after a replicate's last participant nothing matters
-        first = np.arange(n_replicates) * self.n_coaches
-        back = np.minimum(lines[0] + lines[2], lines[3]) + 1  # of those who need not wait
-        offers, coaches = lines[0].copy(), np.empty(lines[0].shape, dtype=np.intp)
-        for t, (asks, deadline, length, exit_day) in enumerate(zip(*lines, strict=True)):
-            n_free = (self.free <= asks[:, None]).sum(axis=0, dtype=np.int16)
-            coach = n_free.argmax(axis=1)
-            if self.all_stay and n_free.ravel().take(first + coach).all():
-                column = first + coach
-                self.by_coach[self.by_coach.take(column, axis=1).argmin(axis=0), column] = back[t]
-            else:
-                offers[t], coach = self._queue(asks, deadline, length, exit_day)
-            coaches[t] = coach
+        asks, _, length, exit_day = lines
+        back = np.minimum(asks + length, exit_day) + 1  # first free day of a place that is taken at once
+        n_smooth = self._turns_without_waiting(asks, back)
+        offers, coaches = asks.copy(), np.empty(asks.shape, dtype=np.intp)
+        self._take_at_once(asks[:n_smooth], back[:n_smooth], coaches)
+        for t in range(n_smooth, n_turns):
+            offers[t], coaches[t] = self._queue(*(line[t] for line in lines))
         return offers.take(at), coaches.take(at).astype(np.int16)
+
+    def _turns_without_waiting(self, asks: Ints, back: Ints) -> int:
+        """Turns before the first in which all places are taken in some replicate; arguments (turns, R).
+
+        Until then whoever has come before has taken a place at once, so that counting tells who is back.
+        """
+        if not self.all_stay:
+            return 0
+        n_turns, n_replicates = asks.shape
+        last = int(asks[asks < LONG - 1].max(initial=0)) + 1  # after a replicate's last participant: any day
+        column = np.arange(n_replicates)
+        flat = (np.minimum(back, last) * np.intp(n_replicates) + column).ravel()
+        n_back = np.cumsum(np.bincount(flat, minlength=(last + 1) * n_replicates).reshape(-1, n_replicates), axis=0)
+        opens = np.bincount(np.minimum(self.free[:, 0].ravel(), last), minlength=last + 1).cumsum()
+        day = np.minimum(asks, last)
+        taken = np.arange(n_turns)[:, None] - n_back.take(day * np.intp(n_replicates) + column)
+        full = ((taken >= opens.take(day)) & (asks < LONG - 1)).any(axis=1)
+        return int(full.argmax()) if full.any() else n_turns
+
+    def _take_at_once(self, asks: Ints, back: Ints, coaches: NDArray[np.intp]) -> None:
+        """Turns in which nobody waits; writes the coaches of each turn, (turns, R)."""
+        first = np.arange(asks.shape[1]) * self.n_coaches
+        by_coach, shape = self.by_coach, (asks.shape[1], self.n_coaches)
+        # Hundreds of turns with little work each: what can be done for all of them at once is, and calls are few.
+        day = np.repeat(asks, self.n_coaches, axis=1)
+        for t in range(len(asks)):
+            n_free = np.add.reduce(by_coach <= day[t], axis=0, dtype=np.int16)
+            coach = n_free.reshape(shape).argmax(axis=1)
+            coaches[t] = coach
+            column = first + coach
+            by_coach[by_coach.take(column, axis=1).argmin(axis=0), column] = back[t]
 
     def _queue(self, asks: Ints, deadline: Ints, length: Ints, exit_day: Ints) -> tuple[Ints, NDArray[np.intp]]:
         """One turn in which somebody may have to wait, (R,) each."""
