@@ -31,7 +31,7 @@ def deliver(plan: Plan) -> Histories:
 
 @dataclass(frozen=True)
 class _Treated:
-    """Members of an arm who are treated, flat; M of them. The others of a coached arm have declined or waited in vain."""
+    """Members of an arm who are treated, M of them, flat; others of a coached arm have declined or waited in vain."""
 
     arm: int
     course: Course
@@ -254,7 +254,9 @@ def follow_up(plan: Plan, histories: Histories, answers: Answers) -> FollowUp:
         due[v] = np.where(valid, scheduled, NONE)
         observed[v] = choose(answers_it, answered, NONE)
         not_answered = np.where(exit_day <= scheduled + visit.closes, gone_code, np.int8(Missing.NO_ANSWER))
-        missing[v] = np.where(valid, choose(answers_it, np.int8(Missing.ANSWERED), not_answered), Missing.NOT_RANDOMIZED)
+        missing[v] = np.where(
+            valid, choose(answers_it, np.int8(Missing.ANSWERED), not_answered), Missing.NOT_RANDOMIZED
+        )
         stops = np.minimum(exit_day, choose(answers_it, answered, LONG))
         for reminder in visit.reminders:
             reminders[v] += valid & (scheduled + reminder < stops)

@@ -76,7 +76,7 @@ class Later:
         value = instance.__dict__[self.name]
         if callable(value):
             value = instance.__dict__[self.name] = value()
-        return value  # type: ignore[no-any-return]
+        return value
 
     def __set__(self, instance: object, value: Ints | Callable[[], Ints]) -> None:
         instance.__dict__[self.name] = value
@@ -104,7 +104,9 @@ class Histories:
     exit_day: Ints  # (N, R)
     exit_kind: Codes  # (N, R) 0 stays, 1 withdrew, 2 died
     number: Later = Later()  # (N, R) screening number within the site
-    funnel: Later = Later()  # (n_entries, R) persons contacted; then per step: passed, and lost by reason; until closing
+    funnel: Later = (
+        Later()
+    )  # (n_entries, R) persons contacted; then per step: passed, and lost by reason; until closing
     n_calls: Later = Later()  # (N, R)
     call_day: Later = Later()  # (n_calls, N, R)
     scheduled_day: Later = Later()  # (S, N, R)

@@ -13,7 +13,7 @@ from trialsim.world.choose import choose
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
 from trialsim.world.histories import FollowUp, Histories
-from trialsim.world.outcomes import Outcomes, Steps, is_responder, n_steps
+from trialsim.world.outcomes import Outcomes, Steps, grid_points, is_responder
 from trialsim.world.plans import Plan
 from trialsim.world.streams import Stream
 from trialsim.world.world import World
@@ -154,7 +154,7 @@ def observed_data(plan: Plan, histories: Histories, outcomes: Outcomes, follow: 
     baseline, value, responder = {}, {}, {}
     for k, (name, outcome) in enumerate(world.design.outcomes.items()):
         # A table of the grid's values, and below them NaN, is quicker than arithmetic on every value.
-        points = formulas.from_grid(np.arange(n_steps(outcome) + 1), outcome.low, outcome.items)
+        points = grid_points(outcome)
         seen = choose(is_seen, outcomes.realised[k], np.int16(-1))
         value[name] = np.append(points, np.nan).take(_replicates_first(seen))
         responder[name] = _replicates_first(is_responder(outcome, cohort.baseline[k], outcomes.realised[k]) & is_seen)

@@ -139,9 +139,7 @@ def _full_effect(arm: Arm, outcome: str, visit: str, luck: Floats) -> Floats | f
     return effect.by_visit[visit] + effect.sd * luck if effect.sd > 0 else effect.by_visit[visit]
 
 
-def _coach_levels(
-    world: World, draws: Draws, arm: int, coach: NDArray[np.int16] | None
-) -> list[Floats | None]:
+def _coach_levels(world: World, draws: Draws, arm: int, coach: NDArray[np.int16] | None) -> list[Floats | None]:
     """What everybody's coach adds to each outcome; 0 without a coach."""
     if coach is None:
         return [None] * len(world.outcomes)
@@ -221,11 +219,12 @@ def responder_limits(outcome: Outcome) -> Steps:
 
     That is the baseline minus the required fraction of its value.
     """
-    value = formulas.from_grid(np.arange(n_steps(outcome) + 1), outcome.low, outcome.items)
+    value = grid_points(outcome)
     limit = np.floor((value * (1 - outcome.responder_fall) - outcome.low) * outcome.items + 1e-9)
     return np.where(value > 0, np.maximum(limit, -1), -1).astype(np.int16)
 
 
-def n_steps(outcome: Outcome) -> int:
-    """Grid steps from the lowest value of an instrument to the highest."""
-    return round((outcome.high - outcome.low) * outcome.items)
+def grid_points(outcome: Outcome) -> Floats:
+    """All values of an instrument from the lowest to the highest, by number of grid steps [points]."""
+    steps = np.arange(round((outcome.high - outcome.low) * outcome.items) + 1).astype(np.int16)
+    return formulas.from_grid(steps, outcome.low, outcome.items)

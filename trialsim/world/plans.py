@@ -163,9 +163,7 @@ def _course(
     return _self_paced(draws, arm.delivery, margin, hazard, stop_luck)
 
 
-def _coached(
-    draws: Draws, delivery: Individual, patience: Ints, hazard: Floats | float, stop_luck: StopLuck
-) -> Course:
+def _coached(draws: Draws, delivery: Individual, patience: Ints, hazard: Floats | float, stop_luck: StopLuck) -> Course:
     """Appointments one interval apart; a missed one is moved by one interval; too many missed, or stopping, end it."""
     shape, n_sessions, interval = patience.shape, len(delivery.modules), np.int32(delivery.interval_days)
     held = np.empty((n_sessions, *shape), dtype=np.int32)
