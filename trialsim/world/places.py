@@ -127,13 +127,11 @@ class Places:
         `free` is (places, M, coaches), `asks` (M,); returns (M,) and (M, coaches).
         """
         if self.all_stay:
-            n_free = (free <= asks[:, None]).sum(axis=0, dtype=np.int16)
-            if n_free.any(axis=1).all():
-                return asks, n_free
+            offer = np.maximum(free.min(axis=0).min(axis=1), asks)
+            return offer, (free <= offer[:, None]).sum(axis=0, dtype=np.int16)
         day = np.maximum(free, asks[:, None])
-        if not self.all_stay:
-            day[day >= self.leaves] = LONG
-        offer = day.min(axis=(0, 2))
+        day[day >= self.leaves] = LONG
+        offer = day.min(axis=0).min(axis=1)
         return offer, (day <= offer[:, None]).sum(axis=0, dtype=np.int16)
 
 
