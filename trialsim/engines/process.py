@@ -412,13 +412,15 @@ class Trial:
             "coach": np.int16,
         }
         book = {name: np.array(v, dtype=codes.get(name, np.int32))[:, None] for name, v in self.book.items()}
+        call_day = np.array(self.call_day, dtype=np.int32).reshape(len(self.call_day), len(self.book["arm"]), 1)
         return Histories(
             n_participants=np.array([self.n_participants], dtype=np.int32),
             closing_day=np.array([self.closing_day], dtype=np.int32),
             funnel=np.array(entries, dtype=np.int32)[:, None],
             scheduled_day=np.array(self.sessions["scheduled"], dtype=np.int32)[:, :, None],
             attended_day=np.array(self.sessions["attended"], dtype=np.int32)[:, :, None],
-            call_day=np.array(self.call_day, dtype=np.int32).reshape(len(self.call_day), len(self.book["arm"]), 1),
+            call_day=call_day,
+            n_calls=(call_day != NONE).sum(axis=0, dtype=np.int32),
             **book,
         )
 

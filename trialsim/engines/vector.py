@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,38 @@ from numpy.typing import NDArray
 
 from trialsim.design.delivery import Individual
 from trialsim.world import formulas
-from trialsim.world.formulas import LONG, Bools, Ints
+from trialsim.world.allocation import count_strata, strata_or_nobody
+from trialsim.world.choose import choose
+from trialsim.world.formulas import LONG, Ints
 from trialsim.world.histories import NONE, FollowUp, Histories, Missing, Status
 from trialsim.world.observation import Answers
-from trialsim.world.places import Places
-from trialsim.world.plans import Course, Plan
+from trialsim.world.places import Places, Queue
+from trialsim.world.plans import DIED, Course, Plan
 
 NAME = "vector"
+
+Indices = NDArray[np.intp]
+"""Places in the (N, R) arrays, flat."""
 
 
 def deliver(plan: Plan) -> Histories:
     """Enrol, randomize and treat: shape (N, R) for all replicates of the plan."""
     return _Block(plan).run()
+
+
+@dataclass(frozen=True)
+class _Treated:
+    """Members of an arm who are treated, M of them, flat; others of a coached arm have declined or waited in vain."""
+
+    arm: int
+    course: Course
+    who: Indices  # (M,) place in the (N, R) arrays
+    start: Ints  # (M,) day from which their course counts
+    exit_day: Ints  # (M,) LONG: stays
+
+    def take(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Their values of an (N, R) array."""
+        return values.take(self.who)
 
 
 class _Block:
@@ -31,22 +51,19 @@ class _Block:
         self.plan = plan
         self.cohort = plan.cohort
         shape = plan.cohort.shape
-        n_calls = max([0, *(len(c.calls) for c in plan.courses if c is not None and c.calls is not None)])
         self.coach = np.full(shape, NONE, dtype=np.int16)
         self.asked = np.full(shape, NONE, dtype=np.int32)
         self.offered = np.full(shape, NONE, dtype=np.int32)
         self.released = np.full(shape, NONE, dtype=np.int32)
-        self.scheduled = np.full((plan.world.max_sessions, *shape), NONE, dtype=np.int32)
-        self.attended = np.full((plan.world.max_sessions, *shape), NONE, dtype=np.int32)
         self.n_sessions = np.zeros(shape, dtype=np.int8)
-        self.calls = np.full((n_calls, *shape), NONE, dtype=np.int32)
         self.status = np.full(shape, Status.NO_TREATMENT, dtype=np.int8)
         self.ended = np.full(shape, NONE, dtype=np.int32)
+        self.treated: list[_Treated] = []
 
     def run(self) -> Histories:
         """Close enrolment, allocate, let people leave, treat arm by arm."""
         cohort, plan = self.cohort, self.plan
-        self.randomized = np.where(cohort.valid, cohort.randomized_day, NONE).astype(np.int32)
+        self.randomized = np.where(cohort.valid, cohort.randomized_day, np.int32(NONE))
         n = cohort.valid.sum(axis=0, dtype=np.int32)
         closing = np.where(n == len(cohort.valid), self.randomized[-1], plan.world.last_day).astype(np.int32)
         self.arm = _allocate(plan)
@@ -57,164 +74,152 @@ class _Block:
         return Histories(
             n_participants=n,
             closing_day=closing,
-            funnel=_funnel(plan, n, closing),
-            site=np.where(cohort.valid, cohort.site, NONE).astype(np.int16),
-            number=np.where(cohort.valid, cohort.persons.number[cohort.person], NONE).astype(np.int32),
+            site=np.where(cohort.valid, cohort.site, np.int16(NONE)),
             randomized_day=self.randomized,
             arm=self.arm,
             coach=self.coach,
             asked_day=self.asked,
             offered_day=self.offered,
             released_day=self.released,
-            scheduled_day=self.scheduled,
-            attended_day=self.attended,
             n_sessions=self.n_sessions,
-            call_day=self.calls,
             status=self.status,
             ended_day=self.ended,
             exit_day=self.exit_day,
             exit_kind=self.exit_kind,
+            number=lambda: np.where(cohort.valid, cohort.persons.number.take(cohort.person), np.int32(NONE)),
+            funnel=lambda: _funnel(plan, n, closing),
+            n_calls=self._n_calls,
+            call_day=self._call_day,
+            scheduled_day=self._scheduled_day,
+            attended_day=self._attended_day,
         )
 
     def _leave(self) -> None:
         """Day and kind of leaving the study."""
-        arm = np.maximum(self.arm, 0)[None].astype(np.intp)
-        after = np.take_along_axis(self.plan.exit_after, arm, axis=0)[0]
+        own = np.maximum(self.arm, 0) * np.intp(self.arm.size) + np.arange(self.arm.size).reshape(self.arm.shape)
+        after = self.plan.exit_after.take(own)
         leaves = self.cohort.valid & (after < LONG)
-        self.exit_day = np.where(leaves, self.randomized + after, NONE).astype(np.int32)
-        kind = np.take_along_axis(self.plan.exit_kind, arm, axis=0)[0]
-        self.exit_kind = np.where(leaves, kind, 0).astype(np.int8)
-        self.exit_or_never = np.where(leaves, self.exit_day, LONG)
+        self.exit_day = np.where(leaves, self.randomized + after, np.int32(NONE))
+        self.exit_kind = np.where(leaves, self.plan.exit_kind.take(own), np.int8(0))
+        self.exit_or_never = np.where(leaves, self.exit_day, np.int32(LONG))
 
     def _treat(self, arm: int, course: Course) -> None:
-        """All members of one arm; arrays below hold members only, flat."""
-        members = np.flatnonzero(self.arm == arm)
+        """All members of one arm; arrays of members are flat."""
+        who = np.flatnonzero(self.arm == arm)
+        start = self.randomized.take(who)
         if self.plan.world.coached(arm):
-            start, going = self._wait(arm, course, members)
-        else:
-            start, going = self.randomized.ravel()[members], np.ones(len(members), dtype=bool)
-        exit_day = self.exit_or_never.ravel()[members]
-        self._attend(arm, course, members, start, going, exit_day)
-        self._settle(arm, course, members, start, going, exit_day)
-        if course.calls is not None:
-            self._call(course.calls, members, start, exit_day)
+            who, start = self._wait(arm, course, who, start)
+        treated = _Treated(arm, course, who, start, self.exit_or_never.take(who))
+        self._settle(treated)
+        last = np.full(self.arm.shape, NONE, dtype=np.int32)
+        last.ravel()[who] = treated.exit_day - 1 - start
+        self.n_sessions += course.sessions_by(last)
+        self.treated.append(treated)
 
-    def _attend(
-        self, arm: int, course: Course, members: NDArray[np.intp], start: Ints, going: Bools, exit_day: Ints
-    ) -> None:
-        """Sessions held, and (coached arms) appointments made: a web module that is not opened was never due."""
-        end = course.end.ravel()[members]
-        coached = self.plan.world.coached(arm)
-        count = np.zeros(len(members), dtype=np.int8)
-        for k in range(len(course.attended)):
-            due, held = course.scheduled[k].ravel()[members], course.attended[k].ravel()[members]
-            takes_place = going & (held < LONG) & (start + held < exit_day)
-            is_due = going & (due <= end) & (start + due < exit_day) if coached else takes_place
-            self.scheduled[k].ravel()[members] = np.where(is_due, start + due, NONE)
-            self.attended[k].ravel()[members] = np.where(takes_place, start + held, NONE)
-            count += takes_place
-        self.n_sessions.ravel()[members] = count
-
-    def _settle(
-        self, arm: int, course: Course, members: NDArray[np.intp], start: Ints, going: Bools, exit_day: Ints
-    ) -> None:
+    def _settle(self, treated: _Treated) -> None:
         """How treatment ended for those who had a coach (or modules); the others are settled by `_wait`."""
-        over = start + course.end.ravel()[members]
-        done = course.completed.ravel()[members]
-        status = np.where(done, Status.COMPLETED, Status.DISCONTINUED)
-        if not self.plan.world.coached(arm):
-            status = np.where(course.patience.ravel()[members] < 0, Status.DECLINED, status)
-        left = over >= exit_day
-        day = np.where(left, exit_day, over)
-        self.status.ravel()[members[going]] = np.where(left, Status.LEFT_STUDY, status)[going]
-        self.ended.ravel()[members[going]] = day[going]
-        if self.plan.world.coached(arm):
-            self.released.ravel()[members[going]] = day[going]
+        course, coached = treated.course, self.plan.world.coached(treated.arm)
+        over = treated.start + treated.take(course.end)
+        status = choose(treated.take(course.completed), _code(Status.COMPLETED), _code(Status.DISCONTINUED))
+        if not coached:
+            status = choose(treated.take(course.patience) < 0, _code(Status.DECLINED), status)
+        left = over >= treated.exit_day
+        day = np.minimum(over, treated.exit_day)
+        self.status.ravel()[treated.who] = choose(left, _code(Status.LEFT_STUDY), status)
+        self.ended.ravel()[treated.who] = day
+        if coached:
+            self.released.ravel()[treated.who] = day
 
-    def _call(self, calls: Ints, members: NDArray[np.intp], start: Ints, exit_day: Ints) -> None:
-        for c in range(len(calls)):
-            called = calls[c].ravel()[members]
-            made = (called < LONG) & (start + called < exit_day)
-            self.calls[c].ravel()[members] = np.where(made, start + called, NONE)
+    # --- coaches ---
 
-    def _wait(self, arm: int, course: Course, members: NDArray[np.intp]) -> tuple[Ints, Bools]:
-        """The list for coaches; returns each member's first appointment and whether they got one."""
+    def _wait(self, arm: int, course: Course, members: Indices, randomized: Ints) -> tuple[Indices, Ints]:
+        """The list for coaches; returns those who got one, and the day of their first appointment."""
         delivery = self.plan.world.design.arms[self.plan.world.arms[arm]].delivery
         assert isinstance(delivery, Individual)
-        asks = self.randomized.ravel()[members] + delivery.referral_days
-        exit_day = self.exit_or_never.ravel()[members]
-        patience = course.patience.ravel()[members]
+        asks = randomized + np.int32(delivery.referral_days)
+        exit_day, patience = self.exit_or_never.take(members), course.patience.take(members)
         deadline = np.minimum(asks + patience, exit_day - 1)
-        length = delivery.lead_days + course.end.ravel()[members]
-        offered, coach = self._queue(arm, members, asks, deadline, length, exit_day)
-        served = offered < LONG
         joins = (patience >= 0) & (asks < exit_day)
-        self.asked.ravel()[members] = np.where(joins, asks, NONE)
-        self.offered.ravel()[members] = np.where(served, offered, NONE)
-        self.coach.ravel()[members] = np.where(served, coach, NONE)
-        left = np.where(deadline + 1 >= exit_day, Status.LEFT_STUDY, Status.STOPPED_WAITING)
-        status = np.where(joins, left, np.where(asks < exit_day, Status.DECLINED, Status.LEFT_STUDY))
-        day = np.where(joins, deadline + 1, np.where(asks < exit_day, asks, exit_day))
-        self.status.ravel()[members] = status
-        self.ended.ravel()[members] = day
-        return offered + delivery.lead_days, served
-
-    def _queue(
-        self, arm: int, members: NDArray[np.intp], asks: Ints, deadline: Ints, length: Ints, exit_day: Ints
-    ) -> tuple[Ints, Ints]:
-        """Days of offer (LONG if none) and coaches, first come first served, all replicates side by side."""
-        n_replicates = self.arm.shape[1]
+        left = choose(deadline + 1 >= exit_day, _code(Status.LEFT_STUDY), _code(Status.STOPPED_WAITING))
+        at_once = choose(asks < exit_day, _code(Status.DECLINED), _code(Status.LEFT_STUDY))
+        self.status.ravel()[members] = choose(joins, left, at_once)
+        self.ended.ravel()[members] = choose(joins, deadline + 1, np.minimum(asks, exit_day))
+        self.asked.ravel()[members] = choose(joins, asks, NONE)
         waits = np.flatnonzero(deadline >= asks)
-        turns, order = _turns(members[waits] % n_replicates, n_replicates)
-        line = waits[order]
-        pool = Places(self.plan.world, arm, n_replicates)
-        columns: tuple[NDArray[Any], ...] = (members % n_replicates, asks, deadline, length, exit_day)
-        queue = [values[line] for values in columns]
-        offered = np.full(len(members), LONG, dtype=np.int32)
-        coach = np.full(len(members), NONE, dtype=np.int32)
-        offers = [pool.serve(*[values[first:last] for values in queue]) for first, last in pairwise(turns)]
-        if offers:
-            offered[line] = np.concatenate([offer for offer, _ in offers])
-            coach[line] = np.concatenate([chosen for _, chosen in offers])
-        return offered, coach
+        line = members.take(waits)
+        length = course.end.take(line) + np.int32(delivery.lead_days)
+        queue = Queue(asks.take(waits), deadline.take(waits), length, exit_day.take(waits))
+        offered, coach = Places(self.plan.world, arm, self.arm.shape[1]).serve(line, queue)
+        served = np.flatnonzero(offered < LONG)
+        who, day = line.take(served), offered.take(served)
+        self.offered.ravel()[who], self.coach.ravel()[who] = day, coach.take(served)
+        return who, day + np.int32(delivery.lead_days)
+
+    # --- what only tables and event lists need ---
+
+    def _attended_day(self) -> Ints:
+        """Days of sessions held."""
+        days = np.full((self.plan.world.max_sessions, *self.arm.shape), NONE, dtype=np.int32)
+        for one in self.treated:
+            n_sessions = one.take(self.n_sessions)
+            for k, held in enumerate(one.course.day):
+                days[k].ravel()[one.who] = choose(k < n_sessions, one.start + one.take(held), NONE)
+        return days
+
+    def _scheduled_day(self) -> Ints:
+        """Days of appointments made (coached arms); a web module that is not opened was never due."""
+        days = np.full((self.plan.world.max_sessions, *self.arm.shape), NONE, dtype=np.int32)
+        for one in self.treated:
+            n_sessions, end = one.take(self.n_sessions), one.take(one.course.end)
+            for k, scheduled in enumerate(one.course.scheduled):
+                due = one.take(scheduled)
+                is_due = k < n_sessions
+                if self.plan.world.coached(one.arm):
+                    is_due = (due <= end) & (one.start + due < one.exit_day)
+                days[k].ravel()[one.who] = choose(is_due, one.start + due, NONE)
+        return days
+
+    def _n_calls(self) -> Ints:
+        """Calls to those who stalled, until they left the study."""
+        n_calls = np.zeros(self.arm.shape, dtype=np.int32)
+        for one in self.treated:
+            last = np.full(self.arm.shape, NONE, dtype=np.int32)
+            last.ravel()[one.who] = one.exit_day - 1 - one.start
+            for stalls in one.course.stalls:
+                n_calls.ravel()[stalls.who] += stalls.calls_by(last.take(stalls.who))
+        return n_calls
+
+    def _call_day(self) -> Ints:
+        n_calls = max([0, *(len(one.course.calls) for one in self.treated if one.course.calls is not None)])
+        days = np.full((n_calls, *self.arm.shape), NONE, dtype=np.int32)
+        for one in self.treated:
+            for c, calls in enumerate(one.course.calls if one.course.calls is not None else ()):
+                called = one.take(calls)
+                made = (called < LONG) & (one.start + called < one.exit_day)
+                days[c].ravel()[one.who] = choose(made, one.start + called, NONE)
+        return days
 
 
-def _turns(replicate: NDArray[np.intp], n_replicates: int) -> tuple[list[int], NDArray[np.intp]]:
-    """An order in which the first of every replicate come first, then the second ones, ...; and where each turn begins.
-
-    Members are in order of participants; the stable sorts keep each replicate's order.
-    """
-    by_replicate = np.argsort(replicate.astype(np.int16), kind="stable")
-    counts = np.bincount(replicate, minlength=n_replicates)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    turn = np.arange(len(replicate)) - np.repeat(starts, counts)
-    order = by_replicate[np.argsort(turn, kind="stable")]
-    sizes = np.bincount(turn) if len(turn) else np.empty(0, dtype=np.int64)
-    return [0, *np.cumsum(sizes).tolist()], order
+def _code(status: Status) -> np.int8:
+    return np.int8(status)
 
 
 def _allocate(plan: Plan) -> NDArray[np.int8]:
     """The next arm of each participant's stratum, in order of randomization; NONE for rows without a participant."""
-    cohort = plan.cohort
-    stratum = cohort.stratum if len(plan.lists) > 1 or plan.world.design.allocation.strata else 0 * cohort.stratum
-    last = int(stratum.max(initial=0)) + 1
-    code = np.where(cohort.valid, stratum, last).T.astype(np.int16)  # (R, N)
-    order = np.argsort(code, axis=1, kind="stable")
-    grouped = np.take_along_axis(code, order, axis=1)
-    position = np.arange(code.shape[1])
-    new = np.concatenate([np.ones((len(code), 1), dtype=bool), grouped[:, 1:] != grouped[:, :-1]], axis=1)
-    rank = position - np.maximum.accumulate(np.where(new, position, 0), axis=1)
-    offsets = np.zeros(last + 1, dtype=np.int64)
-    parts, length = [], 0
-    for key, sequence in plan.lists.items():
-        offsets[key] = length
-        parts.append(sequence)
-        length += len(sequence)
-    table = np.concatenate([*parts, np.zeros((1, code.shape[0]), dtype=np.int8)])
-    row = np.where(grouped == last, length, offsets[grouped] + rank)
-    arm = np.empty(code.shape, dtype=np.int8)
-    np.put_along_axis(arm, order, table[row, np.arange(len(code))[:, None]], axis=1)
-    return np.where(cohort.valid, arm.T, NONE).astype(np.int8)
+    codes, nobody = strata_or_nobody(plan.cohort)
+    counts = count_strata(codes, nobody)
+    # Rows without a participant are a stratum, too, whose list says that there is no arm.
+    lists = plan.lists | {nobody: np.full((counts[:, nobody].max(), len(counts)), NONE, dtype=np.int8)}
+    lengths = [len(sequence) for sequence in lists.values()]
+    stratum = np.repeat(list(lists), lengths)
+    place = np.concatenate([np.arange(length) for length in lengths])
+    # What each replicate takes of every list, stratum after stratum: the arms of its participants, sorted by stratum.
+    given = np.concatenate(list(lists.values())).T[place < counts[:, stratum]]
+    # Stable sorts of 8-bit (or 16-bit) numbers are radix sorts.
+    by_stratum = np.argsort(codes.T.astype(np.min_scalar_type(nobody)), axis=1, kind="stable")
+    arm = np.empty(by_stratum.shape, dtype=np.int8)
+    np.put_along_axis(arm, by_stratum, given.reshape(arm.shape), axis=1)
+    return np.ascontiguousarray(arm.T)
 
 
 def _funnel(plan: Plan, n_participants: Ints, closing: Ints) -> Ints:
@@ -237,24 +242,22 @@ def follow_up(plan: Plan, histories: Histories, answers: Answers) -> FollowUp:
     """Questionnaires, reminders and answers of every participant; shape (V, N, R)."""
     visits = list(plan.world.design.visits.values())
     valid = plan.cohort.valid
-    exit_day = np.where(histories.exit_day == NONE, LONG, histories.exit_day)
+    exit_day = np.where(histories.exit_day == NONE, np.int32(LONG), histories.exit_day)
+    gone_code = np.where(histories.exit_kind == DIED, np.int8(Missing.DIED), np.int8(Missing.WITHDREW))
     shape = (len(visits), *valid.shape)
-    due, observed = np.full(shape, NONE, dtype=np.int32), np.full(shape, NONE, dtype=np.int32)
-    missing, reminders = np.zeros(shape, dtype=np.int8), np.zeros(shape, dtype=np.int8)
+    due, observed = np.empty(shape, dtype=np.int32), np.empty(shape, dtype=np.int32)
+    missing, reminders = np.empty(shape, dtype=np.int8), np.zeros(shape, dtype=np.int8)
     for v, visit in enumerate(visits):
         scheduled = histories.randomized_day + visit.day
         answered = scheduled + visit.opens + answers.after_days[v]
         answers_it = valid & (answers.after_days[v] < LONG) & (answered < exit_day)
         due[v] = np.where(valid, scheduled, NONE)
-        observed[v] = np.where(answers_it, answered, NONE)
-        missing[v] = _why_missing(valid, answers_it, exit_day <= scheduled + visit.closes, histories.exit_kind)
-        stops = np.minimum(exit_day, np.where(answers_it, answered, LONG))
+        observed[v] = choose(answers_it, answered, NONE)
+        not_answered = np.where(exit_day <= scheduled + visit.closes, gone_code, np.int8(Missing.NO_ANSWER))
+        missing[v] = np.where(
+            valid, choose(answers_it, np.int8(Missing.ANSWERED), not_answered), Missing.NOT_RANDOMIZED
+        )
+        stops = np.minimum(exit_day, choose(answers_it, answered, LONG))
         for reminder in visit.reminders:
             reminders[v] += valid & (scheduled + reminder < stops)
     return FollowUp(due, observed, missing, reminders)
-
-
-def _why_missing(valid: Bools, answered: Bools, gone: Bools, exit_kind: NDArray[np.int8]) -> NDArray[np.int8]:
-    gone_code = np.where(exit_kind == 2, Missing.DIED, Missing.WITHDREW)
-    code = np.where(answered, Missing.ANSWERED, np.where(gone, gone_code, Missing.NO_ANSWER))
-    return np.where(valid, code, Missing.NOT_RANDOMIZED).astype(np.int8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import IntEnum
 
@@ -63,29 +64,53 @@ class Missing(IntEnum):
 EVENT_COLUMNS = ("day", "kind", "site", "person", "participant", "arm", "detail")
 
 
+class Later:
+    """A field of a dataclass that may be given as a function, called when somebody first asks for the value."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object | None, owner: type) -> Ints:
+        if instance is None:
+            raise AttributeError(self.name)  # tells `dataclass` that the field has no default
+        value = instance.__dict__[self.name]
+        if callable(value):
+            value = instance.__dict__[self.name] = value()
+        return value
+
+    def __set__(self, instance: object, value: Ints | Callable[[], Ints]) -> None:
+        instance.__dict__[self.name] = value
+
+
 @dataclass(frozen=True)
 class Histories:
-    """Enrolment, allocation and treatment; N rows, R replicates, S sessions. Days are study days, NONE where none."""
+    """Enrolment, allocation and treatment; N rows, R replicates, S sessions. Days are study days, NONE where none.
+
+    What only tables and event lists need is made when it is asked for (`Later`).
+    """
 
     n_participants: Ints  # (R,)
     closing_day: Ints  # (R,)
-    funnel: Ints  # (n_entries, R) persons contacted; then per step: passed, and lost by reason; until closing
     site: NDArray[np.int16]  # (N, R)
-    number: Ints  # (N, R) screening number within the site
     randomized_day: Ints  # (N, R)
     arm: Codes  # (N, R)
     coach: NDArray[np.int16]  # (N, R) coach within the arm
     asked_day: Ints  # (N, R) put on the list for a coach
     offered_day: Ints  # (N, R) given a coach
     released_day: Ints  # (N, R) last day on which the coach's place is taken
-    scheduled_day: Ints  # (S, N, R)
-    attended_day: Ints  # (S, N, R)
     n_sessions: Codes  # (N, R)
-    call_day: Ints  # (n_calls, N, R)
     status: Codes  # (N, R) Status
     ended_day: Ints  # (N, R) day on which `status` was settled; NONE for NO_TREATMENT
     exit_day: Ints  # (N, R)
     exit_kind: Codes  # (N, R) 0 stays, 1 withdrew, 2 died
+    number: Later = Later()  # (N, R) screening number within the site
+    funnel: Later = (
+        Later()
+    )  # (n_entries, R) persons contacted; then per step: passed, and lost by reason; until closing
+    n_calls: Later = Later()  # (N, R)
+    call_day: Later = Later()  # (n_calls, N, R)
+    scheduled_day: Later = Later()  # (S, N, R)
+    attended_day: Later = Later()  # (S, N, R)
 
     def replicate(self, column: int) -> Histories:
         """One replicate alone, R = 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 from trialsim.design.delivery import Individual
 from trialsim.design.parts import Arm, Outcome
 from trialsim.world import formulas
+from trialsim.world.choose import choose, choose_float
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
 from trialsim.world.histories import NONE, Histories
-from trialsim.world.places import may_wait, would_be_offered
+from trialsim.world.places import coach_calendar, may_wait, would_be_offered
 from trialsim.world.plans import Course, Plan
 from trialsim.world.streams import Stream
 from trialsim.world.traits import joint_normals
@@ -39,59 +41,64 @@ def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
     world = plan.world
     n = len(plan.cohort.valid)
     held = [_potential_course(plan, histories, arm) for arm in range(len(world.arms))]
-    counts = np.stack([counts for counts, _ in held])
-    sessions = np.ascontiguousarray(counts[:, :-1])
-    bases = _bases(plan, draws)
+    sessions = np.stack([by_visit for by_visit, _, _ in held])
     potential = np.empty((len(world.outcomes), *sessions.shape), dtype=np.int16)
     full_dose = np.empty_like(potential) if world.asks_full_dose else None
-    luck = [draws.normal(Stream.HETEROGENEITY, n, name) for name in world.outcomes]
-    heterogeneity = joint_normals(world, luck)
-    for k, name in enumerate(world.outcomes):
-        outcome = world.design.outcomes[name]
+    heterogeneity = joint_normals(world, [draws.normal(Stream.HETEROGENEITY, n, name) for name in world.outcomes])
+    coaches = [_coach_levels(world, draws, a, coach) for a, (_, _, coach) in enumerate(held)]
+    for v, levels in enumerate(_levels(plan, draws)):
         for a, arm in enumerate(world.design.arms.values()):
-            coach = _coach_levels(world, draws, a, name, held[a][1])
-            for v, visit in enumerate(world.visits):
-                value = bases[k][v] + _effect(arm, name, visit, sessions[a, v], heterogeneity[k])
-                value += coach * (sessions[a, v] > 0)  # a coach who has been seen by then
+            share = _share(arm, sessions[a, v])
+            for k, (name, outcome) in enumerate(world.design.outcomes.items()):
+                full = _full_effect(arm, name, world.visits[v], heterogeneity[k])
+                value = levels[k] + share * full
+                if (coach := coaches[a][k]) is not None:
+                    value += coach * (sessions[a, v] > 0)  # a coach who has been seen by then
                 potential[k, a, v] = formulas.to_grid(value, outcome.low, outcome.high, outcome.items)
                 if full_dose is not None:
-                    value = bases[k][v] + _effect(arm, name, visit, world.session_counts[a], heterogeneity[k]) + coach
+                    value = levels[k] + full + (0.0 if coach is None else coach)
                     full_dose[k, a, v] = formulas.to_grid(value, outcome.low, outcome.high, outcome.items)
-    given = np.maximum(histories.arm, 0).astype(np.intp)
+    given = _of_arm(histories.arm, len(world.visits))
     return Outcomes(
         potential=potential,
-        realised=np.take_along_axis(potential, given[None, None, None], axis=1)[:, 0],
+        realised=np.stack([values.take(given) for values in potential]),
         sessions=sessions,
-        realised_sessions=np.take_along_axis(sessions, given[None, None], axis=0)[0],
-        all_sessions=np.ascontiguousarray(counts[:, -1]),
+        realised_sessions=sessions.take(given),
+        all_sessions=np.stack([in_the_end for _, in_the_end, _ in held]),
         full_dose=full_dose,
     )
+
+
+def _of_arm(arm: NDArray[np.int8], n_visits: int) -> NDArray[np.intp]:
+    """Where values (A, V, N, R) are, flat, of the arm given to each participant (rows without one: the first arm)."""
+    within = np.arange(n_visits * arm.size).reshape(n_visits, *arm.shape)
+    return np.maximum(arm, 0) * np.intp(n_visits * arm.size) + within
 
 
 # --- the latent course ------------------------------------------------------------------------------------------------
 
 
-def _bases(plan: Plan, draws: Draws) -> list[list[Floats]]:
-    """Level at each visit without any effect of an arm, measurement error included: [outcome][visit] (N, R)."""
+def _levels(plan: Plan, draws: Draws) -> Iterator[list[Floats]]:
+    """Visit by visit, each outcome's level (N, R) without any effect of an arm, measurement error included."""
     world, cohort = plan.world, plan.cohort
-    n, names = len(cohort.valid), world.outcomes
-    bases: list[list[Floats]] = [[] for _ in names]
+    n, outcomes = len(cohort.valid), world.design.outcomes
     change: list[Floats] = []
     recovery: list[Floats] = []
+    moved = [outcome.motivation * cohort.motivation if outcome.motivation else None for outcome in outcomes.values()]
     for visit in world.visits:
         change = _next(world, draws, Stream.CHANGE, n, visit, change)
-        if any(o.recovery for o in world.design.outcomes.values()):
+        if any(outcome.recovery for outcome in outcomes.values()):
             recovery = _next(world, draws, Stream.RECOVERY, n, visit, recovery)
-        error = joint_normals(world, [draws.normal(Stream.ERROR, n, name, visit) for name in names])
-        for k, name in enumerate(names):
-            outcome = world.design.outcomes[name]
-            base = cohort.stable[k] + outcome.course[visit]
-            base += _residual(outcome, visit, change[k], recovery[k] if recovery else None)
-            base += outcome.error_sd * error[k]
-            if outcome.motivation:
-                base += outcome.motivation * cohort.motivation
-            bases[k].append(base)
-    return bases
+        error = joint_normals(world, [draws.normal(Stream.ERROR, n, name, visit) for name in outcomes])
+        levels = []
+        for k, outcome in enumerate(outcomes.values()):
+            level = cohort.stable[k] + outcome.course[visit]
+            level += _residual(outcome, visit, change[k], recovery[k] if recovery else None)
+            level += outcome.error_sd * error[k]
+            if (by_motivation := moved[k]) is not None:
+                level += by_motivation
+            levels.append(level)
+        yield levels
 
 
 def _next(world: World, draws: Draws, stream: Stream, n: int, visit: str, before: list[Floats]) -> list[Floats]:
@@ -105,62 +112,67 @@ def _next(world: World, draws: Draws, stream: Stream, n: int, visit: str, before
 
 def _residual(outcome: Outcome, visit: str, change: Floats, recovery: Floats | None) -> Floats:
     """Two-component residual: own change, or (with the visit's share) a marked fall with a spread of its own."""
-    residual = outcome.change_sd * change
     if outcome.recovery is None or recovery is None:
-        return residual
+        return outcome.change_sd * change
     recovers = recovery < formulas.probit(outcome.recovery.prob[visit])
-    return np.where(recovers, outcome.recovery.sd * change - outcome.recovery.drop, residual)
+    residual = change * choose_float(recovers, outcome.recovery.sd, outcome.change_sd)
+    residual -= choose_float(recovers, outcome.recovery.drop, 0.0)
+    return residual
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------
 
 
-def _effect(arm: Arm, outcome: str, visit: str, sessions: NDArray[np.int8] | int, luck: Floats) -> Floats | float:
-    """Effect of an arm by the visit: share of the full dose x (mean + SD x own luck)."""
+def _share(arm: Arm, sessions: NDArray[np.int8]) -> Floats | float:
+    """Share of the full dose after so many sessions."""
+    if arm.dose == "assigned" or arm.delivery.kind == "none":
+        return 1.0
+    planned = len(arm.delivery.modules)
+    return formulas.saturating_dose(np.arange(planned + 1), planned, arm.dose_scale).take(sessions)
+
+
+def _full_effect(arm: Arm, outcome: str, visit: str, luck: Floats) -> Floats | float:
+    """Effect of an arm by the visit, had all sessions been attended: mean + SD x own luck."""
     effect = arm.effects.get(outcome)
     if effect is None:
         return 0.0
-    full: Floats | float = effect.by_visit[visit]
-    if effect.sd > 0:
-        full = full + effect.sd * luck
-    if arm.dose == "assigned" or arm.delivery.kind == "none":
-        return full
-    return formulas.saturating_dose(np.asarray(sessions), len(arm.delivery.modules), arm.dose_scale) * full
+    return effect.by_visit[visit] + effect.sd * luck if effect.sd > 0 else effect.by_visit[visit]
 
 
-def _coach_levels(
-    world: World, draws: Draws, arm: int, outcome: str, coach: NDArray[np.int16] | None
-) -> Floats | float:
-    sd = world.design.outcomes[outcome].coach_sd
-    if coach is None or sd == 0:
-        return 0.0
-    staff = world.design.coaches(world.arms[arm])
-    level = draws.normal(Stream.COACH_LEVEL, len(staff), world.arms[arm], outcome)
-    by_person = np.take_along_axis(level, np.maximum(coach, 0).astype(np.intp), axis=0)
-    return np.where(coach >= 0, sd * by_person, 0.0)
+def _coach_levels(world: World, draws: Draws, arm: int, coach: NDArray[np.int16] | None) -> list[Floats | None]:
+    """What everybody's coach adds to each outcome; 0 without a coach."""
+    if coach is None:
+        return [None] * len(world.outcomes)
+    n_coaches, n_replicates = len(coach_calendar(world, arm)[0]), coach.shape[1]
+    at = coach * np.intp(n_replicates) + np.arange(n_replicates)  # in levels (coaches + 1, R), flat
+    found: list[Floats | None] = []
+    for name, outcome in world.design.outcomes.items():
+        if outcome.coach_sd == 0:
+            found.append(None)
+            continue
+        level = outcome.coach_sd * draws.normal(Stream.COACH_LEVEL, n_coaches, world.arms[arm], name)
+        nobody = np.zeros((1, n_replicates))
+        found.append(np.concatenate([level, nobody]).take(at, mode="wrap"))  # a coach of -1 is the last row
+    return found
 
 
-def _potential_course(plan: Plan, histories: Histories, arm: int) -> tuple[NDArray[np.int8], NDArray[np.int16] | None]:
-    """Sessions by each visit's due day and at all (V + 1, N, R), and coach (N, R), of everybody in this arm."""
+def _potential_course(
+    plan: Plan, histories: Histories, arm: int
+) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int16] | None]:
+    """Sessions by each visit's due day (V, N, R) and at all (N, R), and coach (N, R), of everybody in this arm."""
     world, cohort = plan.world, plan.cohort
-    course = plan.courses[arm]
-    shape = (len(world.visits) + 1, *cohort.shape)
+    course, visits = plan.courses[arm], world.design.visits.values()
     if course is None:
-        return np.zeros(shape, dtype=np.int8), None
+        return np.zeros((len(visits), *cohort.shape), dtype=np.int8), np.zeros(cohort.shape, dtype=np.int8), None
     exit_day = cohort.randomized_day + plan.exit_after[arm]
     start, coach = cohort.randomized_day, None
     if world.coached(arm):
         start, coach = _potential_start(plan, histories, arm, course, exit_day)
-    count = np.zeros(shape, dtype=np.int8)
-    # Sessions from the exit day on do not take place; those that never do (LONG) lie after every visit.
-    visits = world.design.visits.values()
-    until = [np.minimum(cohort.randomized_day + visit.day, exit_day - 1) for visit in visits]
-    until.append(np.minimum(exit_day, LONG) - 1)
-    for attended in course.attended:
-        day = start + attended
-        for v, last in enumerate(until):
-            count[v] += day <= last
-    return count, coach
+    # Sessions from the exit day on do not take place, nor do any of those who never start (LONG).
+    last = np.minimum(exit_day, LONG) - 1 - start
+    due = cohort.randomized_day - start
+    by_visit = np.stack([course.sessions_by(np.minimum(due + visit.day, last)) for visit in visits])
+    return by_visit, course.sessions_by(last), coach
 
 
 def _potential_start(
@@ -177,34 +189,42 @@ def _potential_start(
     offer, coach = _at_once(arm, histories, asks)
     waits = may_wait(plan.world, arm, histories, asks)
     if waits.any():
-        would_be, by_whom = would_be_offered(plan.world, arm, histories, asks)
+        would_be, by_whom = would_be_offered(plan.world, arm, histories, asks, replicates=waits)
         offer, coach = np.where(waits, would_be, offer), np.where(waits, by_whom, coach)
     gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)
-    start = np.where(gets_one, offer + delivery.lead_days, LONG)
-    return start.astype(np.int32), np.where(gets_one, coach, NONE).astype(np.int16)
+    return choose(gets_one, offer + delivery.lead_days, LONG), choose(gets_one, coach, np.int16(NONE))
 
 
 def _at_once(arm: int, histories: Histories, asks: Ints) -> tuple[Ints, NDArray[np.int16]]:
     """Offers where there is always a place."""
-    served = (histories.arm == arm) & (histories.offered_day != NONE)
-    last_served = np.maximum.accumulate(np.where(served, np.arange(len(asks))[:, None], 0), axis=0)
-    coach = np.take_along_axis(histories.coach, last_served, axis=0)
-    coach = np.where(np.logical_or.accumulate(served, axis=0), coach, 0)  # before the first: the first coach
-    refused = (histories.arm == arm) & ~served
-    return np.where(refused, LONG, asks).astype(np.int32), coach
+    member, row = histories.arm == arm, np.arange(len(asks))[:, None]
+    served = member & (histories.offered_day != NONE)
+    # The largest so far of row and coach in one number is the last one served; before the first: the first coach.
+    bits = int(histories.coach.max(initial=0)).bit_length()
+    last_served = np.maximum.accumulate(served * ((row << bits) + histories.coach), axis=0)
+    coach = (last_served & ((1 << bits) - 1)).astype(np.int16)
+    return choose(member & ~served, LONG, asks), coach
 
 
 # --- endpoints --------------------------------------------------------------------------------------------------------
 
 
-def responder_limit(outcome: Outcome, baseline: Steps) -> Steps:
-    """Highest value (in grid steps) that counts as a response: baseline minus the required fraction of its value."""
-    value = formulas.from_grid(baseline, outcome.low, outcome.items)
-    limit = (value * (1 - outcome.responder_fall) - outcome.low) * outcome.items
-    return np.floor(limit + 1e-9).astype(np.int16)
-
-
 def is_responder(outcome: Outcome, baseline: Steps, value: Steps) -> Bools:
     """Whether a value is lower than at baseline by the required fraction; nobody with a baseline of 0 or less is."""
-    positive = formulas.from_grid(baseline, outcome.low, outcome.items) > 0
-    return (value <= responder_limit(outcome, baseline)) & positive
+    return value <= responder_limits(outcome).take(baseline)
+
+
+def responder_limits(outcome: Outcome) -> Steps:
+    """For each baseline on the grid, the highest value (both in grid steps) that counts as a response; -1: none does.
+
+    That is the baseline minus the required fraction of its value.
+    """
+    value = grid_points(outcome)
+    limit = np.floor((value * (1 - outcome.responder_fall) - outcome.low) * outcome.items + 1e-9)
+    return np.where(value > 0, np.maximum(limit, -1), -1).astype(np.int16)
+
+
+def grid_points(outcome: Outcome) -> Floats:
+    """All values of an instrument from the lowest to the highest, by number of grid steps [points]."""
+    steps = np.arange(round((outcome.high - outcome.low) * outcome.items) + 1).astype(np.int16)
+    return formulas.from_grid(steps, outcome.low, outcome.items)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +15,7 @@ from trialsim.world.histories import NONE, Histories
 from trialsim.world.world import World
 
 
+@lru_cache(maxsize=64)
 def coach_calendar(world: World, arm: int) -> tuple[list[int], list[int], list[int]]:
     """Places, first day and day of leaving (LONG: stays) of each coach of an arm.
 
@@ -26,6 +31,16 @@ def coach_calendar(world: World, arm: int) -> tuple[list[int], list[int], list[i
     return places, joins, leaves
 
 
+@dataclass(frozen=True)
+class Queue:
+    """Participants of all replicates who wait for a coach, in order of participants; M of them."""
+
+    asks: Ints  # (M,) day of asking
+    deadline: Ints  # (M,) last day on which an offer is taken
+    length: Ints  # (M,) days from the offer to the end of treatment
+    exit_day: Ints  # (M,) day of leaving the study; LONG: stays
+
+
 class Places:
     """Coaches of one arm in every replicate: the first free day of each place, shape (places, R, coaches).
 
@@ -36,45 +51,97 @@ class Places:
         places, joins, leaves = coach_calendar(world, arm)
         closed = np.arange(max(places))[:, None] >= np.array(places)
         first_free = np.where(closed, LONG, np.array(joins)).astype(np.int32)
+        self.n_coaches = len(places)
         self.free = np.repeat(first_free[:, None, :], n_replicates, axis=1)
+        self.by_coach = self.free.reshape(len(first_free), -1)  # the same places: (places, R x coaches)
         self.leaves = np.array(leaves, dtype=np.int32)
         self.all_stay = bool((self.leaves == LONG).all())
 
-    def serve(
-        self, replicate: NDArray[np.intp], asks: Ints, deadline: Ints, length: Ints, exit_day: Ints
-    ) -> tuple[Ints, NDArray[np.intp]]:
-        """One participant of each replicate takes the first free place, with the coach who has most free.
+    def serve(self, participant: NDArray[np.intp], queue: Queue) -> tuple[Ints, NDArray[np.int16]]:
+        """Each takes the first free place, with the coach who has most free; all replicates side by side.
 
-        Returns days of offer (LONG where it would come after the deadline) and coaches.
+        `participant` are places in the (N, R) arrays, flat and ascending. Returns days of offer (LONG where it would
+        come after the deadline) and coaches, (M,) each.
         """
-        free = self.free if len(replicate) == self.free.shape[1] else self.free[:, replicate]
-        offer, n_free = self.first_free(free, asks)
-        chosen = n_free.argmax(axis=1)
-        place = free[:, np.arange(len(replicate)), chosen].argmin(axis=0)
-        released = np.minimum(offer + length, exit_day)
-        takes = offer <= deadline
-        if takes.all():
-            self.free[place, replicate, chosen] = released + 1
-        else:
-            self.free[place[takes], replicate[takes], chosen[takes]] = released[takes] + 1
-            offer, chosen = np.where(takes, offer, LONG), np.where(takes, chosen, NONE)
-        return offer, chosen
+        n_replicates = self.free.shape[1]
+        replicate = participant % n_replicates
+        turn, n_turns = turns(replicate, n_replicates)
+        at = turn * n_replicates + replicate
+        lines = [np.full((n_turns, n_replicates), LONG - 1, dtype=np.int32) for _ in range(4)]
+        for line, values in zip(lines, vars(queue).values(), strict=True):
+            line.ravel()[at] = values  # turn by turn; after a replicate's last participant nothing matters
+        asks, _, length, exit_day = lines
+        back = np.minimum(asks + length, exit_day) + 1  # first free day of a place that is taken at once
+        n_smooth = self._turns_without_waiting(asks, back)
+        offers, coaches = asks.copy(), np.empty(asks.shape, dtype=np.intp)
+        self._take_at_once(asks[:n_smooth], back[:n_smooth], coaches)
+        for t in range(n_smooth, n_turns):
+            offers[t], coaches[t] = self._queue(*(line[t] for line in lines))
+        return offers.take(at), coaches.take(at).astype(np.int16)
 
-    def occupy(self, replicate: NDArray[np.intp], coach: NDArray[np.intp], released: Ints) -> None:
-        """Take the place with these coaches that has been free longest, until the end of day `released`."""
-        place = self.free[:, replicate, coach].argmin(axis=0)
-        self.free[place, replicate, coach] = released + 1
+    def _turns_without_waiting(self, asks: Ints, back: Ints) -> int:
+        """Turns before the first in which all places are taken in some replicate; arguments (turns, R).
+
+        Until then whoever has come before has taken a place at once, so that counting tells who is back.
+        """
+        if not self.all_stay:
+            return 0
+        n_turns, n_replicates = asks.shape
+        last = int(asks[asks < LONG - 1].max(initial=0)) + 1  # after a replicate's last participant: any day
+        column = np.arange(n_replicates)
+        flat = (np.minimum(back, last) * np.intp(n_replicates) + column).ravel()
+        n_back = np.cumsum(np.bincount(flat, minlength=(last + 1) * n_replicates).reshape(-1, n_replicates), axis=0)
+        opens = np.bincount(np.minimum(self.free[:, 0].ravel(), last), minlength=last + 1).cumsum()
+        day = np.minimum(asks, last)
+        taken = np.arange(n_turns)[:, None] - n_back.take(day * np.intp(n_replicates) + column)
+        full = ((taken >= opens.take(day)) & (asks < LONG - 1)).any(axis=1)
+        return int(full.argmax()) if full.any() else n_turns
+
+    def _take_at_once(self, asks: Ints, back: Ints, coaches: NDArray[np.intp]) -> None:
+        """Turns in which nobody waits; writes the coaches of each turn, (turns, R)."""
+        first = np.arange(asks.shape[1]) * self.n_coaches
+        by_coach, shape = self.by_coach, (asks.shape[1], self.n_coaches)
+        # Hundreds of turns with little work each: what can be done for all of them at once is, and calls are few.
+        day = np.repeat(asks, self.n_coaches, axis=1)
+        for t in range(len(asks)):
+            n_free = np.add.reduce(by_coach <= day[t], axis=0, dtype=np.int16)
+            coach = n_free.reshape(shape).argmax(axis=1)
+            coaches[t] = coach
+            column = first + coach
+            by_coach[by_coach.take(column, axis=1).argmin(axis=0), column] = back[t]
+
+    def _queue(self, asks: Ints, deadline: Ints, length: Ints, exit_day: Ints) -> tuple[Ints, NDArray[np.intp]]:
+        """One turn in which somebody may have to wait, (R,) each."""
+        offer, n_free = self.first_free(self.free, asks)
+        coach = n_free.argmax(axis=1)
+        column = np.arange(len(asks)) * self.n_coaches + coach
+        place = self.by_coach.take(column, axis=1).argmin(axis=0)
+        takes = offer <= deadline
+        back = np.minimum(offer + length, exit_day) + 1
+        self.by_coach[place, column] = np.where(takes, back, self.by_coach[place, column])
+        return np.where(takes, offer, np.int32(LONG)), coach
 
     def first_free(self, free: Ints, asks: Ints) -> tuple[Ints, NDArray[np.int16]]:
-        """Day of the first free place from the day of asking on, and each coach's free places on that day."""
+        """Day of the first free place from the day of asking on, and each coach's free places on that day.
+
+        `free` is (places, M, coaches), `asks` (M,); returns (M,) and (M, coaches).
+        """
         if self.all_stay:
-            n_free = (free <= asks[:, None]).sum(axis=0, dtype=np.int16)
-            if n_free.any(axis=1).all():
-                return asks, n_free
+            offer = np.maximum(free.min(axis=0).min(axis=1), asks)
+            return offer, (free <= offer[:, None]).sum(axis=0, dtype=np.int16)
         day = np.maximum(free, asks[:, None])
         day[day >= self.leaves] = LONG
-        offer = day.min(axis=(0, 2))
+        offer = day.min(axis=0).min(axis=1)
         return offer, (day <= offer[:, None]).sum(axis=0, dtype=np.int16)
+
+
+def turns(replicate: NDArray[np.intp], n_replicates: int) -> tuple[NDArray[np.intp], int]:
+    """For each of a list, how many of the same replicate come before; and the most of any replicate."""
+    by_replicate = np.argsort(replicate.astype(np.min_scalar_type(n_replicates)), kind="stable")
+    counts = np.bincount(replicate, minlength=n_replicates)
+    turn = np.empty(len(replicate), dtype=np.intp)
+    turn[by_replicate] = np.arange(len(replicate)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return turn, int(counts.max())
 
 
 def may_wait(world: World, arm: int, histories: Histories, asks: Ints) -> Bools:
@@ -83,37 +150,68 @@ def may_wait(world: World, arm: int, histories: Histories, asks: Ints) -> Bools:
     Each replicate is judged by itself: its numbers must not depend on its company in the block.
     """
     places, joins, leaves = coach_calendar(world, arm)
-    valid = histories.arm != NONE
-    served = (histories.arm == arm) & (histories.offered_day != NONE)
-    column = np.broadcast_to(np.arange(valid.shape[1]), valid.shape)
-    n_days = int(max(asks[valid].max(initial=0), histories.released_day.max())) + 2
-    change = np.zeros((n_days, valid.shape[1]), dtype=np.int32)
-    np.add.at(change, (histories.offered_day[served], column[served]), 1)
-    np.add.at(change, (histories.released_day[served] + 1, column[served]), -1)
+    valid, n_replicates = histories.arm != NONE, asks.shape[1]
+    served = np.flatnonzero((histories.arm == arm) & (histories.offered_day != NONE))
+    n_days = int(max((asks * valid).max(initial=0), histories.released_day.max(initial=0))) + 2
+
+    def on_day(days: Ints) -> NDArray[np.int64]:
+        flat = days.take(served) * np.intp(n_replicates) + served % n_replicates
+        return np.bincount(flat, minlength=n_days * n_replicates).reshape(n_days, n_replicates)
+
+    taken = np.cumsum(on_day(histories.offered_day) - on_day(histories.released_day + 1), axis=0)
     days = np.arange(n_days)
     is_open = [(days >= join) & (days < leave) for join, leave in zip(joins, leaves, strict=True)]
-    open_places = np.array(places) @ np.array(is_open)
-    full = change.cumsum(axis=0) >= open_places[:, None]
-    return np.asarray((full[np.where(valid, asks, 0), column] & valid).any(axis=0))
+    full = taken >= (np.array(places) @ np.array(is_open))[:, None]
+    if not full.any():
+        return np.zeros(n_replicates, dtype=bool)
+    flat = (asks * valid) * np.intp(n_replicates) + np.arange(n_replicates)
+    return np.asarray((full.take(flat) & valid).any(axis=0))
 
 
-def would_be_offered(world: World, arm: int, histories: Histories, asks: Ints) -> tuple[Ints, NDArray[np.int16]]:
+def would_be_offered(
+    world: World, arm: int, histories: Histories, asks: Ints, *, replicates: Bools | None = None
+) -> tuple[Ints, NDArray[np.int16]]:
     """Day of offer (LONG: never) and coach of every participant, had they asked for this arm's coaches; (N, R) each.
 
     Members have what they had. Each other participant is put at their place in the line and taken off again, so
-    they meet the places that the members before them left.
+    they meet the places that the members before them left. Only what it says of `replicates`, (R,), means something.
     """
-    member = histories.arm == arm
-    served = member & (histories.offered_day != NONE)
+    n_replicates, member = asks.shape[1], histories.arm == arm
     offer, coach = np.full(asks.shape, LONG, dtype=np.int32), np.full(asks.shape, NONE, dtype=np.int16)
-    pool = Places(world, arm, asks.shape[1])
-    valid = histories.arm != NONE
-    for i in range(len(asks)):
-        day, n_free = pool.first_free(pool.free, asks[i])
-        other = valid[i] & ~member[i]
-        offer[i, other], coach[i, other] = day[other], n_free.argmax(axis=1)[other]
-        here = np.flatnonzero(served[i])
-        if len(here):
-            pool.occupy(here, histories.coach[i, here].astype(np.intp), histories.released_day[i, here])
-    offer[served], coach[served] = histories.offered_day[served], histories.coach[served]
+    is_served = member & (histories.offered_day != NONE)
+    served = np.flatnonzero(is_served)
+    pool = Places(world, arm, n_replicates)
+    states = _states(pool, served, histories)  # (places, turns x R, coaches)
+    asked = (histories.arm != NONE) & ~member
+    others = np.flatnonzero(asked if replicates is None else asked & replicates)
+    before = np.cumsum(is_served, axis=0, dtype=np.int32)  # of others: members who were served before them
+    state = before.take(others) * np.intp(n_replicates) + others % n_replicates
+    for some in _pieces(len(others), 500_000 // states[:, 0].size + 1):
+        days, n_free = pool.first_free(states.take(state[some], axis=1), asks.take(others[some]))
+        offer.ravel()[others[some]], coach.ravel()[others[some]] = days, n_free.argmax(axis=1)
+    offer.ravel()[served], coach.ravel()[served] = histories.offered_day.take(served), histories.coach.take(served)
     return offer, coach
+
+
+def _states(pool: Places, served: NDArray[np.intp], histories: Histories) -> Ints:
+    """First free days of all places before anybody and after the first, second, ... member served of each replicate."""
+    n_replicates = pool.free.shape[1]
+    replicate = served % n_replicates
+    turn, n_turns = turns(replicate, n_replicates)
+    order = np.argsort(turn, kind="stable")
+    ends = np.cumsum(np.bincount(turn, minlength=n_turns))
+    column = (replicate * pool.n_coaches + histories.coach.take(served)).take(order)
+    back = histories.released_day.take(served).take(order) + 1
+    states = np.empty((len(pool.free), n_turns + 1, *pool.free.shape[1:]), dtype=np.int32)
+    states[:, 0] = pool.free
+    for t, (first, end) in enumerate(pairwise([0, *ends.tolist()]), start=1):
+        here = column[first:end]
+        # A coach's places are alike: take the one that has been free longest.
+        pool.by_coach[pool.by_coach.take(here, axis=1).argmin(axis=0), here] = back[first:end]
+        states[:, t] = pool.free
+    return states.reshape(len(states), -1, pool.n_coaches)
+
+
+def _pieces(length: int, size: int) -> list[slice]:
+    """Slices of at most `size` that cover a length: what is worked on at once stays in the cache."""
+    return [slice(first, first + size) for first in range(0, length, size)]

@@ -5,8 +5,9 @@ All of it is fixed before an engine starts; an engine adds time, order and capac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from trialsim.design.parts import Arm
 from trialsim.design.values import Delay
 from trialsim.world import formulas
 from trialsim.world.allocation import Codes, randomization_lists
+from trialsim.world.choose import choose
 from trialsim.world.cohort import Cohort
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Floats, Ints
@@ -24,20 +26,79 @@ from trialsim.world.world import World
 
 STAYS, WITHDREW, DIED = 0, 1, 2
 
+StopLuck = Callable[[int], Floats]
+"""Uniforms of a session, (N, R): whether somebody stops before it. The same under every arm, so drawn once."""
+
+
+@dataclass(frozen=True)
+class Stalls:
+    """Those who stall before one session of a self-paced course, M of them, and the calls that are made to them."""
+
+    session: int
+    who: NDArray[np.intp]  # (M,) place in the (N, R) arrays, flat
+    due: Ints  # (M,) day on which they would have gone on
+    day: Ints  # (M,) day of their last session, or 0
+    n_calls: Ints  # (M,) calls, one every `every` days from `day` on
+    every: int
+
+    def calls_by(self, last: Ints) -> Ints:
+        """Calls up to and including a day, (M,)."""
+        return np.minimum(np.maximum(last - self.day, 0) // self.every, self.n_calls)
+
 
 @dataclass(frozen=True)
 class Course:
     """Treatment of every participant, were they in one arm; S sessions, N participants, R replicates.
 
-    Days count from the first appointment (coached arms) or from randomization (self-paced arms).
+    Days count from the first appointment (coached arms) or from randomization (self-paced arms). Sessions take place
+    one after another: the first `n_held` of them do. Days never fall from one session to the next.
     """
 
     patience: Ints  # (N, R) longest wait before the start [days]; -1: will not start
-    scheduled: Ints  # (S, N, R) day on which a session is first due; self-paced: LONG where it does not take place
-    attended: Ints  # (S, N, R) day on which it takes place; LONG if it does not
+    day: Ints  # (S, N, R) day on which a session takes place, if it does
+    n_held: Codes  # (N, R) sessions that take place
     end: Ints  # (N, R) day on which the course is over: completed, or found to have stopped
     completed: NDArray[np.bool_]  # (N, R)
-    calls: Ints | None  # (most calls, N, R) days of calls, LONG where none
+    interval: int | None = None  # from one appointment to the next [days]; none: self-paced
+    most_calls: int = 0  # to somebody who stalls, each time
+    stalls: tuple[Stalls, ...] = ()
+
+    def sessions_by(self, last: Ints) -> Codes:
+        """Sessions that take place up to and including a day, (N, R)."""
+        count = np.zeros(self.n_held.shape, dtype=np.int8)
+        for day in self.day:
+            count += day <= last
+        return np.minimum(count, self.n_held, out=count)
+
+    @cached_property
+    def scheduled(self) -> Ints:
+        """Day on which each session is first due (if the course gets so far), (S, N, R)."""
+        days = self.day.copy()
+        if self.interval is not None:
+            days[0], days[1:] = 0, self.day[:-1] + np.int32(self.interval)
+        for stalls in self.stalls:
+            mine = days[stalls.session].ravel()
+            mine[stalls.who] = np.minimum(stalls.due, mine[stalls.who])  # a call may bring somebody forward
+        return days
+
+    @cached_property
+    def attended(self) -> Ints:
+        """Day on which each session takes place; LONG if it does not, (S, N, R)."""
+        sessions = np.arange(len(self.day), dtype=np.int8)[:, None, None]
+        return choose(sessions < self.n_held, self.day, LONG)
+
+    @cached_property
+    def calls(self) -> Ints | None:
+        """Days of calls, LONG where none, (sessions x most calls, N, R)."""
+        if not self.most_calls:
+            return None
+        days = np.full((len(self.day) * self.most_calls, *self.end.shape), LONG, dtype=np.int32)
+        for stalls in self.stalls:
+            for attempt in range(self.most_calls):
+                made = attempt < stalls.n_calls
+                called = stalls.day + stalls.every * (attempt + 1)
+                days[stalls.session * self.most_calls + attempt].ravel()[stalls.who[made]] = called[made]
+        return days
 
 
 @dataclass(frozen=True)
@@ -56,20 +117,28 @@ def make_plan(world: World, draws: Draws, cohort: Cohort) -> Plan:
     """Decide what every participant would do under every arm, with the same luck under each."""
     exit_after, exit_kind = _exits(world, draws, cohort)
     margin = _start_inclination(world, draws, cohort)
-    courses = [_course(world, draws, cohort, arm, margin) for arm in world.design.arms.values()]
+    stop_luck = cache(partial(draws.uniform, Stream.STOP, len(cohort.valid)))
+    courses = [_course(world, draws, cohort, arm, margin, stop_luck) for arm in world.design.arms.values()]
     lists = randomization_lists(world, draws, cohort)
     return Plan(world, cohort, lists, courses, exit_after, exit_kind)
 
 
 def _exits(world: World, draws: Draws, cohort: Cohort) -> tuple[Ints, Codes]:
-    n = len(cohort.valid)
-    horizon, arms = world.horizon, world.design.arms.values()
-    died = formulas.event_days(draws.uniform(Stream.DEATH, n), world.design.observation.death_prob, horizon)
-    luck = draws.uniform(Stream.WITHDRAWAL, n)
-    withdrew = np.stack([formulas.event_days(luck, arm.withdrawal_prob, horizon) for arm in arms])
-    kind = np.where(withdrew < died, WITHDREW, DIED)
-    after = np.minimum(withdrew, died)
-    return after, np.where(after == LONG, STAYS, kind).astype(np.int8)
+    """Days from randomization to leaving, and how; (n_arms, N, R)."""
+    n, horizon, death_prob = len(cohort.valid), world.horizon, world.design.observation.death_prob
+    probs = [arm.withdrawal_prob for arm in world.design.arms.values()]
+    dying, leaving = draws.uniform(Stream.DEATH, n), draws.uniform(Stream.WITHDRAWAL, n)
+    # Few leave. Whose luck is above the chance (by more than rounding) does not: no logarithms for them.
+    few = np.flatnonzero((dying <= death_prob * (1 + 1e-9)) | (leaving <= max(probs) * (1 + 1e-9)))
+    died = formulas.event_days(dying.take(few), death_prob, horizon)
+    shape = (len(probs), *cohort.shape)
+    after, kind = np.full(shape, LONG, dtype=np.int32), np.full(shape, STAYS, dtype=np.int8)
+    for arm, prob in enumerate(probs):
+        withdrew = formulas.event_days(leaving.take(few), prob, horizon)
+        first = np.minimum(withdrew, died)
+        after[arm].ravel()[few] = first
+        kind[arm].ravel()[few] = np.where(first == LONG, STAYS, np.where(withdrew < died, WITHDREW, DIED))
+    return after, kind
 
 
 def _start_inclination(world: World, draws: Draws, cohort: Cohort) -> Floats:
@@ -80,90 +149,74 @@ def _start_inclination(world: World, draws: Draws, cohort: Cohort) -> Floats:
     return inclination + cohort.traits.shift(adherence.covariates)
 
 
-def _course(world: World, draws: Draws, cohort: Cohort, arm: Arm, inclination: Floats) -> Course | None:
+def _course(
+    world: World, draws: Draws, cohort: Cohort, arm: Arm, inclination: Floats, stop_luck: StopLuck
+) -> Course | None:
     if arm.delivery.kind == "none":
         return None
     margin = inclination + formulas.probit(arm.start_prob)
     correlation = world.design.adherence.motivation_on_stop
     hazard = formulas.conditional_prob(arm.stop_prob, -cohort.motivation, correlation)
     if isinstance(arm.delivery, Individual):
-        wait_effect = world.design.adherence.wait_effect
-        return _coached(draws, arm.delivery, margin, hazard, wait_effect)
-    return _self_paced(draws, arm.delivery, margin, hazard)
+        patience = formulas.patience_days(margin, world.design.adherence.wait_effect, arm.delivery.max_wait_days)
+        return _coached(draws, arm.delivery, patience, hazard, stop_luck)
+    return _self_paced(draws, arm.delivery, margin, hazard, stop_luck)
 
 
-def _coached(draws: Draws, delivery: Individual, margin: Floats, hazard: Floats | float, wait_effect: float) -> Course:
+def _coached(draws: Draws, delivery: Individual, patience: Ints, hazard: Floats | float, stop_luck: StopLuck) -> Course:
     """Appointments one interval apart; a missed one is moved by one interval; too many missed, or stopping, end it."""
-    shape, n_sessions = margin.shape, len(delivery.modules)
-    scheduled = np.empty((n_sessions, *shape), dtype=np.int32)
-    attended = np.empty_like(scheduled)
-    day = np.zeros(shape, dtype=np.int32)
-    end = np.full(shape, LONG, dtype=np.int32)
-    going = np.ones(shape, dtype=bool)
+    shape, n_sessions, interval = patience.shape, len(delivery.modules), np.int32(delivery.interval_days)
+    held = np.empty((n_sessions, *shape), dtype=np.int32)
+    day, end = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
+    going, n_held = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int8)
+    # `end` moves with `day` as long as the participant is going, and stays where they are found to have stopped.
     for k in range(n_sessions):
         if k > 0:
-            stops = going & (draws.uniform(Stream.STOP, shape[0], k) < hazard)
-            end[stops] = day[stops]
-            going &= ~stops
-        scheduled[k] = day
+            day += interval
+            end += going * interval
+            going &= stop_luck(k) >= hazard
         if delivery.no_show_prob > 0:
             luck = draws.uniform(Stream.NO_SHOW, shape[0], k)
             missed = formulas.geometric_failures(luck, delivery.no_show_prob, delivery.max_reschedules + 1)
-            gives_up = going & (missed > delivery.max_reschedules)
-            day = day + delivery.interval_days * np.minimum(missed, delivery.max_reschedules)
-            end[gives_up] = day[gives_up]
-            going = going & ~gives_up
-        attended[k] = np.where(going, day, LONG)
-        last = day
-        day = day + delivery.interval_days
-    completed = going
-    end[completed] = last[completed]
-    patience = formulas.patience_days(margin, wait_effect, delivery.max_wait_days)
-    return Course(patience, scheduled, attended, end, completed, None)
+            late = np.minimum(missed, delivery.max_reschedules) * interval
+            day += late
+            end += going * late
+            going &= missed <= delivery.max_reschedules
+        held[k] = day
+        n_held += going
+    return Course(patience, held, n_held, end, going, interval=delivery.interval_days)
 
 
-def _self_paced(draws: Draws, delivery: SelfPaced, margin: Floats, hazard: Floats | float) -> Course:
+def _self_paced(
+    draws: Draws, delivery: SelfPaced, margin: Floats, hazard: Floats | float, stop_luck: StopLuck
+) -> Course:
     """Modules at the person's own pace; whoever stalls is called, and each call may bring them back the day after."""
-    shape, n_sessions = margin.shape, len(delivery.modules)
-    attended = np.full((n_sessions, margin.size), LONG, dtype=np.int32)
-    scheduled = np.full_like(attended, LONG)
-    end = np.full(margin.size, delivery.access_days, dtype=np.int32)
-    completed = np.zeros(margin.size, dtype=bool)
+    shape, n_sessions, access = margin.shape, len(delivery.modules), delivery.access_days
+    held = np.empty((n_sessions, *shape), dtype=np.int32)
+    end = np.full(shape, access, dtype=np.int32)
+    going, n_held = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int8)
     phone = _Telephone(draws, delivery, shape)
-    who, day = np.arange(margin.size), np.zeros(margin.size, dtype=np.int32)  # those still going, and their last day
+    day = np.zeros(shape, dtype=np.int32)  # of the last session; of those who have stopped, past the end of access
     for k in range(n_sessions):
-        due = day + _pause(draws, delivery.pace if k else delivery.first, k, shape[0], who)
-        stalls = _flat(draws.uniform(Stream.STOP, shape[0], k) < hazard if k else margin < 0, who)
-        then = due.copy()
-        then[stalls] = phone.call(k, who[stalls], day[stalls])
-        stops = then == LONG
-        end[who[stops]] = np.minimum(
-            day[stops] + delivery.call_after_days * (delivery.max_calls + 1), delivery.access_days
-        )
-        goes_on = then < delivery.access_days
-        who, day = who[goes_on], then[goes_on]
-        attended[k, who] = day
-        scheduled[k, who] = np.minimum(due[goes_on], day)  # a call may bring somebody forward
-    end[who], completed[who] = day, True
-    patience = np.where(attended[0] < LONG, 0, -1).astype(np.int32)
-    in_shape = (n_sessions, *shape)
-    return Course(
-        patience.reshape(shape),
-        scheduled.reshape(in_shape),
-        attended.reshape(in_shape),
-        end.reshape(shape),
-        completed.reshape(shape),
-        phone.calls,
-    )
+        then = np.add(day, _pause(draws, delivery.pace if k else delivery.first, k, shape[0]), out=held[k])
+        stalls = np.flatnonzero(going & ((stop_luck(k) < hazard) if k else (margin < 0)))
+        last = day.take(stalls)
+        back = phone.call(k, stalls, then.take(stalls), last)
+        then.ravel()[stalls] = back
+        lost = back == LONG
+        found = last[lost] + delivery.call_after_days * (delivery.max_calls + 1)
+        end.ravel()[stalls[lost]] = np.minimum(found, access)
+        going = then < access
+        n_held += going
+        day = then
+    patience = np.minimum(n_held, 1).astype(np.int32) - 1
+    end = choose(going, day, end)
+    return Course(patience, held, n_held, end, going, most_calls=delivery.max_calls, stalls=tuple(phone.stalls))
 
 
-def _flat(values: NDArray[Any], who: NDArray[np.intp]) -> NDArray[Any]:
-    return np.asarray(values.ravel().take(who))
-
-
-def _pause(draws: Draws, pause: Delay, k: int, n: int, who: NDArray[np.intp]) -> Ints | int:
+def _pause(draws: Draws, pause: Delay, k: int, n: int) -> Ints | int:
     """Days until session k of those who go on by themselves."""
-    luck = _flat(draws.uniform(Stream.PACE, n, k), who) if pause.mean_extra > 0 else None
+    luck = draws.uniform(Stream.PACE, n, k) if pause.mean_extra > 0 else None
     return formulas.delay_days(pause.days, pause.mean_extra, luck)
 
 
@@ -172,26 +225,22 @@ class _Telephone:
 
     def __init__(self, draws: Draws, delivery: SelfPaced, shape: tuple[int, int]) -> None:
         self.draws, self.delivery, self.n = draws, delivery, shape[0]
-        n_calls = len(delivery.modules) * delivery.max_calls
-        self.calls = np.full((n_calls, *shape), LONG, dtype=np.int32) if n_calls else None
+        self.stalls: list[Stalls] = []
         self.reachable: Floats | None = None
-        if n_calls and delivery.reachable_prob < 1:
+        if delivery.max_calls and delivery.reachable_prob < 1:
             self.reachable = draws.uniform(Stream.REACHABLE, shape[0])
 
-    def call(self, k: int, who: NDArray[np.intp], day: Ints) -> Ints:
+    def call(self, k: int, who: NDArray[np.intp], due: Ints, day: Ints) -> Ints:
         """Day of session k for those who stalled after `day`: the day after the call that works; LONG if none does."""
-        if self.calls is None:
+        most, every = self.delivery.max_calls, self.delivery.call_after_days
+        if not most:
             return np.full(len(who), LONG, dtype=np.int32)
-        most = self.delivery.max_calls
-        luck = _flat(self.draws.uniform(Stream.CALL, self.n, k), who)
+        luck = self.draws.uniform(Stream.CALL, self.n, k).take(who)
         failures = formulas.geometric_failures(luck, 1 - self.delivery.call_success_prob, most)
         reached = np.ones(len(who), dtype=bool)
         if self.reachable is not None:
-            reached = _flat(self.reachable, who) < self.delivery.reachable_prob
-        tries = np.where(reached, np.minimum(failures + 1, most), 0)
-        for attempt in range(most):
-            called = day + self.delivery.call_after_days * (attempt + 1)
-            made = (attempt < tries) & (called < self.delivery.access_days)
-            self.calls[k * most + attempt].ravel()[who[made]] = called[made]
-        back = day + self.delivery.call_after_days * tries + 1
-        return np.where(reached & (failures < most), back, LONG).astype(np.int32)
+            reached = self.reachable.take(who) < self.delivery.reachable_prob
+        tries = np.minimum(failures + 1, most) * reached
+        while_open = (self.delivery.access_days - 1 - day) // every
+        self.stalls.append(Stalls(k, who, due, day, np.minimum(tries, while_open), every))
+        return choose(reached & (failures < most), day + every * tries + 1, LONG)
