@@ -75,7 +75,7 @@ def curve(effort: Effort) -> None:
     if not effort.quick:
         shapes[100, 200] = []
     print("\nWhole commands, two workers: seconds by the clock, largest memory of the command (of a worker of it)")
-    rows = [("points x replicates", "sweep", "replicates/s", "MB", "files", *AFTER)]
+    rows: list[tuple[str, ...]] = [("points x replicates", "sweep", "replicates/s", "MB", "files", *AFTER)]
     for (points, n), words in shapes.items():
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "sweep"

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -84,10 +85,8 @@ def whole(effort: Effort) -> dict[str, Spread]:
     """Rates of all cases, interleaved, and beside the aims."""
     known = cases(effort)
     for case in known.values():  # what is loaded and made at first use is not counted
-        rate_of(Case(case.design, 16, case.aim), seed=0)
-    rates = interleaved(
-        {name: lambda number, case=case: rate_of(case, number + 1) for name, case in known.items()}, effort.rounds
-    )
+        rate_of(Case(case.design, 16, case.aim), seed=1_000)
+    rates = interleaved({name: partial(rate_of, case) for name, case in known.items()}, effort.rounds)
     print("\nReplicates per second of processor time, one process; everything that a sweep does by default")
     rows = [("", "replicates/s (range of rounds)", "aim", "reached")]
     for name, case in known.items():

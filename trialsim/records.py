@@ -132,7 +132,7 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
         "offered_day": flat.take(h.offered_day),
         "first_session_day": attended,
         "n_sessions": flat.take(h.n_sessions),
-        "n_calls": flat.take((h.call_day != NONE).sum(axis=0, dtype=np.int16)),
+        "n_calls": flat.take(h.n_calls).astype(np.int16),
         "treatment": (status, [s.name.lower().replace("_", " ") for s in Status]),
         "discontinued_day": np.where(status == Status.DISCONTINUED, ended, NONE),
         "withdrawn_day": np.where(exit_kind == WITHDREW, exit_day, NONE),

@@ -187,7 +187,7 @@ def test_a_command_that_fails_is_not_a_measurement() -> None:
         benchmark_curve.command("import sys; sys.exit(3)")
 
 
-# --- analyses ---------------------------------------------------------------------------------------------
+# --- analyses ---------------------------------------------------------------------------------------------------------
 
 
 def test_analyses_are_timed_beside_statsmodels_and_find_what_it_finds(capsys: pytest.CaptureFixture[str]) -> None:

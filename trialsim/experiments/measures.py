@@ -184,7 +184,7 @@ def _treatment(block: Block, members: Members) -> Named:
     statuses = members.counts(h.status, len(Status))
     at_least = _percent(members.attended[..., ::-1].cumsum(axis=2)[..., ::-1], members.n[..., None])
     mean_sessions = _ratio(members.sessions, members.n)
-    called = members.counts((h.call_day != NONE).sum(axis=0, dtype=np.int16), len(h.call_day) + 1)
+    called = members.counts(h.n_calls, int(h.n_calls.max(initial=0)) + 1)
     for arm, name in enumerate(world.arms):
         yield f"study/{name}/withdrew", left[arm, :, WITHDREW]
         yield f"study/{name}/died", left[arm, :, DIED]
