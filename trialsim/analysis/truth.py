@@ -32,9 +32,8 @@ from trialsim.analysis.estimates import (
 )
 from trialsim.block import Block
 from trialsim.design.analysis_checks import endpoint_of
-from trialsim.world import formulas
 from trialsim.world.formulas import count
-from trialsim.world.outcomes import responder_limit
+from trialsim.world.outcomes import responder_limits
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -138,8 +137,7 @@ class Truth:
     @cached_property
     def _limit(self) -> NDArray[np.int16]:
         """Highest value of a responder in grid steps (N, R); below the grid for who cannot be one."""
-        positive = formulas.from_grid(self._baseline, self.outcome.low, self.outcome.items) > 0
-        return np.where(positive, responder_limit(self.outcome, self._baseline), np.int16(-1))
+        return responder_limits(self.outcome).take(self._baseline)
 
 
 def _whole_sum(values: NDArray[Any]) -> Floats:
