@@ -77,4 +77,5 @@ class Draws:
         for block, part in zip(blocks, luck, strict=True):
             draw(generator(self.seed, stream, block, names), part)
         start = self.first - blocks[0] * BLOCK
-        return luck.transpose(1, 0, 2).reshape(rows, -1)[:, start : start + self.n_replicates]
+        side_by_side = luck.transpose(1, 0, 2).reshape(rows, len(blocks) * BLOCK)
+        return side_by_side[:, start : start + self.n_replicates]

@@ -89,8 +89,9 @@ def _lost_with_pool(
 ) -> Ints:
     """Number contacted at a site with a finite pool who do not pass all leading steps, (R,).
 
-    `sent` is the number expected without the pool. Contacts up to the last person by closing, plus a Poisson number since, at most the pool; less the persons.
-    All of the pool if one more person would have been contacted by closing, had the pool not been exhausted.
+    Contacts up to the last person by closing, plus a Poisson number since, at most the pool; less the persons. All of
+    the pool if one more person would have been contacted by closing, had it not been exhausted. `sent`: contacts
+    expected by closing without a pool, (R,).
     """
     rows = persons.site == site
     n = formulas.count(persons.step_day[0][rows] <= closing_day)

@@ -183,9 +183,8 @@ def _fails(world: World, draws: Draws, site: int, key: str, criterion: Criterion
         error *= criterion.error_sd
         error += measured
         measured = error
-    low, high = criterion.at_least, criterion.at_most
-    if low is None or high is None:
-        return np.asarray(measured > high if low is None else measured < low)
+    low = -np.inf if criterion.at_least is None else criterion.at_least
+    high = np.inf if criterion.at_most is None else criterion.at_most
     return np.asarray((measured < low) | (measured > high))
 
 

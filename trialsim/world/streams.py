@@ -78,4 +78,4 @@ def generator(seed: int, stream: Stream, block: int, names: tuple[str | int, ...
     # starts there with its counter at 1 and steps by a permutation of its states that adds 1 to the counter. So two
     # sequences could share a state only at the same step, hence from the same start: for 2^64 numbers none overlap.
     key = ascii((int(seed), int(stream), block, *names)).encode()
-    return np.random.Generator(np.random.SFC64(_Hash(key)))
+    return np.random.Generator(np.random.SFC64(_Hash(key)))  # type: ignore[arg-type]  # NumPy's stub is too narrow

@@ -18,7 +18,6 @@ from trialsim.world.streams import Stream
 from trialsim.world.world import World
 
 
-
 @dataclass(frozen=True)
 class Rows:
     """How many rows each site has."""
@@ -52,7 +51,9 @@ class Traits:
     world: World
     site: NDArray[np.int16]
     site_level: list[Floats | None]  # by outcome: (n_sites, R)
-    covariate_luck: dict[str, Floats | Bools | Ints]  # uniforms of normal ones; values of the others, which need less memory
+    covariate_luck: dict[
+        str, Floats | Bools | Ints
+    ]  # uniforms of normal ones; values of the others, which need less memory
     stable_luck: list[Floats]  # by outcome: independent normals
     entry_luck: list[Floats] | None
     _covariates: dict[str, Floats] = field(default_factory=dict)
@@ -85,7 +86,7 @@ class Traits:
             self._covariates[name] = self._values(name).astype(float)
         return self._covariates[name]
 
-    def _values(self, name: str) -> Floats | Bools | Ints:
+    def _values(self, name: str) -> NDArray[Any]:
         luck, covariate = self.covariate_luck[name], self.world.design.covariates[name]
         if isinstance(covariate, NormalCovariate):
             return formulas.truncated_normal(luck, covariate.mean, covariate.sd, covariate.low, covariate.high)
@@ -94,10 +95,8 @@ class Traits:
     def shift(self, links: dict[str, float]) -> Floats | float:
         """Sum over covariates of coefficient x (value - mean among the people screened)."""
         means = self.world.covariate_means
-        total: Floats | float = -sum(coef * means[name] for name, coef in links.items())
-        for name, coef in links.items():
-            total += coef * self._values(name)
-        return total
+        start = -sum(coef * means[name] for name, coef in links.items())
+        return sum((coef * self._values(name) for name, coef in links.items()), start)
 
     def levels(self, k: int) -> tuple[Floats, Floats]:
         """Latent stable level of outcome k, and the level at entry (with the passing state)."""
