@@ -87,7 +87,8 @@ class Traits:
         return self._covariates[name]
 
     def _values(self, name: str) -> NDArray[Any]:
-        luck, covariate = self.covariate_luck[name], self.world.design.covariates[name]
+        covariate = self.world.design.covariates[name]
+        luck: NDArray[Any] = self.covariate_luck[name]
         if isinstance(covariate, NormalCovariate):
             return formulas.truncated_normal(luck, covariate.mean, covariate.sd, covariate.low, covariate.high)
         return luck
