@@ -258,7 +258,7 @@ def test_a_size_in_words(terminal: Terminal, quick: Path, here: Path) -> None:
     each = -(-int(answer.x) // 3)
     assert f"{answer.x:.0f} participants in all (95 % confidence interval" in lines
     assert f"): coach {each}, web {each}, usual {each}" in lines
-    assert f"fitted power there 0.80{str(answer.power_at.value)[4]}" in lines
+    assert f"fitted power there {answer.power_at.value:.3f}" in lines
     assert "The search ended: power at the answer has the standard error asked for." in lines
     assert len(answer.points.x) >= 3
     for x, n in zip(answer.points.x, answer.points.n_replicates, strict=True):

@@ -72,7 +72,7 @@ def test_a_covariate_moves_the_start_by_its_probit_shift() -> None:
     expected = stats.norm.cdf(stats.norm.ppf(0.8) + 0.5 * (np.array([0, 1]) - 0.4))
     se = se_of_share(expected, N * R * np.array([0.6, 0.4]))
     assert agrees(shares(0.5), expected, se)
-    assert not agrees(shares(0.3), expected, se)
+    assert not agrees(shares(0.2), expected, se)
 
 
 def test_waiting_wears_the_inclination_to_start_away_at_the_stated_rate() -> None:

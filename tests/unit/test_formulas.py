@@ -200,22 +200,6 @@ def test_failures_where_failing_is_impossible_or_certain() -> None:
     assert formulas.geometric_failures(EDGES, 0.9999, 5).tolist() == [0, 0, 5, 5]
 
 
-@pytest.mark.parametrize("cv", [0.1, 0.5, 1.2**-0.5, 3.0])
-def test_gamma_multiplier_has_mean_one_and_the_stated_variation(cv: float) -> None:
-    def moment(power: int) -> float:
-        return integrate.quad(lambda u: float(formulas.gamma_multiplier(np.array(u), cv)) ** power, 0, 1, limit=400)[0]
-
-    assert moment(1) == pytest.approx(1, rel=1e-5)
-    assert math.sqrt(moment(2) - 1) == pytest.approx(cv, rel=1e-3)
-    assert formulas.gamma_multiplier(GRID, cv) == pytest.approx(stats.gamma(cv**-2, scale=cv**2).ppf(GRID), rel=1e-9)
-
-
-def test_gamma_multiplier_is_finite_for_extreme_luck() -> None:
-    values = formulas.gamma_multiplier(EDGES, 3.0)
-    assert np.isfinite(values).all()
-    assert (values >= 0).all()
-
-
 # --- dose and scale -------------------------------------------------------------------------------------------------
 
 

@@ -342,7 +342,7 @@ def test_enrolment_that_closes_early_shows_in_the_number_randomized() -> None:
     slow = {"sites": {"north": {"rate_per_month": 10.0}}}
     found = search(quick(-0.6, max_enrolment_days=300), power=0.5)
     assert found.randomized == found.answer.x
-    early = search(quick(-0.6, max_enrolment_days=300, recruitment=slow), power=0.5, high=500)
+    early = search(quick(-0.6, max_enrolment_days=300, recruitment=slow), power=0.5, low=20, high=500)
     assert early.answer.found
     assert early.randomized < early.answer.x - 0.5
 

@@ -64,7 +64,8 @@ def expected_rows(world: World) -> Rows:
     horizon = min(int(reached[0] + delays) if len(reached) else world.last_day, world.last_day)
     mean = cumulative[:, horizon] * world.lead_prob
     cv = design.recruitment.site_cv + 0.3 * design.recruitment.month_cv
-    return Rows(tuple(int(m * (1 + cv) + 3 * m**0.5) + 8 for m in mean))
+    # Drawing everybody again for the sake of one site costs more than some persons too many: hence 3.7 SD.
+    return Rows(tuple(int(m * (1 + cv) + 3.7 * m**0.5) + 8 for m in mean))
 
 
 def acceptance(world: World) -> float:
@@ -78,17 +79,18 @@ def acceptance(world: World) -> float:
 
 def _in_order(world: World, persons: Persons) -> tuple[Ints, Ints]:
     """Rows of persons in order of (day, screening order), and their days; shape (N, R), day NEVER past the last."""
-    passes = persons.lost_step == len(world.steps)
-    day = np.where(passes, persons.step_day[-1], NEVER)
-    day[day > world.last_day] = NEVER
-    # Stable sorts of 16-bit numbers are radix sorts: linear in the number of persons.
-    size = world.design.sample_size
-    order = np.argsort(day.T.astype(np.int16), axis=1, kind="stable")[:, :size]
-    person = np.zeros((size, day.shape[1]), dtype=np.int32)
-    person[: order.shape[1]] = order.T
-    in_order = np.take_along_axis(day, person, axis=0)
-    in_order[order.shape[1] :] = NEVER
-    return person, in_order
+    last_step_day, n_replicates = persons.step_day[-1], persons.lost_step.shape[1]
+    enters = (persons.lost_step == len(world.steps)) & (last_step_day <= world.last_day)
+    person = np.zeros((n_replicates, world.design.sample_size), dtype=np.int32)
+    day = np.full(person.shape, NEVER, dtype=np.int32)
+    for replicate, own in enumerate(np.ascontiguousarray(enters.T)):
+        rows = np.flatnonzero(own)
+        days = last_step_day[rows, replicate]
+        # Stable sorts of 16-bit numbers are radix sorts: linear in the number of persons.
+        order = np.argsort(days.astype(np.int16), kind="stable")[: person.shape[1]]
+        person[replicate, : len(order)] = rows[order]
+        day[replicate, : len(order)] = days[order]
+    return np.ascontiguousarray(person.T), np.ascontiguousarray(day.T)
 
 
 def _short_sites(world: World, persons: Persons, day: Ints) -> Bools:

@@ -42,11 +42,15 @@ class Draws:
 
     def uniform(self, stream: Stream, rows: int, *names: str | int) -> Floats:
         """Uniforms on [0, 1), shape (rows, n_replicates)."""
-        return self._columns(stream, names, lambda source: source.random((rows, BLOCK)))
+        return self._draw(stream, rows, names, lambda source, out: source.random(out=out))
 
     def normal(self, stream: Stream, rows: int, *names: str | int) -> Floats:
         """Standard normals, shape (rows, n_replicates)."""
-        return self._columns(stream, names, lambda source: source.standard_normal((rows, BLOCK)))
+        return self._draw(stream, rows, names, lambda source, out: source.standard_normal(out=out))
+
+    def gamma(self, stream: Stream, rows: int, *names: str | int, shape: float) -> Floats:
+        """Gamma variates of scale 1, shape (rows, n_replicates)."""
+        return self._draw(stream, rows, names, lambda source, out: source.standard_gamma(shape, out=out))
 
     def fill(self, out: Floats, stream: Stream, *names: str | int, normal: bool = False) -> None:
         """Fill rows of an existing array, (rows, n_replicates), with the same numbers: saves making and copying one."""
@@ -60,12 +64,18 @@ class Draws:
         """Numbers one after the other for one replicate, where how many are needed is known only on the way."""
         return Luck(generator(self.seed, stream, self.first + column, names))
 
-    def _columns(
-        self, stream: Stream, names: tuple[str | int, ...], draw: Callable[[np.random.Generator], Floats]
+    def _draw(
+        self,
+        stream: Stream,
+        rows: int,
+        names: tuple[str | int, ...],
+        draw: Callable[[np.random.Generator, Floats], object],
     ) -> Floats:
-        last = self.first + self.n_replicates - 1
-        blocks = range(self.first // BLOCK, last // BLOCK + 1)
-        parts = [draw(generator(self.seed, stream, block, names)) for block in blocks]
+        end = self.first + self.n_replicates
+        blocks = range(self.first // BLOCK, -(-end // BLOCK))
+        luck = np.empty((len(blocks), rows, BLOCK))
+        for block, part in zip(blocks, luck, strict=True):
+            draw(generator(self.seed, stream, block, names), part)
         start = self.first - blocks[0] * BLOCK
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return whole if whole.shape[1] == self.n_replicates else whole[:, start : start + self.n_replicates]
+        side_by_side = luck.transpose(1, 0, 2).reshape(rows, len(blocks) * BLOCK)
+        return side_by_side[:, start : start + self.n_replicates]

@@ -29,9 +29,18 @@ def delay_days(days: int, mean_extra: float, uniform: Floats | None) -> Ints | i
     """Delay in whole days: days + floor(-mean_extra log(1 - u)), an exponential extra rounded down [day]."""
     if uniform is None:
         return days
-    extra = np.log1p(-uniform)
-    extra *= -mean_extra
-    return days + np.minimum(extra, NEVER).astype(np.int32)
+    extra = exponential(uniform)
+    extra *= mean_extra
+    whole = np.minimum(extra, NEVER, out=extra).astype(np.int32)
+    whole += days
+    return whole
+
+
+def exponential(uniform: Floats) -> Floats:
+    """Standard exponential by inverse CDF: -log(1 - u). 1 - u is exact, for u is a multiple of 2^-53."""
+    out = np.subtract(1.0, uniform)
+    np.log(out, out=out)
+    return np.negative(out, out=out)
 
 
 def delay_probabilities(days: int, mean_extra: float, size: int) -> Floats:
@@ -45,15 +54,6 @@ def delay_probabilities(days: int, mean_extra: float, size: int) -> Floats:
     k = np.arange(size - days)
     probabilities[days:] = np.exp(-k / mean_extra) * -np.expm1(-1 / mean_extra)
     return probabilities
-
-
-def gamma_multiplier(uniform: Floats, cv: float) -> Floats:
-    """Gamma variate of mean 1 and coefficient of variation cv, by inverse CDF (shape 1/cv^2).
-
-    With Poisson arrivals it gives negative binomial counts: Anisimov and Fedorov 2007, doi:10.1002/sim.2956.
-    """
-    shape = cv**-2
-    return np.asarray(special.gammaincinv(shape, uniform) / shape, dtype=float)
 
 
 def truncated_normal(uniform: Floats, mean: float, sd: float, low: float | None, high: float | None) -> Floats:
@@ -81,13 +81,33 @@ def truncated_mean(mean: float, sd: float, low: float | None, high: float | None
 def poisson_inverse(uniform: Floats, mean: ArrayLike) -> Ints:
     """Smallest k with P(Poisson(mean) <= k) > u, elementwise; shape of the broadcast arguments."""
     if isinstance(mean, float) and 0 < mean <= 500:
-        # One mean for all: look the uniforms up in its distribution function, which is a hundred times faster.
-        limits = special.pdtr(np.arange(int(mean + 12 * mean**0.5 + 30)), mean)
-        return np.searchsorted(limits, uniform, side="right").astype(np.int32)
+        return _poisson_of_one_mean(uniform, mean)
     u, m = np.broadcast_arrays(uniform, np.asarray(mean, dtype=float))
-    k = np.ceil(special.pdtrik(u, np.maximum(m, 1e-300)))
-    k = np.where((m <= 0) | (u <= np.exp(-m)), 0.0, k)
-    return np.maximum(k, 0).astype(np.int32)
+    z = special.ndtri(np.clip(u, 1e-300, 1 - 2**-53))
+    k = np.maximum(np.floor(m + np.sqrt(m) * z + (z * z - 1) / 6), 0)  # near enough: Cornish and Fisher
+    for step in (1, -1):  # up to the first that exceeds u, then down as long as the one before exceeds it too
+        at = np.nonzero(_is_off(k, u, m, step))
+        while len(at[0]):
+            k[at] += step
+            at = tuple(index[_is_off(k[at], u[at], m[at], step)] for index in at)
+    return k.astype(np.int32)
+
+
+def _is_off(k: Floats, u: Floats, m: Floats, step: int) -> Bools:
+    if step > 0:
+        return np.asarray(special.pdtr(k, m) <= u)
+    return np.asarray((k > 0) & (special.pdtr(k - 1, m) > u))
+
+
+def _poisson_of_one_mean(uniform: Floats, mean: float) -> Ints:
+    """The same where all have one mean: look the uniforms up in its distribution function, many times faster."""
+    limits = special.pdtr(np.arange(int(mean + 12 * mean**0.5 + 30)), mean)
+    if mean > 30:
+        return np.searchsorted(limits, uniform, side="right").astype(np.int32)
+    k = np.zeros(uniform.shape, dtype=np.int16)  # few limits are counted faster than searched
+    for limit in limits[limits <= uniform.max(initial=0.0)]:
+        k += uniform >= limit
+    return k.astype(np.int32)
 
 
 def binomial_inverse(uniform: Floats, n: Ints, prob: Floats | float) -> Ints:

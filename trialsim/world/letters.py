@@ -9,7 +9,7 @@ import numpy as np
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import Floats, Ints
-from trialsim.world.persons import Persons, cumulative_contacts, letters_up_to
+from trialsim.world.persons import Persons, letters_up_to, operational_time
 from trialsim.world.streams import Stream
 from trialsim.world.world import World
 
@@ -24,98 +24,98 @@ class Fruitless:
 
 
 def fruitless_contacts(world: World, draws: Draws, persons: Persons, closing_day: Ints) -> list[Fruitless]:
-    """The people lost in leading steps, site by site. Losing somebody takes the step's delay, as passing does."""
-    return [_at_site(world, draws, persons, site, closing_day) for site in range(len(world.sites))]
+    """The people lost in leading steps, site by site. Losing somebody takes the step's delay, as passing does.
 
-
-def _at_site(world: World, draws: Draws, persons: Persons, site: int, closing_day: Ints) -> Fruitless:
-    contacted = _lost(world, draws, persons, site, closing_day)
-    decided = _decided(world, draws, site, closing_day)
-    passed = [np.zeros_like(contacted) for _ in range(world.n_lead)]
-    lost: list[list[Ints]] = []
-    for step, destined in enumerate(_split(world, draws, site, contacted)):
-        lost.append([])
-        for place, people in enumerate(destined):
-            for before in range(step + 1):
-                name = world.steps[step]
-                luck = draws.uniform(Stream.LETTERS_DECIDED, 1, world.sites[site], name, place, world.steps[before])[0]
-                people = formulas.binomial_inverse(luck, people, decided[before])
-                if before < step:
-                    passed[before] = passed[before] + people
-            lost[-1].append(people)
-    return Fruitless(contacted, passed, lost)
-
-
-def _decided(world: World, draws: Draws, site: int, closing_day: Ints) -> list[Floats]:
-    """Chance that a contact's leading step is decided by closing, given that the step before is; (R,) each.
-
-    A contact's day has the density of the site's rate up to closing; the delays' distribution is added to it.
+    Each way of coming to nothing (lost at a step for a reason, or lost later but still waiting for a step at closing)
+    thins the site's Poisson process of contacts, so without a pool the numbers are independent and Poisson.
     """
-    rate = np.diff(cumulative_contacts(world, draws, site), axis=0)
-    shares = []
-    for cdf in world.lead_delays:
-        done = np.zeros(len(closing_day))
-        for replicate, last in enumerate(closing_day.tolist()):
-            own = rate[: last + 1, replicate % rate.shape[1]]
-            total = own.sum()
-            done[replicate] = own @ cdf[last::-1][: len(own)] / total if total > 0 else 0.0
-        shares.append(done)
-    before = [np.ones(len(closing_day)), *shares][: len(shares)]
-    return [
-        np.divide(now, earlier, out=np.zeros_like(now), where=earlier > 0)
-        for now, earlier in zip(shares, before, strict=True)
-    ]
+    luck = np.stack([_luck(world, draws, site) for site in world.sites], axis=1)
+    decided = _decided(world, persons, closing_day)
+    means = _means(world, decided)
+    people = formulas.poisson_inverse(luck, means)
+    for site, name in enumerate(world.sites):
+        pool = world.design.recruitment.sites[name].pool
+        if pool is not None:
+            total = _lost_with_pool(world, draws, persons, site, closing_day, decided[0][site], pool)
+            people[:, site] = _split(total, means[:, site], luck[:, site])
+    return [_fruitless(world, people[:, site]) for site in range(len(world.sites))]
 
 
-def _lost(world: World, draws: Draws, persons: Persons, site: int, closing_day: Ints) -> Ints:
-    """Number contacted at one site who do not pass all leading steps, (R,): Poisson, or what the pool leaves."""
-    replicates = np.arange(len(closing_day))
-    cumulative = cumulative_contacts(world, draws, site)
-    column = replicates if cumulative.shape[1] > 1 else 0 * replicates
-    sent = cumulative[np.minimum(closing_day + 1, len(cumulative) - 1), column]
-    luck = draws.uniform(Stream.LETTERS_REST, 1, world.sites[site])[0]
-    pool = world.design.recruitment.sites[world.sites[site]].pool
-    if pool is None:
-        return formulas.poisson_inverse(luck, (1 - world.lead_prob) * sent)
-    return _lost_with_pool(world, draws, persons, site, closing_day, sent, luck, pool)
+def _luck(world: World, draws: Draws, site: str) -> Floats:
+    """A uniform for each way of coming to nothing, (n_ways, R): lost, by step and reason; then waiting, by step."""
+    n_reasons = sum(len(reasons) for reasons in world.reasons[: world.n_lead])
+    lost = draws.uniform(Stream.LETTERS_SPLIT, n_reasons, site)
+    return np.concatenate([lost, draws.uniform(Stream.LETTERS_DECIDED, world.n_lead, site)])
+
+
+def _means(world: World, decided: list[Floats]) -> Floats:
+    """Expected number of each way at closing, (n_ways, n_sites, R)."""
+    lost, waiting, left = [], [], 1 - world.lead_prob
+    for step, weights in enumerate(_weights(world)):
+        waiting.append(max(left, 0.0) * np.maximum(decided[step] - decided[step + 1], 0.0))
+        lost += [weight * decided[step + 1] for weight in weights]
+        left -= sum(weights)
+    return np.stack([*lost, *waiting]) if waiting else np.zeros((0, *decided[0].shape))
+
+
+def _decided(world: World, persons: Persons, closing_day: Ints) -> list[Floats]:
+    """Contacts expected by closing; then, for each leading step, those for whom it is decided; (n_sites, R) each.
+
+    The sum over segments of the rate in it times the sum over its days of P(delay up to the step <= days to closing).
+    """
+    n_days = world.segments[-1]
+    until = np.clip(closing_day[:, None] + 1 - world.segments, 0, n_days)
+    parts = []
+    for cdf in [np.ones(n_days), *world.lead_delays]:
+        summed = np.append(0.0, np.cumsum(cdf[:n_days]))
+        parts.append(np.vecdot(persons.rate, -np.diff(summed[until], axis=1)))
+    return parts
+
+
+def _fruitless(world: World, people: Ints) -> Fruitless:
+    """Sort the numbers of all ways, (n_ways, R), by step."""
+    ways = iter(people)
+    lost = [[next(ways) for _ in reasons] for reasons in world.reasons[: world.n_lead]]
+    waiting = list(ways)
+    passed, further = [], np.zeros(people.shape[1], dtype=np.int32)
+    for step in reversed(range(world.n_lead)):
+        passed.append(further)
+        further = sum(lost[step], further + waiting[step])
+    return Fruitless(contacted=further, passed=passed[::-1], lost=lost)
 
 
 def _lost_with_pool(
-    world: World, draws: Draws, persons: Persons, site: int, closing_day: Ints, sent: Floats, luck: Floats, pool: int
+    world: World, draws: Draws, persons: Persons, site: int, closing_day: Ints, sent: Floats, pool: int
 ) -> Ints:
-    """Contacts up to the last person by closing, plus a Poisson number since, at most the pool; less the persons.
+    """Number contacted at a site with a finite pool who do not pass all leading steps, (R,).
 
-    All of the pool if one more person would have been contacted by closing, had the pool not been exhausted.
+    Contacts up to the last person by closing, plus a Poisson number since, at most the pool; less the persons. All of
+    the pool if one more person would have been contacted by closing, had it not been exhausted. `sent`: contacts
+    expected by closing without a pool, (R,).
     """
     rows = persons.site == site
-    contacted = persons.step_day[0][rows] <= closing_day
-    n = contacted.sum(axis=0)
-    gaps = -np.log1p(-draws.uniform(Stream.ARRIVAL, int(rows.sum()), world.sites[site]))
-    time = np.minimum(np.cumsum(gaps / max(world.lead_prob, 1e-300), axis=0), 1e12)
+    n = formulas.count(persons.step_day[0][rows] <= closing_day)
+    at = np.arange(len(n))
+    time = np.minimum(operational_time(world, draws, site, int(rows.sum())), 1e12)
     letters = letters_up_to(world, draws, site, time)
     last = np.maximum(n - 1, 0)
-    at = np.arange(len(n))
     up_to = np.where(n > 0, letters[last, at], 0)
     since = np.where(n > 0, sent - time[last, at], sent)
+    luck = draws.uniform(Stream.LETTERS_REST, 1, world.sites[site])[0]
     rest = formulas.poisson_inverse(luck, (1 - world.lead_prob) * np.maximum(since, 0))
     exhausted = (time < sent).sum(axis=0) > n
     return (np.where(exhausted, pool, np.minimum(up_to + rest, pool)) - n).astype(np.int32)
 
 
-def _split(world: World, draws: Draws, site: int, lost: Ints) -> list[list[Ints]]:
-    """Divide the lost among leading steps and reasons: multinomial by successive binomials."""
-    weights = _weights(world)
-    left, remaining = lost, sum(sum(step) for step in weights)
-    counts: list[list[Ints]] = []
-    for step, shares in zip(world.steps, weights, strict=False):
-        counts.append([])
-        for place, share in enumerate(shares):
-            luck = draws.uniform(Stream.LETTERS_SPLIT, 1, world.sites[site], step, place)[0]
-            prob = min(1.0, share / remaining) if remaining > 1e-12 else 0.0
-            taken = formulas.binomial_inverse(luck, left, prob)
-            left, remaining = left - taken, remaining - share
-            counts[-1].append(taken)
-    return counts
+def _split(total: Ints, means: Floats, luck: Floats) -> Ints:
+    """Divide people among ways in proportion to their means, (n_ways, R): multinomial by successive binomials."""
+    people = np.zeros(means.shape, dtype=np.int32)
+    remaining = np.cumsum(means[::-1], axis=0)[::-1]
+    for way, mean in enumerate(means):
+        prob = np.divide(mean, remaining[way], out=np.zeros_like(mean), where=remaining[way] > 0)
+        people[way] = formulas.binomial_inverse(luck[way], total, prob)
+        total = total - people[way]
+    return people
 
 
 def _weights(world: World) -> list[list[float]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.parts import Criterion, Step
+from trialsim.design.parts import Criterion
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import NEVER, Bools, Floats, Ints
@@ -31,69 +32,92 @@ class Persons:
     lost_reason: NDArray[np.int8]  # (P, R)
     traits: Traits  # (P, R)
     last_contact_day: Ints  # (n_sites, R) contact day of each site's last row
+    rate: Floats  # (n_sites, R or 1, n_segments), see `contact_rates`
 
 
 def make_persons(world: World, draws: Draws, rows: Rows) -> Persons:
-    """Draw the persons of a block of replicates."""
+    """Draw the persons of a block of replicates; most of it site by site, which keeps arrays near the processor."""
     site = np.repeat(np.arange(len(world.sites), dtype=np.int16), rows.per_site)
-    number = np.concatenate([np.arange(n, dtype=np.int32) for n in rows.per_site])
     traits = draw_traits(world, draws, rows, site)
-    lost_step, lost_reason = _losses(world, draws, rows, traits)
-    contact = contact_days(world, draws, rows)
-    ends = np.cumsum(rows.per_site)
+    rate = contact_rates(world, draws)
+    shape = (rows.total, draws.n_replicates)
+    step_day = np.empty((len(world.steps) + 1, *shape), dtype=np.int32)
+    lost_step, lost_reason = np.empty(shape, dtype=np.int8), np.empty(shape, dtype=np.int8)
+    for index, span in enumerate(rows.spans()):
+        lost_step[span], lost_reason[span] = _losses(world, draws, index, traits.part(span))
+        step_day[0, span] = _contact_days(world, draws, index, rate[index], span.stop - span.start)
+        _add_delays(world, draws, index, step_day[:, span])
     return Persons(
         site=site,
-        number=number,
-        step_day=_step_days(world, draws, rows, contact),
+        number=np.concatenate([np.arange(n, dtype=np.int32) for n in rows.per_site]),
+        step_day=step_day,
         lost_step=lost_step,
         lost_reason=lost_reason,
         traits=traits,
-        last_contact_day=contact[ends - 1],
+        last_contact_day=step_day[0, np.cumsum(rows.per_site) - 1],
+        rate=rate,
     )
 
 
 # --- time of contact --------------------------------------------------------------------------------------------------
 
 
-def cumulative_contacts(world: World, draws: Draws, site: int) -> Floats:
-    """Expected contacts of a site before each study day, given its luck; shape (days + 1, R or 1)."""
-    design, name = world.design, world.sites[site]
-    rate = world.rates[site][:, None]
-    if design.recruitment.month_cv > 0:
-        month = (np.arange(len(rate)) / formulas.MONTH_DAYS).astype(int)
-        luck = draws.uniform(Stream.MONTH_RATE, int(month[-1]) + 1, name)
-        rate = rate * formulas.gamma_multiplier(luck, design.recruitment.month_cv)[month]
-    if design.recruitment.site_cv > 0:
-        luck = draws.uniform(Stream.SITE_RATE, 1, name)
-        rate = rate * formulas.gamma_multiplier(luck, design.recruitment.site_cv)
-    return np.concatenate([np.zeros((1, rate.shape[1])), np.cumsum(rate, axis=0)])
+def contact_rates(world: World, draws: Draws) -> Floats:
+    """Contacts expected per day at each site, given its luck, in each segment; (n_sites, R or 1, n_segments)."""
+    recruitment, starts = world.design.recruitment, world.segments[:-1]
+    rate = world.rates[:, None, starts]
+    if recruitment.month_cv > 0:
+        month = (starts / formulas.MONTH_DAYS).astype(int)
+        luck = _multipliers(world, draws, Stream.MONTH_RATE, int(month[-1]) + 1, recruitment.month_cv)
+        rate = luck[:, :, month] * rate
+    if recruitment.site_cv > 0:
+        rate = _multipliers(world, draws, Stream.SITE_RATE, 1, recruitment.site_cv) * rate
+    return rate
 
 
-def contact_days(world: World, draws: Draws, rows: Rows) -> Ints:
-    """Day of contact of each person, shape (P, R); NEVER for those after the last day or beyond the site's pool.
+def _multipliers(world: World, draws: Draws, stream: Stream, rows: int, cv: float) -> Floats:
+    """Gamma variates of mean 1 and coefficient of variation cv (shape 1/cv^2), by site; (n_sites, R, rows).
 
-    Contacts that pass the leading steps are a thinned Poisson process: exponential gaps in operational time, turned
-    into days by the inverse of the site's cumulative rate.
+    With Poisson arrivals they give negative binomial counts: Anisimov and Fedorov 2007, doi:10.1002/sim.2956.
     """
-    parts = []
-    for site, n_rows in enumerate(rows.per_site):
-        gaps = -np.log1p(-draws.uniform(Stream.ARRIVAL, n_rows, world.sites[site]))
-        time = np.cumsum(gaps / world.lead_prob, axis=0) if world.lead_prob > 0 else np.full(gaps.shape, np.inf)
-        days = _inverse(cumulative_contacts(world, draws, site), time)
-        if world.design.recruitment.sites[world.sites[site]].pool is not None:
-            days[_beyond_pool(world, draws, site, time)] = NEVER
-        parts.append(days)
-    return np.concatenate(parts)
+    shape = cv**-2
+    return np.stack([draws.gamma(stream, rows, site, shape=shape).T / shape for site in world.sites])
 
 
-def _inverse(cumulative: Floats, time: Floats) -> Ints:
-    """Day on which operational time `time` is reached, replicate by replicate."""
-    days = np.empty(time.shape[::-1], dtype=np.int32)
-    limits = np.ascontiguousarray(cumulative[1:].T)
+def operational_time(world: World, draws: Draws, site: int, n_rows: int) -> Floats:
+    """Contacts expected of a site, given its luck, before each of its persons is contacted; shape (n_rows, R).
+
+    Contacts that pass the leading steps are a thinned Poisson process: exponential gaps of mean 1 / lead_prob.
+    """
+    gaps = formulas.exponential(draws.uniform(Stream.ARRIVAL, n_rows, world.sites[site]))
+    if world.lead_prob == 0:
+        return np.full(gaps.shape, np.inf)
+    gaps /= world.lead_prob
+    return np.cumsum(gaps, axis=0, out=gaps)
+
+
+def _contact_days(world: World, draws: Draws, site: int, rate: Floats, n_rows: int) -> Ints:
+    """Day of contact of a site's persons, shape (n_rows, R); NEVER after the last day or beyond the site's pool."""
+    time = operational_time(world, draws, site, n_rows)
+    days = _inverse(world, rate, time)
+    if world.design.recruitment.sites[world.sites[site]].pool is not None:
+        days[_beyond_pool(world, draws, site, time)] = NEVER
+    return days
+
+
+def _inverse(world: World, rate: Floats, time: Floats) -> Ints:
+    """Day on which operational time `time` is reached, replicate by replicate.
+
+    Within a segment the rate is constant, so straight lines between segments are exact. Times are in order, of which
+    interpolation makes use: it is several times as fast as a search among days.
+    """
+    edges = world.segments.astype(float)
+    expected = np.zeros((len(rate), len(edges)))
+    np.cumsum(rate * np.diff(edges), axis=1, out=expected[:, 1:])
+    days = np.empty(time.shape[::-1])
     for replicate, own in enumerate(np.ascontiguousarray(time.T)):
-        days[replicate] = np.searchsorted(limits[replicate % len(limits)], own, side="right")
-    days[days >= len(cumulative) - 1] = NEVER
-    return np.ascontiguousarray(days.T)
+        days[replicate] = np.interp(own, expected[replicate % len(expected)], edges, right=NEVER)
+    return days.T.astype(np.int32, order="C")
 
 
 def letters_up_to(world: World, draws: Draws, site: int, time: Floats) -> NDArray[np.int64]:
@@ -117,59 +141,57 @@ def _beyond_pool(world: World, draws: Draws, site: int, time: Floats) -> Bools:
 # --- funnel -----------------------------------------------------------------------------------------------------------
 
 
-def _losses(world: World, draws: Draws, rows: Rows, traits: Traits) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """First step that each person does not pass, and the reason's place in the step's list."""
-    shape = (rows.total, draws.n_replicates)
-    lost_step = np.full(shape, len(world.steps), dtype=np.int8)
-    lost_reason = np.full(shape, -1, dtype=np.int8)
-    # From the last step back to the first: what comes earlier has the last word.
-    for index in reversed(range(world.n_lead, len(world.steps))):
+def _losses(world: World, draws: Draws, site: int, traits: Traits) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """First step that each person of a site does not pass, and the reason's place in the step's list; (rows, R)."""
+    places = [(step, place) for step, reasons in enumerate(world.reasons) for place in range(len(reasons))]
+    # Reasons are ranked, the first highest, so that of several a person keeps the largest number; 0 passes all.
+    kind = np.int8 if len(places) < 2**7 else np.int16
+    ranks = {place: kind(len(places) - order) for order, place in enumerate(places)}
+    lost = np.zeros((len(traits.site), draws.n_replicates), dtype=kind)
+    for place, fails in _failures(world, draws, site, traits):
+        np.maximum(lost, fails.view(np.int8) * ranks[place], out=lost)
+    steps, reasons = np.array([*places, (len(world.steps), -1)], dtype=np.int8).T[:, ::-1]
+    return steps.take(lost), reasons.take(lost)
+
+
+def _failures(world: World, draws: Draws, site: int, traits: Traits) -> Iterator[tuple[tuple[int, int], Bools]]:
+    """Each (step, reason's place), and who would fail there, (rows, R); of reasons that hold, the first counts.
+
+    A loss by chance and its reason come from the same uniform: its place above `prob` is uniform again.
+    """
+    for index in range(world.n_lead, len(world.steps)):
         name = world.steps[index]
         step = world.design.funnel[name]
+        for place, (reason, criterion) in enumerate(step.criteria.items()):
+            yield (index, place), _fails(world, draws, site, f"{name}: {reason}", criterion, traits)
         if step.prob < 1:
-            uniform = rows.draw(draws, world, Stream.FUNNEL_CHANCE, name)
-            fails = uniform >= step.prob
-            lost_step = np.where(fails, np.int8(index), lost_step)
-            lost_reason = np.where(fails, _reason_places(step, uniform), lost_reason)
-        for place, (reason, criterion) in reversed(list(enumerate(step.criteria.items()))):
-            fails = _fails(world, draws, rows, f"{name}: {reason}", criterion, traits)
-            lost_step = np.where(fails, np.int8(index), lost_step)
-            lost_reason = np.where(fails, np.int8(place), lost_reason)
-    return lost_step, lost_reason
+            uniform = draws.uniform(Stream.FUNNEL_CHANCE, len(traits.site), world.sites[site], name)
+            weights = np.array(list(step.losses.values()) or [1.0])
+            limits = 1 - (1 - step.prob) * np.cumsum(weights / weights.sum())
+            limits[-1] = step.prob
+            for place, limit in enumerate(limits, len(step.criteria)):
+                yield (index, place), uniform >= limit
 
 
-def _fails(world: World, draws: Draws, rows: Rows, key: str, criterion: Criterion, traits: Traits) -> Bools:
+def _fails(world: World, draws: Draws, site: int, key: str, criterion: Criterion, traits: Traits) -> Bools:
+    n_rows, name = len(traits.site), world.sites[site]
     if criterion.measure is None:
-        uniform = rows.draw(draws, world, Stream.CRITERION_CHANCE, key)
-        return uniform < (criterion.excluded_prob or 0.0)
+        return draws.uniform(Stream.CRITERION_CHANCE, n_rows, name, key) < (criterion.excluded_prob or 0.0)
     _, measured = traits.levels(world.outcomes.index(criterion.measure))
     if criterion.error_sd > 0:
-        error = rows.draw(draws, world, Stream.CRITERION_ERROR, key, normal=True)
+        error = draws.normal(Stream.CRITERION_ERROR, n_rows, name, key)
         error *= criterion.error_sd
-        measured = measured + error
-    fails = np.zeros(measured.shape, dtype=bool)
-    if criterion.at_least is not None:
-        fails |= measured < criterion.at_least
-    if criterion.at_most is not None:
-        fails |= measured > criterion.at_most
-    return fails
+        error += measured
+        measured = error
+    low = -np.inf if criterion.at_least is None else criterion.at_least
+    high = np.inf if criterion.at_most is None else criterion.at_most
+    return np.asarray((measured < low) | (measured > high))
 
 
-def _reason_places(step: Step, uniform: Floats) -> NDArray[np.int8]:
-    """Reason for loss by chance, from the same uniform: its place above `prob` is uniform again."""
-    weights = np.array(list(step.losses.values()) or [1.0])
-    limits = step.prob + (1 - step.prob) * np.cumsum(weights / weights.sum())
-    places = np.full(uniform.shape, len(step.criteria), dtype=np.int8)
-    for limit in limits[:-1]:
-        places += uniform >= limit
-    return places
-
-
-def _step_days(world: World, draws: Draws, rows: Rows, contact: Ints) -> Ints:
-    days = np.empty((len(world.steps) + 1, *contact.shape), dtype=np.int32)
-    days[0] = contact
+def _add_delays(world: World, draws: Draws, site: int, days: Ints) -> None:
+    """Fill in the days of steps from the day of contact (the first of `days`, (n_steps + 1, rows, R)) on."""
     for index, name in enumerate(world.steps):
         delay = world.design.funnel[name].delay
-        uniform = rows.draw(draws, world, Stream.FUNNEL_DELAY, name) if delay.mean_extra > 0 else None
-        np.add(days[index], formulas.delay_days(delay.days, delay.mean_extra, uniform), out=days[index + 1])
-    return np.minimum(days, NEVER, out=days)
+        luck = draws.uniform(Stream.FUNNEL_DELAY, days.shape[1], world.sites[site], name) if delay.mean_extra else None
+        np.add(days[index], formulas.delay_days(delay.days, delay.mean_extra, luck), out=days[index + 1])
+    np.minimum(days, NEVER, out=days)

@@ -6,6 +6,8 @@ import hashlib
 from enum import IntEnum
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import DTypeLike, NDArray
 
 BLOCK = 16
 """Replicates that share one generator per stream. Part of the results: changing it changes every number."""
@@ -26,7 +28,7 @@ class Stream(IntEnum):
     ENTRY = 10  # persons, by outcome
     LETTERS = 11  # persons, of sites with a finite pool
     LETTERS_REST = 12  # one row per site
-    LETTERS_SPLIT = 13  # one row per site, step and reason
+    LETTERS_SPLIT = 13  # rows: steps and reasons, by site
     SITE_LEVEL = 14  # one row per site and outcome
     COACH_LEVEL = 15  # rows: coaches, by arm and outcome
     ALLOCATION_SIZE = 16  # rows: blocks, by stratum's name
@@ -49,7 +51,7 @@ class Stream(IntEnum):
     WITHDRAWAL = 33
     DEATH = 34
     REACHABLE = 35
-    LETTERS_DECIDED = 36  # one row per site, step, reason and step before
+    LETTERS_DECIDED = 36  # rows: steps that somebody may be waiting for, by site
     LOST_ANSWER = 37  # participants, by visit
     IMPUTATION = 38  # rows: whatever an analysis asks for, by analysis and number of the call
     PRIOR = 39  # one row: an effect drawn from its prior
@@ -57,18 +59,25 @@ class Stream(IntEnum):
     POSTERIOR = 41  # rows: draws of what may be true of a sweep's results, by their common seed
 
 
-def key_of(name: str | int) -> int:
-    """A whole number for a name, the same on every machine; whole numbers stand for themselves."""
-    if isinstance(name, int):
-        return name
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+class _Hash(ISeedSequence):
+    """The words a bit generator starts from: a hash of its key, which needs no further mixing."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint64) -> NDArray[np.uint64]:
+        """The first `n_words` words of 64 bits; SFC64 asks for three."""
+        return np.frombuffer(hashlib.blake2b(self._key, digest_size=8 * n_words).digest(), dtype="<u8")
 
 
 def generator(seed: int, stream: Stream, block: int, names: tuple[str | int, ...]) -> np.random.Generator:
     """The generator of one stream, one block of replicates and, where there are several, one named row of it.
 
-    The key lists the stream, the block, then each name as two 32-bit words, so no two keys are alike.
+    The key is the text of the tuple (seed, stream, block, names ...), so no two keys are alike: strings stand in
+    quotes, whole numbers of any size do not. `ascii` writes it the same on every machine and Python.
     """
-    words = [part for name in names for part in divmod(key_of(name), 2**32)]
-    sequence = np.random.SeedSequence(seed, spawn_key=(int(stream), block, *words))
-    return np.random.Generator(np.random.PCG64(sequence))
+    # Why this is sound: 192 bits of BLAKE2b differ for different keys (chance of a clash 2^-192 for each pair). SFC64
+    # starts there with its counter at 1 and steps by a permutation of its states that adds 1 to the counter. So two
+    # sequences could share a state only at the same step, hence from the same start: for 2^64 numbers none overlap.
+    key = ascii((int(seed), int(stream), block, *names)).encode()
+    return np.random.Generator(np.random.SFC64(_Hash(key)))  # type: ignore[arg-type]  # NumPy's stub is too narrow

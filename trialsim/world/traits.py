@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from trialsim.design.parts import BinaryCovariate, NormalCovariate
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
-from trialsim.world.formulas import Floats, Ints
+from trialsim.world.formulas import Bools, Floats, Ints
 from trialsim.world.streams import Stream
 from trialsim.world.world import World
 
@@ -26,13 +28,16 @@ class Rows:
     def total(self) -> int:
         return sum(self.per_site)
 
+    def spans(self) -> list[slice]:
+        """Each site's rows."""
+        ends = list(accumulate(self.per_site))
+        return [slice(end - n, end) for n, end in zip(self.per_site, ends, strict=True)]
+
     def draw(self, draws: Draws, world: World, stream: Stream, name: str, *, normal: bool = False) -> Floats:
         """One stream of all sites' persons, shape (P, R)."""
         luck = np.empty((self.total, draws.n_replicates))
-        first = 0
-        for site, rows in zip(world.sites, self.per_site, strict=True):
-            draws.fill(luck[first : first + rows], stream, site, name, normal=normal)
-            first += rows
+        for site, span in zip(world.sites, self.spans(), strict=True):
+            draws.fill(luck[span], stream, site, name, normal=normal)
         return luck
 
 
@@ -46,7 +51,9 @@ class Traits:
     world: World
     site: NDArray[np.int16]
     site_level: list[Floats | None]  # by outcome: (n_sites, R)
-    covariate_luck: dict[str, Floats]  # uniforms
+    covariate_luck: dict[
+        str, Floats | Bools | Ints
+    ]  # uniforms of normal ones; values of the others, which need less memory
     stable_luck: list[Floats]  # by outcome: independent normals
     entry_luck: list[Floats] | None
     _covariates: dict[str, Floats] = field(default_factory=dict)
@@ -57,12 +64,16 @@ class Traits:
         n_replicates = row.shape[1]
         flat = row.astype(np.intp) * n_replicates + np.arange(n_replicates)
 
-        def chosen(values: Floats) -> Floats:
-            return np.asarray(values.ravel().take(flat))
+        return self._of(self.site[row], lambda values: values.ravel().take(flat))
 
+    def part(self, span: slice) -> Traits:
+        """Traits of rows that follow one another."""
+        return self._of(self.site[span], lambda values: values[span])
+
+    def _of(self, site: NDArray[np.int16], chosen: Callable[[NDArray[Any]], NDArray[Any]]) -> Traits:
         return Traits(
             world=self.world,
-            site=self.site[row],
+            site=site,
             site_level=self.site_level,
             covariate_luck={name: chosen(luck) for name, luck in self.covariate_luck.items()},
             stable_luck=[chosen(luck) for luck in self.stable_luck],
@@ -72,13 +83,21 @@ class Traits:
     def covariate(self, name: str) -> Floats:
         """Values of a covariate."""
         if name not in self._covariates:
-            self._covariates[name] = _covariate(self.world, name, self.covariate_luck[name])
+            self._covariates[name] = self._values(name).astype(float)
         return self._covariates[name]
+
+    def _values(self, name: str) -> NDArray[Any]:
+        covariate = self.world.design.covariates[name]
+        luck: NDArray[Any] = self.covariate_luck[name]
+        if isinstance(covariate, NormalCovariate):
+            return formulas.truncated_normal(luck, covariate.mean, covariate.sd, covariate.low, covariate.high)
+        return luck
 
     def shift(self, links: dict[str, float]) -> Floats | float:
         """Sum over covariates of coefficient x (value - mean among the people screened)."""
         means = self.world.covariate_means
-        return sum((coef * (self.covariate(name) - means[name]) for name, coef in links.items()), 0.0)
+        start = -sum(coef * means[name] for name, coef in links.items())
+        return sum((coef * self._values(name) for name, coef in links.items()), start)
 
     def levels(self, k: int) -> tuple[Floats, Floats]:
         """Latent stable level of outcome k, and the level at entry (with the passing state)."""
@@ -111,7 +130,7 @@ def draw_traits(world: World, draws: Draws, rows: Rows, site: NDArray[np.int16])
         world=world,
         site=site,
         site_level=[_site_level(world, draws, name) for name in names],
-        covariate_luck={name: rows.draw(draws, world, Stream.COVARIATE, name) for name in world.design.covariates},
+        covariate_luck={name: _covariate(world, draws, rows, name) for name in world.design.covariates},
         stable_luck=normals(Stream.STABLE),
         entry_luck=normals(Stream.ENTRY) if any(outcome.entry_sd for outcome in outcomes) else None,
     )
@@ -123,13 +142,19 @@ def _site_level(world: World, draws: Draws, outcome: str) -> Floats | None:
     return np.array([draws.normal(Stream.SITE_LEVEL, 1, site, outcome)[0] for site in world.sites])
 
 
-def _covariate(world: World, name: str, uniform: Floats) -> Floats:
+def _covariate(world: World, draws: Draws, rows: Rows, name: str) -> Floats | Bools | Ints:
+    """Luck of a normal covariate; values of a binary or count one."""
     covariate = world.design.covariates[name]
-    if isinstance(covariate, BinaryCovariate):
-        return (uniform < covariate.prob).astype(float)
     if isinstance(covariate, NormalCovariate):
-        return formulas.truncated_normal(uniform, covariate.mean, covariate.sd, covariate.low, covariate.high)
-    return formulas.poisson_inverse(uniform, covariate.mean).astype(float)
+        return rows.draw(draws, world, Stream.COVARIATE, name)
+    values = np.empty((rows.total, draws.n_replicates), dtype=bool if covariate.kind == "binary" else np.int32)
+    for site, span in zip(world.sites, rows.spans(), strict=True):
+        uniform = draws.uniform(Stream.COVARIATE, span.stop - span.start, site, name)
+        if isinstance(covariate, BinaryCovariate):
+            values[span] = uniform < covariate.prob
+        else:
+            values[span] = formulas.poisson_inverse(uniform, covariate.mean)
+    return values
 
 
 def joint_normal(world: World, parts: Sequence[Floats], k: int) -> Floats:

@@ -97,6 +97,14 @@ class World:
         days = np.arange(self.design.max_enrolment_days, dtype=float)
         return np.array([self._site_rate(name, days) for name in self.sites])
 
+    @cached_property
+    def segments(self) -> NDArray[np.int64]:
+        """First days of the spells in which no site's rate changes and no month begins; last, the day after all."""
+        days = np.arange(self.design.max_enrolment_days)
+        starts = np.diff((days / MONTH_DAYS).astype(int), prepend=-1) > 0
+        starts[1:] |= (np.diff(self.rates, axis=1) != 0).any(axis=0)
+        return np.append(np.flatnonzero(starts), len(days))
+
     def _site_rate(self, name: str, days: NDArray[np.float64]) -> NDArray[np.float64]:
         design, site = self.design, self.design.recruitment.sites[name]
         opened = days - design.day_of(site.opens)
