@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -122,7 +122,7 @@ class Stages:
     """Processor seconds of each stage, and how many numbers of each kind were drawn."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.drawn: Counter[str] = Counter()
         self._under_way = [REST]
         self._since = time.process_time()

@@ -56,7 +56,7 @@ def batch_script(file: str, name: str, out: Path, job: Job, *, overrides: Sequen
             "# Before:  mkdir -p " + folder + "    (Slurm does not make the folder of its logs)",
             "# After all tasks have ended, with the number that sbatch printed:",
             f"#   sbatch --dependency=afterany:NUMBER --wrap 'trialsim merge {folder}/shard-* --out {folder}/merged'",
-            "# A task that failed or ran out of time: submit its number again (--array=17); it goes on where it stopped.",
+            "# A task that failed or ran out of time: submit its number again (--array=17). It goes on from there.",
             "set -euo pipefail",
             "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1",
             *([job.setup] if job.setup else []),
