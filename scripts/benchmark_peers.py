@@ -48,7 +48,7 @@ def simpy_trial(n: int, seed: int) -> list[tuple[int, int, int, int, float]]:
     def participant(number: int) -> Generator[simpy.Event, Any, None]:
         arm, level, start = next(envelopes), luck.gauss(6.0, 1.5), env.now
         for visit, day in enumerate(VISIT_DAYS):
-            yield env.timeout(start + day + luck.expovariate(0.1) - env.now)
+            yield env.timeout(start + day + min(45.0, luck.expovariate(0.1)) - env.now)
             if luck.random() < 0.8:
                 value = level - 0.8 + EFFECTS[arm] + luck.gauss(0.0, 1.0)
                 rows.append((number, arm, visit, int(env.now), round(min(10.0, max(0.0, value)), 1)))

@@ -264,21 +264,18 @@ def report_where(title: str, found: Found) -> None:
 
 def where(effort: Effort) -> None:
     """Both engines at two sizes."""
-    n_large, n_small = effort.participants(2331), effort.participants(300)
-    designs = {
-        f"RESOLVE, N = {n_large}": resolve(n_large),
-        f"RESOLVE, N = {n_large}, and MMRM": resolve(n_large, more={"mmrm": MMRM}),
-        f"benchmark sweep, point 0, N = {n_small}": with_size(read_sweep("benchmark").points[0].design, n_small),
-    }
-    for name, design in designs.items():
-        per_file = effort.replicates(replicates_per_file(design, with_participants=False))
-        found = where_vector(design, per_file, effort.rounds)
-        report_where(f"{name}, vector engine", found)
-        with stored(sweep_of(design, replicates=1, seed=1)) as store:
+    known = cases(effort)
+    for name, case in known.items():
+        if "whole funnel" in name:  # much like the benchmark sweep
+            continue
+        found = where_vector(case.design, case.replicates, effort.rounds)
+        report_where(f"{name.strip()}, vector engine", found)
+        with stored(sweep_of(case.design, replicates=1, seed=1)) as store:
             floor = bare_writing(found, store.folder)
         each = found.n_bytes / found.replicates
         print(
             f"  floor: writing {each:,.0f} bytes: {1000 * floor:.4f} ms; {1 / (bare_draws(found) + floor):,.0f}/s both"
         )
-        if "MMRM" not in name:
-            report_where(f"{name}, process engine", where_process(design, effort.replicates(16), effort.rounds))
+    for name in (next(iter(known)), next(name for name in known if "point 0" in name)):
+        found = where_process(known[name].design, effort.replicates(16), effort.rounds)
+        report_where(f"{name}, process engine", found)

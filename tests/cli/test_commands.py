@@ -28,8 +28,9 @@ COMMANDS = sorted(cli.commands)
 
 
 def test_the_commands_are_these() -> None:
-    several = ["assurance", "check", "compare", "describe", "list", "new", "power", "run", "schema", "size", "verify"]
-    assert several == COMMANDS
+    of_designs = ["assurance", "check", "compare", "describe", "list", "new", "power", "run", "schema", "size", "verify"]
+    of_sweeps = ["best", "export", "grow", "merge", "resume", "slurm", "status", "summarise", "sweep"]
+    assert sorted([*of_designs, *of_sweeps]) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

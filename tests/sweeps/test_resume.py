@@ -192,6 +192,11 @@ def kill_one(process: subprocess.Popen[str], *, parent: bool) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def wait_for_files(process: subprocess.Popen[str], folder: Path, *, more_than: int) -> None:
+    until(lambda: n_files(folder) > more_than or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+
+
 @LINUX
 def test_killed_at_twelve_random_moments(tmp_path: Path) -> None:
     """Six times the command, six times a worker; once before it has done anything, the rest while files appear."""
@@ -210,8 +215,7 @@ def test_killed_at_twelve_random_moments(tmp_path: Path) -> None:
         if process.poll() is not None:
             begun = (folder / "manifest.json").exists()
             process = started(*(["resume", folder] if begun else ["sweep", file, "--out", folder]), "--workers", 2)
-        until(lambda least=moment: n_files(folder) > least or process.poll() is not None)
-        assert process.poll() is None, process.communicate()
+        wait_for_files(process, folder, more_than=moment)
         time.sleep(luck.uniform(0, 0.02))
         seen.append(n_files(folder))
         kill_one(process, parent=parent)
@@ -229,7 +233,7 @@ def test_killed_at_twelve_random_moments(tmp_path: Path) -> None:
 @LINUX
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
 def test_stopped_gently(tmp_path: Path, how: signal.Signals) -> None:
-    file, folder = write_sweep_file(tmp_path / "in", replicates=320), tmp_path / "out"
+    file, folder = write_sweep_file(tmp_path / "in", replicates=160), tmp_path / "out"
     process = started("sweep", file, "--out", folder, "--workers", 2)
     until(lambda: n_files(folder) > 6)
     process.send_signal(how)
@@ -237,7 +241,7 @@ def test_stopped_gently(tmp_path: Path, how: signal.Signals) -> None:
     told = f"trialsim: interrupted. What was finished is kept; go on with: trialsim resume {folder}"
     assert (code, out, err.strip()) == (130, "", told)
     assert nobody_left(process)
-    assert 6 < n_files(folder) < 4 * 20 * 3
+    assert 6 < n_files(folder) < 4 * 10 * 3
     assert call("resume", folder).exit_code == 0
-    assert n_files(folder) == 4 * 20 * 3
+    assert n_files(folder) == 4 * 10 * 3
     assert unfinished(folder) == []

@@ -170,8 +170,8 @@ def slurm(
     """Write the batch script that runs a sweep as a Slurm job array."""
     _quietly()
     from trialsim.sweeps.file import read_sweep
+    from trialsim.sweeps.folders import write_new
     from trialsim.sweeps.slurm import Job, batch_script
-    from trialsim.sweeps.store import write_new
 
     job = Job(shards, workers, time, memory, partition, account, setup)
     text = batch_script(file, read_sweep(file, overrides=overrides).name, out, job, overrides=overrides)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from trialsim.errors import ResultsError
 from trialsim.experiments.executors import Crew, Lost
 from trialsim.sweeps.board import Board
-from trialsim.sweeps.store import Span, Store, unwritable
+from trialsim.sweeps.folders import unwritable
+from trialsim.sweeps.store import Span, Store
 from trialsim.sweeps.work import Done, Errand, Piece, work
 
 SECONDS = 0.5

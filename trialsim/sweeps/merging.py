@@ -7,7 +7,8 @@ from pathlib import Path
 
 from trialsim.errors import ResultsError
 from trialsim.sweeps.board import Board
-from trialsim.sweeps.store import POINTS, TEXT, Plan, Store, alone_in, differences, may_begin, writing
+from trialsim.sweeps.folders import alone_in, writing
+from trialsim.sweeps.store import POINTS, TEXT, Plan, Store, differences, may_begin
 from trialsim.sweeps.whole_files import write_whole
 
 
@@ -23,6 +24,7 @@ def merge(folders: Sequence[Path], out: Path, *, command: str) -> Store:
     everyone = [there, *sources] if there is not None else sources
     _refuse_different(everyone)
     _refuse_running(sources)
+    _ = [store.point_rows for store in everyone]  # refuses what is missing or damaged
     chosen = _chosen(everyone)
     target = there or _begun(sources, out)
     with target.locked():
@@ -87,8 +89,9 @@ def _begun(sources: Sequence[Store], out: Path) -> Store:
     first = sources[0]
     manifest = {**first.manifest, "plan": _plan(sources).as_json()}
     manifest["commands"] = [row for store in sources for row in store.manifest["commands"]]
+    files = {name: path.read_bytes() for name in (TEXT, POINTS) if (path := first.folder / name).exists()}
     with alone_in(out):
-        return Store.begin(out, manifest, {name: (first.folder / name).read_bytes() for name in (TEXT, POINTS)})
+        return Store.begin(out, manifest, files)
 
 
 def _copy(source: Store, target: Store, point: int, block: int) -> None:

@@ -29,8 +29,8 @@ def batch_script(file: str, name: str, out: Path, job: Job, *, overrides: Sequen
     A task that is killed or requeued goes on where it stopped, since the same command resumes. Raises TrialsimError for
     a text that would break the script.
     """
-    given = [name, job.time, job.memory, job.partition or "", job.account or "", job.setup or ""]
-    if any("\n" in text for text in given):
+    settings = [job.time, job.memory, job.partition or "", job.account or "", job.setup or ""]
+    if any("\n" in text for text in [file, name, str(out), *overrides, *settings]):
         raise TrialsimError("the batch script's settings must be single lines.")
     folder = shlex.quote(str(out))
     options = [
@@ -44,10 +44,11 @@ def batch_script(file: str, name: str, out: Path, job: Job, *, overrides: Sequen
         *([f"--account={job.account}"] if job.account else []),
         "--requeue",
         "--open-mode=append",
-        f"--output={out}/log-%a.txt",
+        f"--output={folder}/log-%a.txt",
     ]
     changes = "".join(f" --set {shlex.quote(text)}" for text in overrides)
     sweep = f"trialsim sweep {shlex.quote(file)}{changes} --out {folder}/shard-$SLURM_ARRAY_TASK_ID"
+    together = f"trialsim merge {folder}/shard-* --out {folder}/merged"
     return "\n".join(
         [
             "#!/bin/bash",
@@ -55,7 +56,7 @@ def batch_script(file: str, name: str, out: Path, job: Job, *, overrides: Sequen
             "#",
             "# Before:  mkdir -p " + folder + "    (Slurm does not make the folder of its logs)",
             "# After all tasks have ended, with the number that sbatch printed:",
-            f"#   sbatch --dependency=afterany:NUMBER --wrap 'trialsim merge {folder}/shard-* --out {folder}/merged'",
+            f"#   sbatch --dependency=afterany:NUMBER --wrap {shlex.quote(together)}",
             "# A task that failed or ran out of time: submit its number again (--array=17). It goes on from there.",
             "set -euo pipefail",
             "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1",

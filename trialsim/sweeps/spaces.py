@@ -23,16 +23,19 @@ def latin(points: int, paths: int, *, seed: int, axis: int) -> Floats:
     """
     from scipy.stats import qmc  # slow to import, and most sweeps do without
 
-    luck = generator(seed, Stream.SWEEP_DESIGN, 0, (axis,))
-    return np.asarray(qmc.LatinHypercube(paths, seed=luck).random(points))
+    return np.asarray(qmc.LatinHypercube(paths, seed=_own_seed(seed, axis)).random(points))
 
 
 def sobol(points: int, paths: int, *, seed: int, axis: int) -> Floats:
     """A Sobol sequence on [0, 1), (points, paths), scrambled (Owen 1998, doi 10.1006/jcom.1998.0487); points: 2^k."""
     from scipy.stats import qmc
 
-    luck = generator(seed, Stream.SWEEP_DESIGN, 0, (axis,))
-    return np.asarray(qmc.Sobol(paths, seed=luck).random(points))
+    return np.asarray(qmc.Sobol(paths, seed=_own_seed(seed, axis)).random(points))
+
+
+def _own_seed(seed: int, axis: int) -> int:
+    """SciPy makes generators of its own, which ours cannot be split into."""
+    return int(generator(seed, Stream.SWEEP_DESIGN, 0, (axis,)).integers(2**62))
 
 
 def values_of(uniforms: Floats, bounds: Range, *, path: str, base: Node) -> list[float] | list[int]:

@@ -21,12 +21,14 @@ from trialsim import __version__
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.result_tables import ALWAYS
+from trialsim.sweeps.folders import LOCK, alone_in, somebody_in, writing
+from trialsim.sweeps.point_rows import points_table
 from trialsim.sweeps.sweep import Sweep
 from trialsim.sweeps.whole_files import HIDDEN, facts_of, parquet_bytes, remove_unfinished, write_json, write_whole
-from trialsim.tables import DESIGN_POINT, SCHEMA_VERSION
+from trialsim.tables import SCHEMA_VERSION
 from trialsim.world.streams import BLOCK
 
-MANIFEST, POINTS, LOCK, SET_ASIDE = "manifest.json", "design_points.parquet", ".lock", "set_aside.json"
+MANIFEST, POINTS, SET_ASIDE = "manifest.json", "design_points.parquet", "set_aside.json"
 TEXT = "sweep.yaml"
 PARTICIPANTS_PER_FILE = {False: 600_000, True: 100_000}
 """Participants simulated for one file, without and with participant-level tables: about a second of work."""
@@ -139,8 +141,14 @@ class Store:
         Raises ResultsError if the folder cannot be written to, or holds anything else.
         """
         key, plan = key_of(sweep), Plan(sweep.replicates, sweep.target_mcse, shard)
+        per_file = [replicates_per_file(point.design, with_participants=bool(sweep.tables)) for point in sweep.points]
+        points = parquet_bytes(points_table(sweep.points, per_file), {"key": key})
         if not may_begin(folder):
-            return cls._same(folder, key, plan)
+            store = cls._same(folder, key, plan)
+            if not (folder / POINTS).exists():  # somebody moved a damaged one away
+                with writing(folder):
+                    write_whole(folder / POINTS, points)
+            return store
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         manifest = {
             "key": key,
@@ -149,7 +157,6 @@ class Store:
             "versions": versions(),
             "commands": [{"command": command, "started": now}],
         }
-        points = parquet_bytes(points_table(sweep), {"key": key})
         with alone_in(folder):
             if may_begin(folder):  # nobody was faster
                 return cls.begin(folder, manifest, {TEXT: sweep.text.encode(), POINTS: points})
@@ -197,7 +204,7 @@ class Store:
         except FileNotFoundError:
             what = "there is no sweep in it" if folder.is_dir() else "no such folder"
             raise ResultsError(f"{folder}: {what} (a sweep's folder has a {MANIFEST}).") from None
-        except (OSError, ValueError, TypeError, LookupError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise ResultsError(
                 f"{folder / MANIFEST}: cannot be read, or is no manifest of a sweep ({error}). Nothing was changed."
             ) from None
@@ -252,15 +259,7 @@ class Store:
 
     def is_running(self) -> bool:
         """Whether a process is at work in the folder."""
-        from filelock import FileLock, Timeout
-
-        try:
-            with FileLock(self.folder / LOCK, timeout=0):
-                return False
-        except Timeout:
-            return True
-        except OSError:  # a folder that may only be read
-            return False
+        return somebody_in(self.folder)
 
     # --- design points ------------------------------------------------------------------------------------------------
 
@@ -268,9 +267,16 @@ class Store:
     def point_rows(self) -> pa.Table:
         """The table of design points."""
         path = self.folder / POINTS
-        if facts_of(path).get("key") != self.key:
-            raise ResultsError(f"{path}: belongs to another sweep. Nothing was changed.")
-        return pq.read_table(path)
+        try:
+            if facts_of(path)["key"] == self.key:
+                return pq.read_table(path)
+            fault = "belongs to another sweep"
+        except (ResultsError, KeyError):
+            fault = "is damaged, or not written by a sweep of trialsim" if path.exists() else "is missing"
+        raise ResultsError(
+            f"{path}: {fault}. Nothing was changed. Move it away, and have it written again: "
+            f"trialsim sweep FILE --out {self.folder}"
+        )
 
     @cached_property
     def seeds(self) -> list[int]:
@@ -372,57 +378,10 @@ def may_begin(folder: Path) -> bool:
     return not names or (LOCK in names and names <= {LOCK, TEXT, POINTS})
 
 
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Nobody else writes to the folder meanwhile; it is made if need be. ResultsError if somebody does."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / LOCK, timeout=0)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout:  # an OSError too
-            raise ResultsError(
-                f"{folder}: another process is running this sweep. Wait for it, watch it with "
-                "`trialsim status`, or stop it."
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """What cannot be written becomes one message. Raises ResultsError for OSError."""
-    try:
-        yield
-    except OSError as error:
-        raise ResultsError(unwritable(folder, error)) from error
-
-
-def unwritable(folder: Path, error: OSError) -> str:
-    """One message for a disk that is full or a place that may not be written to."""
-    cause = (error.strerror or str(error)).lower()
-    return (
-        f"{folder}: cannot be written to ({cause}). What was finished is kept; "
-        f"make room or choose another place, then: trialsim resume {folder}"
-    )
-
-
 def default_folder(sweep: Sweep, shard: tuple[int, int] | None) -> Path:
     """results/<name>-<key>, the same whenever the sweep is run; a shard has a folder of its own in it."""
     folder = Path("results") / f"{sweep.name}-{key_of(sweep)['points'][:8]}"
     return folder / f"shard-{shard[0]}-of-{shard[1]}" if shard else folder
-
-
-def write_new(path: Path, text: str) -> None:
-    """A text file that was not there before. ResultsError if it was, or cannot be written."""
-    if path.exists():
-        raise ResultsError(f"{path}: exists already and is left as it is. Choose another name.")
-    with writing(path):
-        write_whole(path, text.encode())
 
 
 def grown(store: Store, replicates: int | None, target_mcse: float | None) -> Plan:
@@ -453,49 +412,3 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "pyarrow": pa.__version__,
     }
-
-
-def points_table(sweep: Sweep) -> pa.Table:
-    """A row per design point: number, label, digest, seed, what the axes set, and its design."""
-    points = sweep.points
-    columns: dict[str, pa.Array] = {
-        "design_point": pa.array([point.number for point in points], type=pa.int32()),
-        "label": pa.array([point.label for point in points], type=pa.string()),
-        "design_digest": pa.array([point.digest for point in points], type=pa.string()),
-        "seed": pa.array([str(point.seed) for point in points], type=pa.string()),
-    }
-    for path in dict.fromkeys(path for point in points for path in point.values):
-        columns[path] = _axis([point.values.get(path) for point in points])
-    per_file = [replicates_per_file(point.design, with_participants=bool(sweep.tables)) for point in points]
-    columns["replicates_per_file"] = pa.array(per_file, type=pa.int32())
-    columns["design"] = pa.array([point.design.model_dump_json() for point in points], type=pa.string())
-    fields = [
-        pa.field(
-            name, column.type, metadata={"meaning": _POINT_COLUMNS.get(name, "value set by the sweep"), "unit": ""}
-        )
-        for name, column in columns.items()
-    ]
-    return pa.table(list(columns.values()), schema=pa.schema(fields))
-
-
-_OF_AXIS = "value set by the sweep"
-_POINT_COLUMNS = {
-    "design_point": DESIGN_POINT.meaning,
-    "label": "what distinguishes it from the others",
-    "design_digest": "identifies the resolved design",
-    "seed": "seed of its replicates",
-    "replicates_per_file": "replicates of a full file",
-    "design": "resolved design, as JSON",
-    "scenario": "scenario pack",
-}
-
-
-def _axis(values: list[Any]) -> pa.Array:
-    """Numbers as float64, true and false as bool, anything else as text; null where a point does not set it."""
-    known = [value for value in values if value is not None]
-    if all(isinstance(value, bool) for value in known):
-        return pa.array(values, type=pa.bool_())
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
-        return pa.array([None if value is None else float(value) for value in values], type=pa.float64())
-    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-    return pa.array(texts, type=pa.string())

@@ -1,0 +1,209 @@
+"""The commands of sweeps as a user sees them: what they print, when, and how they end."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from outside import everything_in
+from sweep_runs import call, n_files, refused, run_whole, small_files, status, stored, write_sweep_file
+
+from trialsim.cli import sweeps as commands
+from trialsim.experiments.executors import Crew
+from trialsim.sweeps import drive
+from trialsim.sweeps.file import read_sweep
+from trialsim.sweeps.forecast import forecast
+
+
+@pytest.fixture
+def file(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    small_files(monkeypatch)
+    return write_sweep_file(here.parent / "in")
+
+
+# --- sweep ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_says_what_it_did(file: Path, here: Path) -> None:
+    result = run_whole("sweep", file, "--out", "out")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("tiny: 4 design points, 160 replicates (160 new in ")
+    assert lines[0].endswith(" in 36 files.")
+    assert lines[-2:] == ["Results: out", "Read them with: trialsim summarise out"]
+    assert result.stderr == ""
+    assert run_whole("summarise", "out").stdout.count("sample_size") >= 1
+
+
+def test_without_out_it_has_a_folder_of_its_own(file: Path, here: Path) -> None:
+    run_whole("sweep", file)
+    run_whole("sweep", file)
+    (folder,) = (here / "results").iterdir()
+    assert folder.name.startswith("tiny-")
+    run_whole("sweep", file, "--shard", "2/4")
+    assert (folder / "shard-2-of-4/manifest.json").is_file()
+    assert run_whole("status", folder / "shard-2-of-4").stdout.startswith("tiny (shard 2 of 4): complete. ")
+
+
+@pytest.mark.parametrize("shard", ["0/4", "5/4", "1", "a/b", "1/", "-1/4", "1/4/2", ""])
+def test_shards_that_are_none(file: Path, here: Path, shard: str) -> None:
+    result = call("sweep", file, "--shard", shard, "--out", "out")
+    assert result.exit_code == 2
+    assert "--shard" in result.stderr
+    assert everything_in(here) == []
+
+
+def test_wrong_values_are_found_for_every_point_before_anything_runs(
+    file: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "drive", lambda *_, **__: pytest.fail("it ran"))
+    for axes, words in (
+        ([{"grid": {"sample_sise": [30, 40]}}], ["sample_sise"]),
+        ([{"grid": {"sample_size": [30, -1, 40, 0]}}], ["-1", "0"]),
+        ([{"list": [{}, {"arms.coach.start_prob": 1.5}, {"arms.web.start_prob": 0.5}]}], ["1.5", "arms.web"]),
+    ):
+        write_sweep_file(file.parent, axes=axes)
+        for command in (
+            ("sweep", file, "--out", "out"),
+            ("sweep", file, "--dry-run"),
+            ("slurm", file, "--shards", 3, "--out", "x"),
+        ):
+            told = refused(*command)
+            assert all(word in told for word in words)
+            assert "tiny.yaml:" in told
+    assert everything_in(here) == []
+
+
+def test_news_that_are_no_terminals(file: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One plain line now and then; none before the first is due."""
+    monkeypatch.setattr(commands, "LINE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(drive, "SECONDS", 1e-9)
+    err = run_whole("sweep", file, "--out", "out").stderr
+    lines = err.splitlines()
+    assert "\r" not in err
+    assert "\x1b" not in err
+    assert 2 <= len(lines) <= 12 + 1
+    assert lines[-1].startswith("4 of 4 design points, 160 of 160 replicates, ")
+    assert "largest MCSE 0." in lines[-1]
+    done = [int(line.split(", ")[1].split()[0]) for line in lines]
+    assert done == sorted(done)
+
+
+# --- dry run ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_writes_nothing_and_says_what_would_be(file: Path, here: Path) -> None:
+    text = run_whole("sweep", file, "--dry-run", "--out", "out").stdout
+    assert text.startswith("tiny: 4 design points, 40 replicates of each.\nSeed 7 for every point")
+    rows = [line.split() for line in text.splitlines() if line.split() and line.split()[0] in "0123"]
+    assert [row[1:3] for row in rows] == [["30", "0.7"], ["30", "0.9"], ["40", "0.7"], ["40", "0.9"]]
+    assert "Expected: 160 replicates" in text
+    assert "in 36 files." in text
+    assert text.endswith("Nothing was run or written.\n")
+    assert everything_in(here) == []
+
+
+@pytest.mark.parametrize("keep", ["estimates", "participants"])
+@pytest.mark.parametrize(("participants", "replicates"), [(1, 40), (4_000, 200)])
+def test_bytes_are_foretold(
+    here: Path, monkeypatch: pytest.MonkeyPatch, keep: str, participants: int, replicates: int
+) -> None:
+    """Within a factor of 1.5, with small files and with larger ones; the number of files exactly."""
+    small_files(monkeypatch, participants=participants)
+    file = write_sweep_file(here, keep=keep, replicates=replicates)
+    told = forecast(read_sweep(file))
+    run_whole("sweep", file, "--out", "out")
+    written = sum(map(len, stored(here / "out").values()))
+    assert 1 / 1.5 < told.n_bytes / written < 1.5
+    assert told.n_files == n_files(here / "out")
+    assert told.replicates == 4 * replicates
+    assert told.seconds > 0
+
+
+# --- status -----------------------------------------------------------------------------------------------------------
+
+
+def test_status_of_half_a_sweep(file: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run_whole("sweep", file, "--out", "out")
+    assert whole.exit_code == 0
+    text = run_whole("status", "out").stdout
+    assert text.startswith("tiny: complete. 4 design points, 40 replicates of each.\n4 design points and 160 of 160 ")
+    for path in (here / "out/data").glob("*/point=0000[23]"):
+        shutil.rmtree(path)
+    text = run_whole("status", "out").stdout
+    assert text.startswith("tiny: not running. 4 design points")
+    assert "2 design points and 80 of 160 replicates are done (50.0 %)" in text
+    assert text.endswith("Go on with: trialsim resume out\n")
+    found = status(here / "out")
+    assert (found["done"], found["wanted"], found["points_done"], found["n_points"]) == (80, 160, 2, 4)
+    assert found["plan"] == {"replicates": 40, "target_mcse": None, "shard": None}
+    assert 0 < found["largest_mcse"] < 0.1
+    assert found["n_bytes"] == sum(map(len, stored(here / "out").values()))
+    shutil.rmtree(here / "out/data")
+    assert status(here / "out")["largest_mcse"] is None
+
+
+def test_an_interruption_in_this_process(file: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = Crew.results
+
+    def interrupted(self: Crew, *args: Any, **how: Any) -> Any:
+        for n, found in enumerate(results(self, *args, **how)):
+            if n == 2:
+                raise KeyboardInterrupt
+            yield found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Crew, "results", interrupted)
+        result = call("sweep", file, "--out", "out")
+    told = "\ntrialsim: interrupted. What was finished is kept; go on with: trialsim resume out\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", told)
+    assert 0 < status(here / "out")["done"] < 160
+    run_whole("resume", "out")
+    run_whole("sweep", file, "--out", "whole")
+    assert stored(here / "out") == stored(here / "whole")
+
+
+# --- slurm ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_batch_script_is_bash_and_holds_what_was_asked(file: Path, here: Path) -> None:
+    result = run_whole(
+        "slurm", file, "--shards", 30, "--out", "scratch/out", "--workers", 4, "--time", "01:30:00", "--memory", "3G",
+        "--partition", "short", "--account", "pain", "--setup", "module load python", "--set", "replicates=50",
+    )  # fmt: skip
+    assert subprocess.run(["bash", "-n"], input=result.stdout, text=True, check=False).returncode == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "#!/bin/bash"
+    for line in (
+        "#SBATCH --job-name=trialsim-tiny", "#SBATCH --array=1-30", "#SBATCH --cpus-per-task=4", "#SBATCH --mem=3G",
+        "#SBATCH --time=01:30:00", "#SBATCH --partition=short", "#SBATCH --account=pain", "#SBATCH --requeue",
+        "set -euo pipefail", "module load python",
+    ):  # fmt: skip
+        assert line in lines
+    assert not any(line.startswith("#SBATCH") for line in lines[lines.index("set -euo pipefail") :])
+    assert "OPENBLAS_NUM_THREADS=1" in result.stdout
+    assert everything_in(here) == []
+
+
+def test_the_batch_script_runs_a_shard(file: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Slurm: its last lines as bash runs them, with names that need quotes."""
+    odd = file.parent / "my sweep $x.yaml"
+    file.rename(odd)
+    result = run_whole("slurm", odd, "--shards", 3, "--out", "my 'out'", "--script", "job.sh", "--set", "title=a b")
+    assert "job.sh: written. Then: mkdir -p" in result.stdout
+    (here / "trialsim").write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
+    (here / "trialsim").chmod(0o755)
+    env = {"PATH": f"{here}:/usr/bin:/bin", "SLURM_ARRAY_TASK_ID": "2"}
+    done = subprocess.run(["bash", "job.sh"], env=env, capture_output=True, text=True, check=True)
+    words = done.stdout.splitlines()
+    assert words[:4] == ["sweep", str(odd), "--set", "title=a b"]
+    assert words[words.index("--out") + 1] == "my 'out'/shard-2"
+    assert words[words.index("--shard") + 1] == "2/3"
+    assert "exists already" in refused("slurm", odd, "--shards", 3, "--out", "x", "--script", "job.sh")
+
+
+def test_settings_that_would_break_the_script(file: Path, here: Path) -> None:
+    assert "single lines" in refused("slurm", file, "--shards", 3, "--out", "x", "--account", "a\nrm -rf /")
+    assert "single lines" in refused("slurm", file, "--shards", 3, "--out", "x\ny")
