@@ -28,7 +28,19 @@ COMMANDS = sorted(cli.commands)
 
 
 def test_the_commands_are_these() -> None:
-    of_designs = ["assurance", "check", "compare", "describe", "list", "new", "power", "run", "schema", "size", "verify"]
+    of_designs = [
+        "assurance",
+        "check",
+        "compare",
+        "describe",
+        "list",
+        "new",
+        "power",
+        "run",
+        "schema",
+        "size",
+        "verify",
+    ]
     of_sweeps = ["best", "export", "grow", "merge", "resume", "slurm", "status", "summarise", "sweep"]
     assert sorted([*of_designs, *of_sweeps]) == COMMANDS
 

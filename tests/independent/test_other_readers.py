@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from golden.small_trial import small_trial
-from sweeps import point_of, sweep_of, write_sweep
+from sweep_folders import point_of, sweep_of, write_sweep
 
 from trialsim.analysis.plan import analyse_block
 from trialsim.block import simulate_block

@@ -11,7 +11,7 @@ import pytest
 from helpers import agrees
 from numpy.typing import NDArray
 from scipy import stats
-from sweeps import point_of, sizes_and_rates, small_design, sweep_of, write_sweep
+from sweep_folders import point_of, sizes_and_rates, small_design, sweep_of, write_sweep
 
 from trialsim.errors import ResultsError, TrialsimError
 from trialsim.experiments.runner import run

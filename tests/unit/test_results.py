@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers import differences
-from sweeps import point_of, run_block, sizes_and_rates, small_design, sweep_of, write_sweep
+from sweep_folders import point_of, run_block, sizes_and_rates, small_design, sweep_of, write_sweep
 
 import trialsim
 from trialsim.errors import ResultsError

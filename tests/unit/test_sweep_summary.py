@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from designs import Data
 from helpers import Array
-from sweeps import MAIN, point_of, sizes_and_rates, small_design, sweep_of, write_sweep
+from sweep_folders import MAIN, point_of, sizes_and_rates, small_design, sweep_of, write_sweep
 
 from trialsim.analysis.estimates import MEAN_DIFFERENCE, Label
 from trialsim.errors import ResultsError
