@@ -97,10 +97,18 @@ class Estimates:
             "converged",
         ):
             frame[name] = getattr(self, name).ravel()
-        frame["reason"] = coded([reason or None for reason in self.reason.ravel().tolist()])
+        frame["reason"] = _coded_reasons(self.reason.ravel())
         for name in ("truth", "truth_first", "truth_second"):
             frame[name] = getattr(self, name).ravel()
         return frame
+
+
+def _coded_reasons(reason: NDArray[np.object_]) -> tuple[NDArray[np.int32], list[str]]:
+    """Codes and names; -1 for no reason. Nearly all fits have none, and only the others are looked at one by one."""
+    codes = np.full(reason.size, -1, dtype=np.int32)
+    failed = np.flatnonzero(reason.astype(bool))
+    codes[failed], names = coded(reason[failed].tolist())
+    return codes, names
 
 
 def concatenate(parts: Sequence[Estimates]) -> Estimates:

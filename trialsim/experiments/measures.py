@@ -17,6 +17,7 @@ from trialsim.records import funnel_counts
 from trialsim.world import formulas
 from trialsim.world.formulas import MONTH_DAYS
 from trialsim.world.histories import NONE, Missing, Status
+from trialsim.world.outcomes import is_responder
 from trialsim.world.places import coach_calendar
 from trialsim.world.plans import DIED, WITHDREW
 from trialsim.world.world import World
@@ -277,10 +278,10 @@ class _Answers:
         code[-1] = np.iinfo(kind).max  # past all cells: what ends the last of them
         each = code[:-1].reshape(members.place.shape)
         np.left_shift(members.place, bits, out=each)
-        each += block.outcomes.realised[k] - block.plan.cohort.baseline[k]
-        each += width
+        baseline, value = block.plan.cohort.baseline[k], block.outcomes.realised[k]
+        each += value - (baseline - np.int16(width))
         each <<= 1
-        each += block.observed.responder[name].transpose(2, 1, 0)
+        each += is_responder(outcome, baseline, value)
         code.sort()
         self.n = members.n_observed
         code = code[: self.n.sum() + 1]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trialsim.records import to_arrow
+from trialsim.records import arrow, to_arrow
 from trialsim.tables import SCHEMAS
 
 if TYPE_CHECKING:
@@ -58,31 +58,34 @@ def _measures(finished: Finished, design_point: int) -> pa.Table:
 
 
 def _replicates(finished: Finished, design_point: int) -> dict[str, Any]:
-    failed = {failure.replicate: failure for failure in finished.failures}
-    good = {int(replicate): place for place, replicate in enumerate(finished.replicates)}
-    every = sorted([*failed, *good])
+    failures = finished.failures
+    every = np.concatenate([finished.replicates, np.array([one.replicate for one in failures], dtype=np.int32)])
+    order, n, m = np.argsort(every), len(finished.replicates), finished.measures
 
-    def of_good(values: Any, missing: Any) -> list[Any]:
-        return [values[good[r]] if r in good else missing for r in every]
+    def measured(name: str, plus: int = 0) -> NDArray[np.float64]:
+        """NaN for those that failed."""
+        values = np.full(len(every), np.nan)
+        values[:n] = m[name] if n else ()
+        return values[order] + plus
 
-    m = finished.measures
-    nothing = np.empty(0)
-    closing, last = m.get("calendar/closing_day", nothing), m.get("calendar/last_visit_day", nothing)
+    def told(of_good: list[Any], of_failed: list[Any]) -> pa.Array:
+        return pa.array([*of_good, *of_failed], type=pa.string()).take(pa.array(order))
+
+    nobody: list[Any] = [None] * n
     return {
         "design_point": np.full(len(every), design_point, dtype=np.int32),
-        "replicate": np.array(every, dtype=np.int32),
-        "status": (np.array([int(r in failed) for r in every], dtype=np.int32), ["ok", "failed"]),
-        "stage": pa.array(
-            [failed[r].stage if r in failed else None for r in every], type=pa.string()
-        ).dictionary_encode(),
-        "error": pa.array([failed[r].error if r in failed else None for r in every], type=pa.string()),
-        "n_randomized": pa.array([_whole(x) for x in of_good(m.get("randomized/all", []), None)], type=pa.int32()),
-        "enrolment_days": pa.array([_whole(x, 1) for x in of_good(closing, None)], type=pa.int32()),
-        "duration_days": pa.array([_whole(x, 1) for x in of_good(last, None)], type=pa.int32()),
-        "cost": np.array(of_good(m.get("cost/total", []), np.nan), dtype=float),
-        "digest": pa.array(of_good(finished.digests, None), type=pa.string()),
+        "replicate": every[order],
+        "status": ((order >= n).astype(np.int32), ["ok", "failed"]),
+        "stage": told(nobody, [one.stage for one in failures]).dictionary_encode(),
+        "error": told(nobody, [one.error for one in failures]),
+        "n_randomized": _wholes(measured("randomized/all")),
+        "enrolment_days": _wholes(measured("calendar/closing_day", plus=1)),
+        "duration_days": _wholes(measured("calendar/last_visit_day", plus=1)),
+        "cost": measured("cost/total"),
+        "digest": told(finished.digests, [None] * len(failures)),
     }
 
 
-def _whole(x: Any, plus: int = 0) -> int | None:
-    return None if x is None or np.isnan(x) else int(x) + plus
+def _wholes(values: NDArray[np.float64]) -> pa.Array:
+    nothing = np.isnan(values)
+    return arrow(np.where(nothing, 0, values).astype(np.int32), nothing)

@@ -51,11 +51,21 @@ def write_json(path: Path, content: Any) -> None:
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def parquet_bytes(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
-    """A Parquet file's content, zstd; `facts` stand in its metadata under 'trialsim'."""
+def parquet_bytes(table: pa.Table, facts: Mapping[str, Any], *, numbers_repeat: bool = True) -> bytes:
+    """A Parquet file's content, zstd; `facts` stand in its metadata under 'trialsim'.
+
+    Where numbers hardly repeat, as estimates do not, dictionaries of them are wasted: only names have one.
+    """
     metadata = {**(table.schema.metadata or {}), META: json.dumps(facts, sort_keys=True).encode()}
+    names = [column.name for column in table.schema if pa.types.is_dictionary(column.type)]
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        sink,
+        compression="zstd",
+        use_dictionary=True if numbers_repeat else names,
+        write_statistics=["design_point", "replicate"],  # rows are looked for by these
+    )
     return sink.getvalue().to_pybytes()
 
 

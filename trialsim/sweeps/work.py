@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from trialsim.block import Block, batches
 from trialsim.design.parts import Design
 from trialsim.experiments.precision import chances_of
-from trialsim.experiments.result_tables import result_tables
+from trialsim.experiments.result_tables import ALWAYS, result_tables
 from trialsim.experiments.runner import Batch, Task, join_batches, run_batch, world_of
 from trialsim.records import table
 from trialsim.sweeps.store import Span, block_path
@@ -87,7 +87,8 @@ def _run(folder: Path, kept: tuple[str, ...], piece: Piece) -> Done:
     facts = piece.facts | {"counts": counts, "failed": n_failed, "tables": names}
     for name in [*(name for name in tables if name != "replicates"), "replicates"]:  # the last one says: done
         path = block_path(folder, name, span.point, span.block)
-        write_whole(path, parquet_bytes(_after_earlier(path, span, tables[name]), facts))
+        content = parquet_bytes(_after_earlier(path, span, tables[name]), facts, numbers_repeat=name not in ALWAYS)
+        write_whole(path, content)
     return Done(piece.span, counts, n_failed, whole.seconds)
 
 
@@ -149,8 +150,8 @@ def _earlier(path: Path, span: Span) -> pa.Table | None:
 def _counts(design: Design, whole: Batch) -> Counts:
     if whole.estimates is None:
         return []
-    hits = [np.asarray(values) for values in chances_of(design, whole.estimates)]
-    return [[int(np.nansum(values)), int((~np.isnan(values)).sum())] for values in hits]
+    hits = np.array(chances_of(design, whole.estimates)).reshape(-1, whole.estimates.n_replicates)
+    return np.stack([np.nansum(hits, axis=1), (~np.isnan(hits)).sum(axis=1)], axis=1).astype(int).tolist()
 
 
 def _earlier_facts(folder: Path, span: Span) -> dict[str, Any]:
