@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from trialsim.analysis.fits import Bools, Data, FitError, Floats, Ints, Means
-from trialsim.analysis.mmrm_inference import Reml, Sums, adjusted_cov, contrast_df, global_df, maxima
+from trialsim.analysis.mmrm_inference import Reml, Sums, adjusted_cov, contrast_df, global_df, maxima, phi_slope
 
 Covariance = Literal["unstructured", "compound_symmetry"]
 Df = Literal["kenward_roger", "satterthwaite", "residual"]
@@ -384,10 +384,11 @@ def _means(model: _Model, sums: Sums, at: Reml, df: Df) -> Means:
     else:
         info = at.expected if df == "kenward_roger" else at.observed
         cov_theta = np.asarray(np.linalg.inv(info))
-        by_contrast = contrast_df(at, cov_theta, n_arms, n_visits)
-        by_visit = global_df(at, cov_theta, n_arms, n_visits)
+        slope = phi_slope(at, n_cells)
+        by_contrast = contrast_df(at.phi, slope, cov_theta, n_arms, n_visits)
+        by_visit = global_df(at.phi, slope, cov_theta, n_arms, n_visits)
         if df == "kenward_roger":
-            cov = adjusted_cov(sums, at)
+            cov = adjusted_cov(sums, at, cov_theta)
     mean = model.y_centre + sums.scale * (sums.beta0 + at.beta)[:n_cells].reshape(n_arms, n_visits)
     cov = sums.scale**2 * cov[:n_cells, :n_cells]
     _check_result(mean, cov, by_contrast)
