@@ -14,37 +14,51 @@ doi:10.1093/biomet/73.1.13) without small-sample correction.
 How it is fast. Given beta a cell's coefficient has a closed form, exp(cell) = events / sum of exp(x_i'beta),
 so only beta is searched for, and all that needs are sums over the participants of a cell: small matrix
 products, never a matrix of rows x coefficients.
-
-How it is reproducible. Those who were observed are sorted by arm and cut into pieces of 64; the products run
-over pieces, and the pieces are added in order. A replicate gives the same bits alone and in any block, with
-or without padding rows, and with any number of BLAS threads.
 """
 
 from __future__ import annotations
 
-import math
-import threading
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Family = Literal["poisson", "gaussian"]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-AnyInts = npt.NDArray[np.integer[Any]]
+from trialsim.analysis.cell_sums import (
+    PIECE,
+    ROOM,
+    AnyInts,
+    Bools,
+    CellData,
+    Family,
+    First,
+    Floats,
+    Ints,
+    Second,
+    arrange,
+    by_cell,
+    by_visit,
+    diagonal,
+    first_moments,
+    linear,
+    meat,
+    row_total,
+    second_moments,
+    third_moments,
+    times,
+    turned,
+)
+
 Reasons = npt.NDArray[np.object_]
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 MAX_ITERATIONS = 25
-# In standard deviations of the covariate. Newton's method squares the error: after such a step 1e-12 is left.
-SMALL_STEP = 1e-7
+# In standard deviations of the covariate. The method cubes the error: a small step b after a step a leaves about
+# b (b / a)^3, and a tiny one nothing, whatever came before. What is left is an error of the variances only.
+SMALL_STEP, LEFT, TINY_STEP = 1e-3, 1e-11, 1e-6
 # A standard deviation below this part of the mean is rounding, and the covariate a constant.
 CONSTANT = 1e-10
 # Least eigenvalue of the covariates' information given the cells, scaled by the diagonal without them.
 COLLINEAR = 1e-10
+CLEARLY = 100  # times as much is beyond doubt
 # A cell without variation has a sum of squared scores of about 1e-28 times its sum of squares: rounding.
 NO_VARIANCE = 1e-24
 # Squares below this lose digits.
@@ -52,9 +66,8 @@ SMALLEST_SQUARE = 1e-290
 # A variance that is this part of the sum of its terms' sizes is rounding (as many parameters as clusters).
 CANCELLED = 1e-12
 
-_PIECE = 64
 # Few enough to stay near the processor, enough to make the overhead of array calls small.
-_ROWS_AT_ONCE = 16_000
+_ROWS_AT_ONCE = 24_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +122,13 @@ def fit_cells(
     if weights is not None and (weights.shape != y.shape or not (weights[observed] > 0).all()):
         raise ValueError("weights must have the shape of y and be above 0 where observed")
     n_parts = max(1, -(-len(y) // max(1, _ROWS_AT_ONCE // y.shape[1])))
-    parts, room = [], _ROOM
+    parts, room = [], ROOM
     # Overflow shows as a likelihood or a variance that is not finite, and is dealt with there.
     with np.errstate(all="ignore"):
         for part in range(n_parts):
             some = slice(len(y) * part // n_parts, len(y) * (part + 1) // n_parts)
             weight = None if weights is None else weights[some]
-            data = _arrange(y[some], observed[some], arm[some], covariates[some], cluster[some], n_arms, weight, room)
+            data = arrange(y[some], observed[some], arm[some], covariates[some], cluster[some], n_arms, weight, room)
             parts.append(_fit(data, family))
     return _joined(parts)
 
@@ -144,184 +157,10 @@ def _check(
 # -------------------------------------------------------------------------------------- the data, in pieces
 
 
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """R replicates x A arms x n pieces x some rows x 64 participants, and sums of them."""
-
-    room: _Room
-
-    x: Floats  # (R, A, n, 1 + C, 64): 1, or 0 in an empty place, and the centred covariates
-    seen: Floats  # (R, A, n, V, 64): 1, or the weight, where observed
-    y: Floats  # (R, A, n, V, 64): 0 where not observed, otherwise multiplied by the weight
-    member: Bools  # (R, A, n, 64): belongs to a shared cluster
-    group: Ints  # (R, A, n, 64): shared clusters numbered from 0; only for members
-    centre: Floats  # (R, C)
-    n_used: Ints  # (R,)
-    n_clusters: Ints  # (R,)
-    n_cell: Floats  # (R, A, V)
-    seen_x: Floats  # (R, A, V, 1 + C): weighted sums of x over the observations, so that the first is
-    weight: Floats  # (R, A, V): sums of weights, as all below
-    sum_y: Floats  # (R, A, V)
-    sum_y2: Floats  # (R, A, V), of weighted values
-    sum_xy: Floats  # (R, C)
-
-    def take(self, keep: Bools) -> _Data:
-        if keep.all():
-            return self
-        arrays = {field.name: getattr(self, field.name)[keep] for field in fields(self) if field.name != "room"}
-        return _Data(room=self.room, **arrays)
-
-
-class _Room(threading.local):
-    """Memory for large arrays, by name, used again by the next part of a block: to get new memory costs more than to
-    fill it.
-    """
-
-    def __init__(self) -> None:
-        self._memory: dict[str, Floats] = {}
-
-    def of(self, name: str, shape: tuple[int, ...]) -> Floats:
-        """An array of any content. Whoever asks for the name again takes it back."""
-        size = math.prod(shape)
-        if name not in self._memory or size > len(self._memory[name]):
-            self._memory[name] = np.empty(size)
-        return self._memory[name][:size].reshape(shape)
-
-
-_ROOM = _Room()
-
-
-def _arrange(
-    y: Floats | Bools,
-    observed: Bools,
-    arm: AnyInts,
-    covariates: Floats,
-    cluster: AnyInts,
-    n_arms: int,
-    weights: Floats | None,
-    room: _Room,
-) -> _Data:
-    rows, filled = _places(arm, observed, n_arms)
-    n_used = filled.sum(axis=(1, 2, 3))
-    count, values = _seen(observed, y, rows, filled, room)
-    seen = count
-    if weights is not None:
-        seen = np.stack([_gathered(column, rows) for column in np.moveaxis(weights, 2, 0)], axis=3) * count
-        values *= seen
-    x, centre = _centred(covariates, rows, filled, n_used, room)
-    member, group, n_clusters = _numbered(cluster, rows, filled, n_used)
-    sums, seen_x = _total(values @ _turned(x)), _total(seen @ _turned(x))
-    whole = y.dtype == np.bool_ and weights is None
-    return _Data(
-        room=room,
-        x=x,
-        seen=seen,
-        y=values,
-        member=member,
-        group=group,
-        centre=centre,
-        n_used=n_used,
-        n_clusters=n_clusters,
-        n_cell=seen_x[..., 0] if weights is None else _total(count @ _turned(x[:, :, :, :1]))[..., 0],
-        seen_x=seen_x,
-        weight=seen_x[..., 0],
-        sum_y=sums[..., 0],
-        sum_y2=sums[..., 0] if whole else _diagonal(_total(values @ _turned(values))),
-        sum_xy=sums[..., 1:].sum(axis=(1, 2)),
-    )
-
-
-def _seen(observed: Bools, y: Floats | Bools, rows: Ints, filled: Bools, room: _Room) -> tuple[Floats, Floats]:
-    """What is observed (1 or 0) and the values there (0 elsewhere), (R, A, n, V, 64) each."""
-    shape = (*rows.shape[:3], y.shape[2], _PIECE)
-    count, values = room.of("seen", shape), room.of("y", shape)
-    for visit in range(y.shape[2]):
-        made = _gathered(observed[:, :, visit], rows) & filled
-        given = _gathered(y[:, :, visit], rows)
-        count[:, :, :, visit] = made
-        values[:, :, :, visit] = np.where(made, given, 0.0)
-    return count, values
-
-
-def _places(arm: AnyInts, observed: Bools, n_arms: int) -> tuple[Ints, Bools]:
-    """Which of the R * N rows sits in which place (R, A, n, 64), and which places are filled.
-
-    Those with an observation, arm by arm, otherwise in their order. An empty place repeats a row of its arm.
-    """
-    n_replicates, n_rows = arm.shape
-    used = np.logical_or.reduce([observed[:, :, visit] for visit in range(observed.shape[2])]) & (arm >= 0)
-    # Of numbers this small a stable sort takes a pass per byte.
-    key = np.where(used, arm, n_arms).astype(np.int8 if n_arms < 128 else np.int16)
-    count = np.stack([(key == code).sum(axis=1) for code in range(n_arms)], axis=1)
-    start = np.arange(n_replicates)[:, None] * n_rows
-    order = np.argsort(key, axis=1, kind="stable") + start
-    rank = np.arange(_n_pieces(int(count.max(initial=0))) * _PIECE)
-    filled = rank < count[..., None]
-    first = start + np.minimum(np.cumsum(count, axis=1) - count, n_rows - 1)
-    rows = order.reshape(-1).take(first[..., None] + np.where(filled, rank, 0))
-    shape = (n_replicates, n_arms, len(rank) // _PIECE, _PIECE)
-    return rows.reshape(shape), filled.reshape(shape)
-
-
-def _n_pieces(n_rows: int) -> int:
-    return max(1, -(-n_rows // _PIECE))
-
-
-def _gathered(column: npt.NDArray[Scalar], rows: Ints) -> npt.NDArray[Scalar]:
-    """(R, N) -> (R, A, n, 64). Places are known to exist, and not to look whether they do is three times faster."""
-    return column.reshape(-1).take(rows, out=np.empty(rows.shape, dtype=column.dtype), mode="clip")
-
-
-def _turned(matrices: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-    return matrices.swapaxes(-1, -2)
-
-
-def _diagonal(matrices: Floats) -> Floats:
-    return np.diagonal(matrices, axis1=-2, axis2=-1)
-
-
-def _total(parts: Floats) -> Floats:
-    """(R, A, n, K, L) -> (R, A, K, L), the pieces added in order: empty ones at the end change no bit."""
-    one_number = parts.shape[3] * parts.shape[4] == 1  # there np.sum would add in pairs
-    return np.add.accumulate(parts, axis=2)[:, :, -1] if one_number else parts.sum(axis=2)
-
-
-def _row_total(weights: Floats, rows: Floats) -> Floats:
-    """Weighted sums over all participants: (R, A, n, 1, 64) and (R, A, n, K, 64) -> (R, K)."""
-    sums: Floats = _total(weights @ _turned(rows))[:, :, 0].sum(axis=1)
-    return sums
-
-
-def _centred(covariates: Floats, rows: Ints, filled: Bools, n_used: Ints, room: _Room) -> tuple[Floats, Floats]:
-    """`x` of the covariates (R, N, C), and the means that were taken off (R, C)."""
-    x = room.of("x", (*rows.shape[:3], 1 + covariates.shape[2], _PIECE))
-    x[:, :, :, 0] = filled
-    for place in range(covariates.shape[2]):
-        x[:, :, :, 1 + place] = _gathered(covariates[:, :, place], rows)
-    centre = _row_total(x[:, :, :, :1], x[:, :, :, 1:]) / np.maximum(n_used, 1)[:, None]
-    x[:, :, :, 1:] -= centre[:, None, None, :, None]
-    return x, centre
-
-
-def _numbered(cluster: AnyInts, rows: Ints, filled: Bools, n_used: Ints) -> tuple[Bools, Ints, Ints]:
-    """Who belongs to a shared cluster; their clusters, numbered in each replicate from 0 without gaps (both like
-    `rows`); and the number of independent units (R,).
-    """
-    group: Ints = _gathered(cluster, rows).astype(np.int64, copy=False)
-    member = (group >= 0) & filled
-    place = np.flatnonzero(member)
-    row, code = place // math.prod(rows.shape[1:]), group.reshape(-1)[place]
-    present = np.zeros((len(cluster), int(code.max(initial=-1)) + 1), dtype=np.bool_)
-    present[row, code] = True
-    group.reshape(-1)[place] = (np.cumsum(present, axis=1) - 1)[row, code]
-    n_alone = n_used - np.bincount(row, minlength=len(cluster))
-    return member, group, n_alone + present.sum(axis=1)
-
-
 # ------------------------------------------------------------------------------------- why a fit is refused
 
 
-def _data_faults(data: _Data, family: Family) -> Reasons:
+def _data_faults(data: CellData, family: Family) -> Reasons:
     reason = _no_faults(data)
     _mark_cells(reason, data.n_cell == 0, "no observations")
     _mark(reason, ~np.isfinite(data.sum_y).all(axis=(1, 2)), "an observed outcome is not finite")
@@ -333,33 +172,37 @@ def _data_faults(data: _Data, family: Family) -> Reasons:
     return reason
 
 
-def _covariate_faults(data: _Data, at: _Second) -> Reasons:
+def _covariate_faults(data: CellData, at: Second) -> Reasons:
     reason = _no_faults(data)
     _mark(reason, ~np.isfinite(at.info).all(axis=(1, 2)), "a covariate is too large")
     varies = (at.squares > (CONSTANT * data.centre) ** 2 * at.total).all(axis=1)
-    sound = (varies & (reason == ""))[:, None]
-    scale = 1 / np.sqrt(np.where(sound, at.squares, 1.0))
-    scaled = np.where(sound[..., None], at.info * scale[:, None] * scale[..., None], np.eye(scale.shape[1]))
-    least = np.linalg.eigvalsh(scaled).min(axis=1, initial=1.0)
-    _mark(reason, ~varies | (least < COLLINEAR), "covariates are collinear")
+    _mark(reason, ~varies, "covariates are collinear")
+    # An eigenvalue is not below 1 / the root of the inverse's sum of squares: few need to be looked at.
+    roots = np.sqrt(at.squares)
+    largest = np.square(at.inverse * roots[:, None] * roots[..., None]).sum(axis=(1, 2))
+    for replicate in np.flatnonzero((reason == "") & ~(largest < (CLEARLY * COLLINEAR) ** -2)):
+        scale = 1 / roots[replicate]
+        least = np.linalg.eigvalsh(at.info[replicate] * scale * scale[:, None]).min(initial=1.0)
+        if least < COLLINEAR:
+            reason[replicate] = "covariates are collinear"
     return reason
 
 
-def _variance_faults(data: _Data, bread: Floats, meat: Floats, cov: Floats) -> Reasons:
+def _variance_faults(data: CellData, bread: Floats, meat: Floats, cov: Floats) -> Reasons:
     reason = _no_faults(data)
     _mark(reason, ~np.isfinite(cov).all(axis=(1, 2)), "the variance is not finite")
     shape = data.sum_y2.shape
     n_cells = shape[1] * shape[2]
-    squares = _diagonal(meat)[:, :n_cells].reshape(shape)
+    squares = diagonal(meat)[:, :n_cells].reshape(shape)
     _mark_cells(reason, squares <= NO_VARIANCE * data.sum_y2 + SMALLEST_SQUARE, "zero variance")
     rounding = CANCELLED * ((np.abs(bread) @ np.abs(meat)) * np.abs(bread)).sum(axis=2)
-    nothing = _diagonal(cov) <= rounding
+    nothing = diagonal(cov) <= rounding
     _mark_cells(reason, nothing[:, :n_cells].reshape(shape), "zero variance")
     _mark(reason, nothing.any(axis=1), "zero variance of a covariate's coefficient")
     return reason
 
 
-def _no_faults(data: _Data) -> Reasons:
+def _no_faults(data: CellData) -> Reasons:
     return np.full(len(data.n_used), "", dtype=np.object_)
 
 
@@ -378,139 +221,89 @@ def _mark_cells(reason: Reasons, where: Bools, text: str) -> None:
 # ----------------------------------------------------------------------------------------- the coefficients
 
 
-@dataclass(frozen=True, eq=False)
-class _First:
-    """Weighted sums at some beta: all that likelihood and score are made of."""
-
-    tilt: Floats  # (R, A, n, 1, 64): exp(x'beta), or 1
-    tilted: Floats  # (R, A, n, V, 64): `seen` times `tilt`
-    size: Floats  # (R, A, V): sum of exp(x'beta) over the observations of a cell, or their number
-    level: Floats  # (R, A, V): exp(cell coefficient), or 1
-    sum_x: Floats  # (R, A * V, C): sums of exp(x'beta) x over the observations of a cell
-
-
-@dataclass(frozen=True, eq=False)
-class _Second:
-    """What information and variance are made of besides."""
-
-    mean_x: Floats  # (R, A * V, C): weighted means of the covariates
-    total: Floats  # (R, 1): sum of the weights
-    squares: Floats  # (R, C): weighted sums of squares of the covariates
-    info: Floats  # (R, C, C): information about beta when the cells are estimated too
-
-
-def _first_moments(data: _Data, beta: Floats, family: Family) -> _First:
-    """At `beta` (R, C); where that is 0 nothing is left to compute."""
-    if family == "poisson" and beta.any():
-        tilt = _linear(data, beta)
-        np.exp(tilt, out=tilt)
-        tilted = np.multiply(data.seen, tilt, out=data.room.of("tilted", data.seen.shape))
-        sums = _total(tilted @ _turned(data.x))
-    else:
-        tilt, tilted, sums = np.ones((1, 1, 1, 1, 1)), data.seen, data.seen_x
-    size = sums[..., 0]
-    level = data.sum_y / size if family == "poisson" else np.ones_like(size)
-    return _First(tilt, tilted, size, level, _by_cell(sums[..., 1:]))
-
-
-def _second_moments(data: _Data, at: _First) -> _Second:
-    weight = at.level[:, :, None, None] @ at.tilted
-    x = data.x[:, :, :, 1:]
-    weighted = np.multiply(x, weight, out=data.room.of("products", x.shape))
-    gram = _total(weighted @ _turned(x)).sum(axis=1)
-    mean_x = at.sum_x / _by_cell(at.size[..., None])
-    cells = _by_cell((at.level * at.size)[..., None])
-    info = gram - _turned(mean_x) @ (cells * mean_x)
-    return _Second(mean_x, cells.sum(axis=1), _diagonal(gram), info)
-
-
-def _by_cell(sums: Floats) -> Floats:
-    """(R, A, V, K) -> (R, A * V, K)."""
-    return sums.reshape(len(sums), sums.shape[1] * sums.shape[2], sums.shape[3])
-
-
-def _linear(data: _Data, beta: Floats) -> Floats:
-    """x'beta, (R, A, n, 1, 64)."""
-    return beta[:, None, None, None] @ data.x[:, :, :, 1:]
-
-
-def _least_squares(data: _Data) -> tuple[Floats, Reasons]:
-    first = _first_moments(data, np.zeros_like(data.centre), "gaussian")
-    second = _second_moments(data, first)
-    cell = _turned(_by_cell((data.sum_y / data.weight)[..., None]))
+def _least_squares(data: CellData) -> tuple[Floats, Reasons, First, Second]:
+    """Coefficients of the covariates, and what there is to sum, which here does not depend on them."""
+    first = first_moments(data, np.zeros_like(data.centre), "gaussian")
+    second = second_moments(data, first)
+    cell = turned(by_cell((data.sum_y / data.weight)[..., None]))
     score = data.sum_xy - (cell @ first.sum_x)[:, 0]
-    return _times(_inverse(second.info), score), _covariate_faults(data, second)
+    return times(second.inverse, score), _covariate_faults(data, second), first, second
 
 
-def _newton(data: _Data) -> tuple[Floats, Reasons]:
+def _maximum(data: CellData) -> tuple[Floats, Reasons, First, Second]:
     """Maximise the likelihood that is left when every cell is at its best for the given beta.
 
     A step that lowers the likelihood is halved. A replicate leaves when it has arrived, so how long the
     others take does not matter to it.
     """
     beta = np.zeros_like(data.centre)
-    first = _first_moments(data, beta, "poisson")
-    second = _second_moments(data, first)
-    best, step = _profile(data, beta, first), _times(_inverse(second.info), _score(data, first))
-    reason = _covariate_faults(data, second)
+    first = first_moments(data, beta, "poisson")
+    second = second_moments(data, first)
+    reason, best = _covariate_faults(data, second), _profile(data, beta, first)
     spread = np.sqrt(second.squares / second.total)
-    live, part = np.flatnonzero(reason == ""), data.take(reason == "")
+    step = _step(data, first, second, spread)
+    rows, going, part = np.arange(len(beta)), reason == "", data
     for _ in range(MAX_ITERATIONS):
-        if not live.size:
+        if 2 * going.sum() <= len(rows):  # to leave out a few costs more than to go on with them
+            rows, part, going = rows[going], part.take(going), going[going]
+        if not rows.size:
             break
-        trial = beta[live] + step[live]
-        first = _first_moments(part, trial, "poisson")
-        loglik = _profile(part, trial, first)
-        better = loglik >= best[live] - 1e-10 * (1 + np.abs(best[live]))
-        next_step = _times(_inverse(_second_moments(part, first).info), _score(part, first))
-        beta[live[better]], best[live[better]] = trial[better], loglik[better]
-        step[live] = np.where(better[:, None], next_step, step[live] / 2)
-        arrived = better & (np.abs(step[live]) * spread[live] < SMALL_STEP).all(axis=1)
-        beta[live[arrived]] += step[live[arrived]]
-        live, part = live[~arrived], part.take(~arrived)
-    reason[live] = f"did not converge in {MAX_ITERATIONS} iterations"
-    return beta, reason
+        trial = beta[rows] + step[rows]
+        first = first_moments(part, trial, "poisson")
+        loglik, before = _profile(part, trial, first), step[rows]
+        better = going & (loglik >= best[rows] - 1e-10 * (1 + np.abs(best[rows])))
+        following = _step(part, first, second_moments(part, first), spread[rows])
+        beta[rows[better]], best[rows[better]] = trial[better], loglik[better]
+        step[rows] = np.where(better[:, None], following, before / 2)
+        arrived = better & _is_last(_size(following, spread[rows]), _size(before, spread[rows]))
+        beta[rows[arrived]] += following[arrived]
+        going = going & ~arrived
+    reason[rows[going]] = f"did not converge in {MAX_ITERATIONS} iterations"
+    first = first_moments(data, beta, "poisson")
+    return beta, reason, first, second_moments(data, first)
 
 
-def _profile(data: _Data, beta: Floats, at: _First) -> Floats:
+def _step(data: CellData, at: First, second: Second, spread: Floats) -> Floats:
+    """Newton's step and, where it is the smaller part, Chebyshev's correction, after which the error is cubed; a tiny
+    step needs none.
+    """
+    step = _newton(data, at, second)
+    size = _size(step, spread)
+    if (size < TINY_STEP).all():
+        return step
+    more = times(second.inverse, third_moments(data, at, second, step)) / 2
+    worth = (size >= TINY_STEP) & (_size(more, spread) < size / 2)
+    return np.where(worth[:, None], step - more, step)
+
+
+def _newton(data: CellData, at: First, second: Second) -> Floats:
+    level = by_cell(at.level[..., None])
+    return times(second.inverse, data.sum_xy - (turned(level) @ at.sum_x)[:, 0])
+
+
+def _size(step: Floats, spread: Floats) -> Floats:
+    return np.asarray((np.abs(step) * spread).max(axis=1, initial=0.0))
+
+
+def _is_last(size: Floats, before: Floats) -> Bools:
+    """Whether after a step of this size, which follows one of size `before`, nothing is left to do."""
+    return np.asarray((size < SMALL_STEP) & (size * (size / before) ** 3 < LEFT) | (size < TINY_STEP))
+
+
+def _profile(data: CellData, beta: Floats, at: First) -> Floats:
     """Log likelihood (R,) up to a constant."""
     return np.asarray((data.sum_xy * beta).sum(axis=1) - (data.sum_y * np.log(at.size)).sum(axis=(1, 2)))
-
-
-def _score(data: _Data, at: _First) -> Floats:
-    """Derivative of the log likelihood (R, C)."""
-    level = _by_cell(at.level[..., None])
-    return data.sum_xy - (_turned(level) @ at.sum_x)[:, 0]
-
-
-def _inverse(matrices: Floats) -> Floats:
-    """Inverses; NaN for a matrix that has none, for whose sake np.linalg.inv would refuse them all."""
-    roots = np.sqrt(_diagonal(matrices))
-    scale = 1 / (roots[..., None] * roots[:, None])
-    scaled = matrices * scale
-    try:
-        return np.linalg.inv(scaled) * scale
-    except np.linalg.LinAlgError:
-        determinant = np.linalg.det(scaled)
-        sound = (np.isfinite(determinant) & (determinant != 0))[:, None, None]
-        inverses = np.linalg.inv(np.where(sound, scaled, np.eye(matrices.shape[-1])))
-        return np.where(sound, inverses * scale, np.nan)
-
-
-def _times(matrices: Floats, vectors: Floats) -> Floats:
-    return (matrices @ vectors[..., None])[..., 0]
 
 
 # ----------------------------------------------------------------------------- the variance and the results
 
 
-def _fit(data: _Data, family: Family) -> CellFit:
+def _fit(data: CellData, family: Family) -> CellFit:
     reason = _data_faults(data, family)
     part = data.take(reason == "")
-    beta, fault = _newton(part) if family == "poisson" else _least_squares(part)
-    reason[reason == ""] = fault
-    part, beta = part.take(fault == ""), beta[fault == ""]
-    estimates, fault = _estimates(part, beta, family)
+    beta, fault, first, second = _maximum(part) if family == "poisson" else _least_squares(part)
+    estimates, more = _estimates(part, beta, family, first, second)
+    fault[fault == ""] = more[fault == ""]
     reason[reason == ""] = fault
     values = {name: _placed(found[fault == ""], reason == "") for name, found in estimates.items()}
     return CellFit(
@@ -530,97 +323,44 @@ def _placed(found: Floats, where: Bools) -> Floats:
     return out
 
 
-def _estimates(data: _Data, beta: Floats, family: Family) -> tuple[dict[str, Floats], Reasons]:
-    first = _first_moments(data, beta, family)
-    second = _second_moments(data, first)
-    scores = data.room.of("products", (*data.y.shape[:3], data.y.shape[3] + beta.shape[1], _PIECE))
+def _estimates(
+    data: CellData, beta: Floats, family: Family, first: First, second: Second
+) -> tuple[dict[str, Floats], Reasons]:
+    scores = data.room.of("products", (*data.y.shape[:3], data.y.shape[3] + beta.shape[1], PIECE))
     residuals = scores[:, :, :, : data.y.shape[3]]
+    rest = np.zeros_like(beta)
     if family == "poisson":
-        cell = np.log(first.level)
-        np.multiply(first.tilted, _by_visit(first.level), out=residuals)
+        # What the last steps have left, some 1e-11 of it. A Newton step leaves the square of that.
+        rest = _newton(data, first, second)
+        cell, beta = np.log(first.level) - times(second.mean_x, rest).reshape(first.level.shape), beta + rest
+        np.multiply(first.tilted, by_visit(first.level), out=residuals)
     else:
-        cell = data.sum_y / data.weight - _times(second.mean_x, beta).reshape(data.sum_y.shape)
-        np.multiply(data.seen, _by_visit(cell) + _linear(data, beta), out=residuals)
+        cell = data.sum_y / data.weight - times(second.mean_x, beta).reshape(data.sum_y.shape)
+        np.multiply(data.seen, by_visit(cell) + linear(data, beta), out=residuals)
     np.subtract(data.y, residuals, out=residuals)
-    meat = _meat(data, scores)
+    squares = meat(data, scores)
     bread = _bread(data, first, second)
-    cov = _sandwich(bread, meat)
+    cov = _sandwich(bread, squares)
     shift = (data.centre * beta).sum(axis=1)
     # For the identity link the first of these sums is n_used, and its logarithm below becomes 0.
-    sum_x = _row_total(data.x[:, :, :, :1] * first.tilt, data.x)
+    sum_x = row_total(data.x[:, :, :, :1] * first.tilt, data.x)
+    slope = sum_x[:, 1:] / sum_x[:, :1]
     return {
         "cell": cell - shift[:, None, None],
         "beta": beta,
         "cov": cov,
-        "offset": shift + np.log(sum_x[:, 0] / data.n_used),
-        "offset_gradient": data.centre + sum_x[:, 1:] / sum_x[:, :1],
-    }, _variance_faults(data, bread, meat, cov)
+        "offset": shift + np.log(sum_x[:, 0] / data.n_used) + (slope * rest).sum(axis=1),
+        "offset_gradient": data.centre + slope,
+    }, _variance_faults(data, bread, squares, cov)
 
 
-def _by_visit(cell: Floats) -> Floats:
-    """(R, A, V) -> (R, A, 1, V, 1), to go with (R, A, n, V, 64)."""
-    return cell[:, :, None, :, None]
-
-
-def _meat(data: _Data, scores: Floats) -> Floats:
-    """Sum over clusters of the squares and products of their scores, (R, P, P).
-
-    A participant has V + C scores: a residual per visit, which belongs to a cell of their arm, and covariates
-    x sum of residuals. `scores` (R, A, n, V + C, 64) holds the first and is overwritten. The members of shared
-    clusters are taken out, added up by cluster, and put in again.
-    """
-    n_visits = data.y.shape[3]
-    residuals, covariates = scores[:, :, :, :n_visits], scores[:, :, :, n_visits:]
-    np.multiply(data.x[:, :, :, 1:], np.ones((1, n_visits)) @ residuals, out=covariates)
-    member = np.flatnonzero(data.member)
-    if member.size:
-        n_scores = scores.shape[3]
-        places = member // _PIECE * (n_scores * _PIECE) + member % _PIECE + np.arange(n_scores)[:, None] * _PIECE
-        shared = scores.reshape(-1).take(places)
-        scores.reshape(-1)[places] = 0.0
-    meat = _by_coefficient(_total(residuals @ _turned(residuals)), _total(covariates @ _turned(scores)))
-    if member.size:
-        clusters = _cluster_scores(data, shared, member)
-        meat += _total(clusters @ _turned(clusters))[:, 0]
-    return meat
-
-
-def _by_coefficient(visits: Floats, covariates: Floats) -> Floats:
-    """Put products of scores, (R, A, V, V) and (R, A, C, V + C), in their coefficients' places, (R, P, P)."""
-    n_replicates, n_arms, n_visits, _ = visits.shape
-    n_cells, n_covariates = n_arms * n_visits, covariates.shape[2]
-    out = np.zeros((n_replicates, n_cells + n_covariates, n_cells + n_covariates))
-    for arm in range(n_arms):
-        cells = slice(arm * n_visits, (arm + 1) * n_visits)
-        out[:, cells, cells] = visits[:, arm]
-        out[:, n_cells:, cells] = covariates[:, arm, :, :n_visits]
-        out[:, n_cells:, n_cells:] += covariates[:, arm, :, n_visits:]
-    out[:, :n_cells, n_cells:] = _turned(out[:, n_cells:, :n_cells])
-    return out
-
-
-def _cluster_scores(data: _Data, scores: Floats, member: Ints) -> Floats:
-    """Add up the scores (V + C, M) of the members of each cluster, (R, 1, n, P, 64)."""
-    n_replicates, n_arms, n_pieces, _ = data.group.shape
-    n_visits, group = data.y.shape[3], data.group.reshape(-1)[member]
-    n_more = _n_pieces(int(group.max()) + 1)
-    key = member // (n_pieces * _PIECE) * (n_more * _PIECE) + group
-    size = n_replicates * n_arms * n_more * _PIECE
-    keys = key + np.arange(len(scores))[:, None] * size
-    sums = np.bincount(keys.reshape(-1), weights=scores.reshape(-1), minlength=len(scores) * size)
-    by_arm = sums.reshape(-1, n_replicates, n_arms, n_more, _PIECE).transpose(1, 3, 2, 0, 4)
-    cells = by_arm[:, :, :, :n_visits].reshape(n_replicates, n_more, n_arms * n_visits, _PIECE)
-    covariates = by_arm[:, :, :, n_visits:].sum(axis=2)
-    return np.ascontiguousarray(np.concatenate([cells, covariates], axis=2)[:, None])
-
-
-def _bread(data: _Data, first: _First, second: _Second) -> Floats:
+def _bread(data: CellData, first: First, second: Second) -> Floats:
     """Inverse information, its rows in the covariates' own origin, its columns still centred: (R, P, P)."""
     n_replicates, n_cells, n_covariates = second.mean_x.shape
-    of_beta = _inverse(second.info)
+    of_beta = second.inverse
     bread = np.zeros((n_replicates, n_cells + n_covariates, n_cells + n_covariates))
     bread[:, n_cells:, n_cells:] = of_beta
-    bread[:, n_cells:, :n_cells] = -of_beta @ _turned(second.mean_x)
+    bread[:, n_cells:, :n_cells] = -of_beta @ turned(second.mean_x)
     bread[:, :n_cells] = -(second.mean_x + data.centre[:, None]) @ bread[:, n_cells:]
     cells = np.arange(n_cells)
     bread[:, cells, cells] += 1 / (first.level * first.size).reshape(n_replicates, n_cells)
@@ -628,8 +368,8 @@ def _bread(data: _Data, first: _First, second: _Second) -> Floats:
 
 
 def _sandwich(bread: Floats, meat: Floats) -> Floats:
-    cov = bread @ meat @ _turned(bread)
-    return (cov + _turned(cov)) / 2
+    cov = bread @ meat @ turned(bread)
+    return (cov + turned(cov)) / 2
 
 
 def _joined(parts: list[CellFit]) -> CellFit:

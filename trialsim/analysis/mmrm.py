@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from trialsim.analysis.fits import Bools, Data, FitError, Floats, Ints, Means
-from trialsim.analysis.mmrm_inference import Reml, Sums, adjusted_cov, contrast_df, global_df, maxima
+from trialsim.analysis.mmrm_inference import Reml, Sums, adjusted_cov, contrast_df, global_df, maxima, phi_slope
 
 Covariance = Literal["unstructured", "compound_symmetry"]
 Df = Literal["kenward_roger", "satterthwaite", "residual"]
@@ -34,6 +34,8 @@ CONSTANT = 1e-10
 COLLINEAR = 1e-10
 # A variance that is this part of the square of the outcome is rounding.
 NO_VARIANCE = 1e-24
+# A difference of sums of squares that is this part of them is not rounding.
+MANY_DIGITS = 1e-8
 # Squares of numbers between these have all their digits.
 SMALLEST, LARGEST = 1e-145, 1e145
 # A pattern of observed visits is a number of as many bits.
@@ -116,7 +118,7 @@ def fit_mmrm(data: Data, *, covariance: Covariance = "unstructured", covariates_
     if isinstance(fit, FitError):
         raise fit
     model, sums, at = fit
-    n_cells = model.n_arms * model.y.shape[1]
+    n_cells = model.n_arms * len(model.y)
     unit = np.ones(len(at.beta))
     unit[n_cells:] = np.repeat(model.x_scale, (len(unit) - n_cells) // max(len(model.x_scale), 1))
     coef = sums.scale * (sums.beta0 + at.beta) / unit
@@ -165,11 +167,13 @@ def _prepared(data: Data, covariance: Covariance, by_visit: bool) -> tuple[_Mode
 
 @dataclass(frozen=True, eq=False)
 class _Model:
-    """Those with an observation, in units in which sums are safe, and the shape of the model."""
+    """The N with an observation, by pattern of observed visits, in units in which sums are safe; the model's shape."""
 
-    y: Floats  # (N, V), around the visits' means, within -1 ... 1; 0 where not observed
-    observed: Bools  # (N, V)
-    z: Floats  # (N, K), arms as 0 and 1, then centred and scaled covariates
+    y: Floats  # (V, N), around the visits' means, within -1 ... 1; 0 where not observed
+    observed: Floats  # (V, N), 0 or 1
+    z: Floats  # (K, N), arms as 0 and 1, then centred and scaled covariates
+    seen: Floats  # (G, V), the patterns, 0 or 1
+    ends: Ints  # (G,), where among the N each pattern ends
     n_arms: int
     n_cell: Ints  # (A, V)
     y_centre: Floats  # (V,)
@@ -187,75 +191,96 @@ def _model(data: Data, covariance: Covariance, by_visit: bool) -> _Model:
         raise ValueError("mmrm takes no weights")
     if data.y.shape[1] > MOST_VISITS:
         raise ValueError(f"mmrm takes at most {MOST_VISITS} visits")
-    used = data.observed.any(axis=1)
-    observed, arm = data.observed[used], data.arm[used]
+    order, ends = _by_pattern(data.observed)
+    y = np.ascontiguousarray(data.y.take(order, axis=0).T)
+    there = ~np.isnan(y)
+    observed = there.astype(np.float64)
+    is_arm = (data.arm.take(order) == np.arange(data.n_arms)[:, None]).astype(np.float64)
+    n_cell = np.rint(is_arm @ observed.T).astype(np.int64)
+    _check_counts(n_cell, observed, data.covariates.shape[1], covariance, by_visit)
     with np.errstate(all="ignore"):
-        is_arm = (arm[:, None] == np.arange(data.n_arms)).astype(np.float64)
-        n_cell = np.rint(is_arm.T @ observed).astype(np.int64)
-        _check_counts(n_cell, observed, data.covariates.shape[1], covariance, by_visit)
-        y, y_centre, y_scale, y_size = _scaled_outcome(data.y[used], observed)
-        x, x_scale = _scaled_covariates(data.covariates[used])
-    n_visits = observed.shape[1]
+        y, y_centre, y_scale, y_size = _scaled_outcome(y, there, n_cell.sum(axis=0))
+        x, x_scale = _scaled_covariates(np.ascontiguousarray(data.covariates.take(order, axis=0).T))
+    n_visits = len(y)
     return _Model(
         y=y,
         observed=observed,
-        z=np.concatenate([is_arm, x], axis=1),
+        z=np.concatenate([is_arm, x]),
+        seen=observed[:, ends - 1].T,
+        ends=ends,
         n_arms=data.n_arms,
         n_cell=n_cell,
         y_centre=y_centre,
         y_scale=y_scale,
         y_size=y_size,
         x_scale=x_scale,
-        to_full=_to_full(data.n_arms, n_visits, x.shape[1], by_visit),
+        to_full=_to_full(data.n_arms, n_visits, len(x), by_visit),
         basis=_basis(n_visits, covariance),
     )
 
 
-def _check_counts(n_cell: Ints, observed: Bools, n_covariates: int, covariance: Covariance, by_visit: bool) -> None:
+def _by_pattern(observed: Bools) -> tuple[Ints, Ints]:
+    """Who has an observation, sorted by the pattern of observed visits, and where each pattern ends."""
+    n_visits = observed.shape[1]
+    code = observed @ (2.0 ** np.arange(n_visits))
+    # Small numbers are sorted by their bytes, which is fast.
+    code = code.astype(np.uint8 if n_visits <= 8 else np.uint16 if n_visits <= 16 else np.int64)
+    order = np.argsort(code, kind="stable")
+    order = order[np.count_nonzero(code == 0) :]
+    code = code.take(order)
+    return order, np.append(np.flatnonzero(code[1:] != code[:-1]) + 1, len(order))
+
+
+def _check_counts(n_cell: Ints, observed: Floats, n_covariates: int, covariance: Covariance, by_visit: bool) -> None:
     n_arms, n_visits = n_cell.shape
     for arm, visit in np.argwhere(n_cell == 0):
         everywhere = n_visits > 1 and not n_cell[arm].any()
         raise FitError(f"no observations in arm {arm}" + ("" if everywhere else f" at visit {visit}"))
-    if len(observed) <= n_arms + n_covariates:
+    if observed.shape[1] <= n_arms + n_covariates:
         raise FitError("fewer participants than parameters")
     for visit in np.flatnonzero(n_cell.sum(axis=0) <= n_arms + n_covariates * by_visit):
         raise FitError(f"too few observations at visit {visit}")
     if n_cell.sum() <= n_cell.size + n_covariates:
         raise FitError("more parameters than observations")
-    together = observed.T.astype(np.float64) @ observed
+    together = observed @ observed.T
     for first, second in np.argwhere(together == 0):
         if covariance == "unstructured":
             raise FitError(f"visits {first} and {second} are never observed in the same participant")
 
 
-def _scaled_outcome(y: Floats, observed: Bools) -> tuple[Floats, Floats, float, Floats]:
-    """The outcome in [-1, 1], each visit's centre, the unit, and the size of outcomes at each visit in that unit."""
-    size = np.abs(np.where(observed, y, 0.0)).max(axis=0)
+def _scaled_outcome(y: Floats, observed: Bools, n_visit: Ints) -> tuple[Floats, Floats, float, Floats]:
+    """The outcome (V, N) in [-1, 1], each visit's centre, the unit, and the size of outcomes there in that unit."""
+    y = np.where(observed, y, 0.0)
+    size = np.maximum(y.max(axis=1), -y.min(axis=1))
     if not np.isfinite(size).all():
         raise FitError("an observed outcome is not finite")
-    centre = np.where(observed, y, 0.0).sum(axis=0) / observed.sum(axis=0)
-    around = np.where(observed, y - centre, 0.0)
-    scale = float(np.abs(around).max())
+    centre = y.sum(axis=1) / n_visit
+    y -= centre[:, None]
+    y *= observed
+    scale = float(np.abs(y).max())
     if not scale < LARGEST:
         raise FitError("an observed outcome is too large")
     if scale < SMALLEST:
         raise FitError("no variation in the outcome")
-    return around / scale, centre, scale, size / scale
+    y /= scale
+    return y, centre, scale, size / scale
 
 
 def _scaled_covariates(x: Floats) -> tuple[Floats, Floats]:
-    """Covariates with mean 0 and standard deviation 1, and the units."""
+    """Covariates (C, N) with mean 0 and standard deviation 1, and the units."""
     if not np.isfinite(x).all():
         raise FitError("a covariate is not finite")
-    centre = x.mean(axis=0)
-    size = np.abs(x - centre).max(axis=0)
+    centre = x.mean(axis=1)
+    x = x - centre[:, None]
+    size = np.maximum(x.max(axis=1), -x.min(axis=1))
     if not (size < LARGEST).all():
         raise FitError("a covariate is too large")
     if (size <= CONSTANT * np.abs(centre)).any() or (size < SMALLEST).any():
         raise FitError("covariates are collinear")
-    x = (x - centre) / size
-    spread = np.sqrt((x**2).mean(axis=0))
-    return x / spread, size * spread
+    x /= size[:, None]
+    spread = np.sqrt((x**2).mean(axis=1))
+    x /= spread[:, None]
+    return x, size * spread
 
 
 @cache
@@ -285,19 +310,14 @@ def _basis(n_visits: int, covariance: Covariance) -> Floats:
 
 
 def _sums(model: _Model) -> Sums:
-    code = model.observed @ (2.0 ** np.arange(model.observed.shape[1]))
-    _codes, first, pattern = np.unique(code, return_index=True, return_inverse=True)
-    order = np.argsort(pattern, kind="stable")
-    ends = np.cumsum(np.bincount(pattern))
-    z, y = model.z[order], model.y[order]
-    pieces = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    seen = model.observed[first].astype(np.float64)
-    n = np.diff(ends, prepend=0).astype(np.float64)
+    y, z, seen = model.y, model.z, model.seen
+    pieces = [slice(start, end) for start, end in zip([0, *model.ends[:-1]], model.ends, strict=True)]
+    n = np.diff(model.ends, prepend=0).astype(np.float64)
     sums = Sums(
         seen=seen,
         n=n,
-        zz=np.stack([z[rows].T @ z[rows] for rows in pieces]),
-        zy=np.stack([z[rows].T @ y[rows] for rows in pieces]),
+        zz=np.stack([z[:, rows] @ z[:, rows].T for rows in pieces]),
+        zy=np.stack([z[:, rows] @ y[:, rows].T for rows in pieces]),
         yy=np.zeros((len(n), seen.shape[1], seen.shape[1])),
         n_pairs=(seen.T * n) @ seen,
         beta0=np.zeros(model.to_full.shape[1]),
@@ -307,21 +327,30 @@ def _sums(model: _Model) -> Sums:
         basis=model.basis,
     )
     beta0 = _least_squares(sums, model)
-    residual = np.where(model.observed[order], y - z @ sums.by_visit(beta0), 0.0)
-    cell_means = sums.zy.sum(axis=0)[: model.n_arms] / model.n_cell
-    in_cell = np.where(model.observed[order], y - z[:, : model.n_arms] @ cell_means, 0.0)
+    residual = (y - sums.by_visit(beta0).T @ z) * model.observed
+    squares = np.square(residual).sum(axis=1)
     n_visit = sums.n_pairs.diagonal()
-    _check_variation(model, np.minimum((residual**2).sum(axis=0), (in_cell**2).sum(axis=0)) / n_visit)
-    unit = math.sqrt((residual**2).sum() / n_visit.sum())
+    within = _within_cells(model, sums.zy.sum(axis=0)[: model.n_arms])
+    _check_variation(model, np.minimum(squares, within) / n_visit)
+    unit = math.sqrt(squares.sum() / n_visit.sum())
     residual /= unit
-    products = [(z[rows].T @ residual[rows], residual[rows].T @ residual[rows]) for rows in pieces]
     return replace(
         sums,
-        zy=np.stack([zy for zy, _yy in products]),
-        yy=np.stack([yy for _zy, yy in products]),
+        zy=np.stack([z[:, rows] @ residual[:, rows].T for rows in pieces]),
+        yy=np.stack([residual[:, rows] @ residual[:, rows].T for rows in pieces]),
         beta0=beta0 / unit,
         scale=model.y_scale * unit,
     )
+
+
+def _within_cells(model: _Model, totals: Floats) -> Floats:
+    """Sums of squares (V,) around the means of arms and visits, of which the totals (A, V) are given."""
+    means = totals / model.n_cell
+    whole = np.square(model.y).sum(axis=1)
+    within = whole - (totals * means).sum(axis=0)
+    if (within > MANY_DIGITS * (whole + model.y_size**2)).all():
+        return np.asarray(within)
+    return np.asarray(np.square((model.y - means.T @ model.z[: model.n_arms]) * model.observed).sum(axis=1))
 
 
 def _check_variation(model: _Model, variance: Floats) -> None:
@@ -355,10 +384,11 @@ def _means(model: _Model, sums: Sums, at: Reml, df: Df) -> Means:
     else:
         info = at.expected if df == "kenward_roger" else at.observed
         cov_theta = np.asarray(np.linalg.inv(info))
-        by_contrast = contrast_df(at, cov_theta, n_arms, n_visits)
-        by_visit = global_df(at, cov_theta, n_arms, n_visits)
+        slope = phi_slope(at, n_cells)
+        by_contrast = contrast_df(at.phi, slope, cov_theta, n_arms, n_visits)
+        by_visit = global_df(at.phi, slope, cov_theta, n_arms, n_visits)
         if df == "kenward_roger":
-            cov = adjusted_cov(sums, at)
+            cov = adjusted_cov(sums, at, cov_theta)
     mean = model.y_centre + sums.scale * (sums.beta0 + at.beta)[:n_cells].reshape(n_arms, n_visits)
     cov = sums.scale**2 * cov[:n_cells, :n_cells]
     _check_result(mean, cov, by_contrast)
@@ -369,7 +399,7 @@ def _means(model: _Model, sums: Sums, at: Reml, df: Df) -> Means:
         df=by_contrast,
         global_df=by_visit,
         n_cell=model.n_cell,
-        n_used=len(model.y),
+        n_used=model.y.shape[1],
         reason=("",) * n_visits,
     )
 

@@ -368,12 +368,12 @@ def _kronecker_sum(first: Floats, second: Floats) -> Floats:
 # -------------------------------------------------------------------- covariance and degrees of freedom
 
 
-def adjusted_cov(sums: Sums, at: Reml) -> Floats:
+def adjusted_cov(sums: Sums, at: Reml, cov_theta: Floats) -> Floats:
     """Kenward and Roger's covariance phi + 2 phi [sum of w_rs (Q_rs - P_r phi P_s)] phi, (p, p).
 
-    w is the inverse of the expected information.
+    w is `cov_theta`, the inverse of the expected information.
     """
-    phi, weight, slope, cov_theta = at.phi, at.weight, at.slope, np.linalg.inv(at.expected)
+    phi, weight, slope = at.phi, at.weight, at.slope
     n_visits = weight.shape[1]
     flat = sums.basis.reshape(len(sums.basis), -1)
     # Sum of w_rs S_r (x) S_s, turned so that W between S_r and S_s can be put in by one product.
@@ -385,19 +385,20 @@ def adjusted_cov(sums: Sums, at: Reml) -> Floats:
     return (cov + cov.T) / 2
 
 
-def contrast_df(at: Reml, cov_theta: Floats, n_arms: int, n_visits: int) -> Floats:
+def contrast_df(phi: Floats, phi_slope: Floats, cov_theta: Floats, n_arms: int, n_visits: int) -> Floats:
     """Degrees of freedom of differences between arms [a, b, v] and of means [a, a, v], (A, A, V).
 
     2 c^2 / (d' cov_theta d), with c the variance of the contrast and d its derivatives with respect to theta: by
     Satterthwaite (1946, doi:10.2307/3002019), and what Kenward and Roger's method comes to for one contrast (with
-    c not adjusted, and the inverse of the expected information).
+    c not adjusted, and the inverse of the expected information). `phi_slope` (R, A * V, A * V) are the derivatives of
+    the covariance of the cells.
     """
-    variance = _contrasts(_cells(at.phi, n_arms, n_visits))
-    slope = _contrasts(_cells(_phi_slope(at, n_arms * n_visits), n_arms, n_visits))
+    variance = _contrasts(_cells(phi, n_arms, n_visits))
+    slope = _contrasts(_cells(phi_slope, n_arms, n_visits))
     return 2 * variance**2 / _quadratic(slope, cov_theta)
 
 
-def global_df(at: Reml, cov_theta: Floats, n_arms: int, n_visits: int) -> Floats:
+def global_df(phi: Floats, phi_slope: Floats, cov_theta: Floats, n_arms: int, n_visits: int) -> Floats:
     """Denominator degrees of freedom (V,) of the F test that all arms are equal at a visit.
 
     Differences to arm 0 are turned into independent ones by the eigenvectors of their covariance; with nu_m the
@@ -407,8 +408,8 @@ def global_df(at: Reml, cov_theta: Floats, n_arms: int, n_visits: int) -> Floats
     if n_arms == 1:
         return np.full(n_visits, np.nan)
     to_first = np.eye(n_arms)[1:] - np.eye(n_arms)[0]
-    by_visit = np.einsum("avbv->vab", _cells(at.phi, n_arms, n_visits))
-    slope = np.einsum("ravbv->rvab", _cells(_phi_slope(at, n_arms * n_visits), n_arms, n_visits))
+    by_visit = np.einsum("avbv->vab", _cells(phi, n_arms, n_visits))
+    slope = np.einsum("ravbv->rvab", _cells(phi_slope, n_arms, n_visits))
     values, axes = np.linalg.eigh(to_first @ by_visit @ to_first.T)
     turned = axes.swapaxes(1, 2) @ to_first
     along = np.einsum("vma,rvab,vmb->rvm", turned, slope, turned, optimize=False)
@@ -417,7 +418,7 @@ def global_df(at: Reml, cov_theta: Floats, n_arms: int, n_visits: int) -> Floats
     return np.where((nu > 2).all(axis=1), 2 * (n_arms - 1 + excess) / excess, 2.0)
 
 
-def _phi_slope(at: Reml, n_cells: int) -> Floats:
+def phi_slope(at: Reml, n_cells: int) -> Floats:
     """Derivatives of the covariance of the cells, -phi P_r phi, (R, A * V, A * V)."""
     cells = at.phi[:n_cells]
     return -(cells @ at.slope @ cells.T)
