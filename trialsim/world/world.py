@@ -133,6 +133,16 @@ class World:
             names = [f"{name}, {level}" if name else level for name in names for level in levels]
         return names
 
+    @cached_property
+    def strata_by_site(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Of each stratum the site (0 where sites are not a factor) and its number among that site's strata."""
+        factors = self.design.allocation.strata
+        after = 2 ** len(factors[factors.index("site") + 1 :]) if "site" in factors else 1
+        n_sites = len(self.sites) if "site" in factors else 1
+        code = np.arange(len(self.strata))
+        site = code // after % n_sites
+        return site, code // (after * n_sites) * after + code % after
+
     def coached(self, arm: int) -> bool:
         """Whether the arm is delivered one-to-one by coaches."""
         return self.design.arms[self.arms[arm]].delivery.kind == "individual"
