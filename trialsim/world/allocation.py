@@ -105,9 +105,7 @@ def _orders(world: World, uniforms: list[Floats], size: NDArray[np.int64], width
         yield arm
 
 
-def _luck(
-    world: World, draws: Draws, strata: NDArray[np.intp], n_blocks: NDArray[np.int64], per_block: int
-) -> Floats:
+def _luck(world: World, draws: Draws, strata: NDArray[np.intp], n_blocks: NDArray[np.int64], per_block: int) -> Floats:
     """Uniforms of each block, (strata, most blocks, per block, R): the first for its size, the others for its order.
 
     A site's strata share a generator, with blocks first, so that a longer list begins as a shorter one. Of a site that

@@ -84,7 +84,9 @@ _Draw = Callable[[list[np.random.Generator], Floats], None]
 """Fills (blocks, rows, BLOCK) from a generator for each block, row after row."""
 
 
-def _draw(sources: list[np.random.Generator], out: Floats, *, draw: Callable[[np.random.Generator, Floats], object]) -> None:
+def _draw(
+    sources: list[np.random.Generator], out: Floats, *, draw: Callable[[np.random.Generator, Floats], object]
+) -> None:
     if len(sources) == 1:
         draw(sources[0], out[0])
         return

@@ -85,6 +85,22 @@ class World:
         return {name: _covariate_mean(covariate) for name, covariate in self.design.covariates.items()}
 
     @cached_property
+    def screened(self) -> tuple[list[str], list[int]]:
+        """Covariates and outcomes (by number) whose luck decides on eligibility, of itself or through correlations."""
+        criteria = [criterion for step in self.design.funnel.values() for criterion in step.criteria.values()]
+        measured = [k for k, name in enumerate(self.outcomes) if any(c.measure == name for c in criteria)]
+        linked = {name for k in measured for name in self.design.outcomes[self.outcomes[k]].covariates}
+        needed = {
+            j for k in measured for j, weight in enumerate(self.correlation_factor[k][: k + 1]) if weight or j == k
+        }
+        return [name for name in self.design.covariates if name in linked], sorted(needed)
+
+    @cached_property
+    def has_entry_states(self) -> bool:
+        """Whether any outcome has a passing state at entry."""
+        return any(outcome.entry_sd for outcome in self.design.outcomes.values())
+
+    @cached_property
     def correlation_factor(self) -> list[list[float]]:
         """Lower Cholesky factor of the correlations between outcomes."""
         factor = cholesky(correlation_matrix(self.design))
