@@ -132,6 +132,16 @@ def geometric_failures(uniform: Floats, prob: float, most: int) -> Ints:
     return failures
 
 
+def geometric_rest(uniform: Floats, prob: float, failures: Ints) -> Floats:
+    """Where a uniform lies among those that give the same number of failures in `geometric_failures`: uniform again.
+
+    Means nothing where failures were cut at the most that count.
+    """
+    limits = 1 - prob ** np.arange(failures.max(initial=0) + 2)
+    width = np.maximum(np.diff(limits), np.finfo(float).tiny)  # none where all fail
+    return np.minimum((uniform - limits.take(failures)) / width.take(failures), 1.0)
+
+
 def correlated(first: Floats, second: Floats, correlation: float) -> Floats:
     """A standard normal with the given correlation with `first`: r z1 + sqrt(1 - r^2) z2."""
     if correlation == 0:

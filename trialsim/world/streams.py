@@ -48,7 +48,6 @@ class Stream(IntEnum):
     ANSWER_DELAY = 32
     WITHDRAWAL = 33
     DEATH = 34
-    REACHABLE = 35
     LETTERS_DECIDED = 36  # rows: steps that somebody may be waiting for, by site
     LOST_ANSWER = 37  # participants, by visit
     IMPUTATION = 38  # rows: whatever an analysis asks for, by analysis and number of the call
