@@ -88,7 +88,9 @@ def refused(*args: object) -> str:
     return " ".join(result.stderr.split())
 
 
-def started(*args: object, command: tuple[object, ...] = (sys.executable, PROGRAM), **how: Any) -> subprocess.Popen[str]:
+def started(
+    *args: object, command: tuple[object, ...] = (sys.executable, PROGRAM), **how: Any
+) -> subprocess.Popen[str]:
     """`trialsim` as a process with small files, in a group of its own."""
     as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OPENBLAS_NUM_THREADS": "1"}
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": {**os.environ, **as_root}, **how}

@@ -100,7 +100,12 @@ def test_a_target_gives_points_what_they_need(tmp_path: Path) -> None:
     for point in (0, 1):
         estimates = pq.read_table(tmp_path / f"out/data/estimates/point={point:05d}").to_pandas()
         known.append(estimates["replicate"].nunique())
-        power = estimates.dropna(subset="significant").groupby("contrast", observed=True)["significant"].mean().astype(float)
+        power = (
+            estimates.dropna(subset="significant")
+            .groupby("contrast", observed=True)["significant"]
+            .mean()
+            .astype(float)
+        )
         assert len(power)
         assert ((power * (1 - power) / known[-1]) ** 0.5).max() <= 0.025
     assert 600 > known[0] > known[1]
@@ -124,14 +129,26 @@ def test_a_replicate_is_the_one_of_a_single_run(tmp_path: Path, common: bool) ->
     points = pq.read_table(tmp_path / "out/design_points.parquet").to_pylist()
     assert (len({point["seed"] for point in points}) == 1) == common
     (tmp_path / "point.yaml").write_text(points[2]["design"])
-    run_whole("run", tmp_path / "point.yaml", "--seed", points[2]["seed"], "--replicates", 40, "--out", tmp_path / "run")
-    for name, key in (("estimates", ["replicate"]), ("measures", ["measure", "replicate"]), ("replicates", ["replicate"])):
-        tables = [pq.read_table(tmp_path / where) for where in (f"out/data/{name}/point=00002", f"run/data/{name}.parquet")]
+    run_whole(
+        "run", tmp_path / "point.yaml", "--seed", points[2]["seed"], "--replicates", 40, "--out", tmp_path / "run"
+    )
+    for name, key in (
+        ("estimates", ["replicate"]),
+        ("measures", ["measure", "replicate"]),
+        ("replicates", ["replicate"]),
+    ):
+        tables = [
+            pq.read_table(tmp_path / where) for where in (f"out/data/{name}/point=00002", f"run/data/{name}.parquet")
+        ]
         sweep, run = (
-            table.select([c for c in table.schema.names if c not in ("design_point", "point")]).to_pandas() for table in tables
+            table.select([c for c in table.schema.names if c not in ("design_point", "point")]).to_pandas()
+            for table in tables
         )
         by = [*key, *(["contrast"] if name == "estimates" else [])]
-        sweep, run = (frame.astype({c: str for c in by if c != "replicate"}).sort_values(by, ignore_index=True) for frame in (sweep, run))
+        sweep, run = (
+            frame.astype({c: str for c in by if c != "replicate"}).sort_values(by, ignore_index=True)
+            for frame in (sweep, run)
+        )
         assert len(run) >= 40
         for column in run.columns:
             assert sweep[column].astype(object).where(sweep[column].notna(), None).tolist() == (

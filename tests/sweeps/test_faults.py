@@ -45,7 +45,9 @@ def out(file: Path, tmp_path: Path) -> Path:
 
 def everything(folder: Path) -> dict[str, bytes]:
     """Every file in a folder, but for the lock."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"
+    }
 
 
 # --- disks ------------------------------------------------------------------------------------------------------------
@@ -132,7 +134,12 @@ def test_a_truncated_file(out: Path, table: str) -> None:
     whole, path = stored(out), place(out, table)
     path.write_bytes(path.read_bytes()[:-40])
     before = everything(out)
-    for command in (("resume", out), ("status", out), ("grow", out, "--replicates", 40), ("merge", out, "--out", out / "x")):
+    for command in (
+        ("resume", out),
+        ("status", out),
+        ("grow", out, "--replicates", 40),
+        ("merge", out, "--out", out / "x"),
+    ):
         told = refused(*command)
         assert told.startswith(f"trialsim: {path}: damaged, or not a Parquet file")
         assert "Remove the file (its replicates will be simulated again, to the same numbers)" in told
@@ -174,12 +181,28 @@ def test_a_file_of_another_sweep_or_place(file: Path, out: Path, tmp_path: Path,
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "7", "null", '"plan"', '{"plan": {}}', '{"plan": 3, "key": {}}', '{"key": {}, "plan": {"replicates": 3}}', "\x00"],
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        "null",
+        '"plan"',
+        '{"plan": {}}',
+        '{"plan": 3, "key": {}}',
+        '{"key": {}, "plan": {"replicates": 3}}',
+        "\x00",
+    ],
 )
 def test_a_garbage_manifest(file: Path, out: Path, text: str) -> None:
     (out / "manifest.json").write_text(text)
     before = everything(out)
-    for command in (("resume", out), ("status", out), ("grow", out, "--replicates", 99), ("merge", out, "--out", out / "m")):
+    for command in (
+        ("resume", out),
+        ("status", out),
+        ("grow", out, "--replicates", 99),
+        ("merge", out, "--out", out / "m"),
+    ):
         assert str(out) in refused(*command)
     assert f"{out}: there is something else already" in refused("sweep", file, "--out", out)
     assert everything(out) == before
@@ -210,13 +233,16 @@ def test_design_points_that_are_not_the_sweeps(file: Path, out: Path, tmp_path: 
 def test_another_sweep_in_the_folder(file: Path, out: Path) -> None:
     before = everything(out)
     told = refused("sweep", file, "--set", "seed=8", "--out", out)
-    assert told == (
-        f"trialsim: {out}: holds another sweep (seed: 7 there, 8 here). Choose another --out, or remove it."
-    ) or "seed: 7 there, 8 here" in told
+    assert (
+        told == (f"trialsim: {out}: holds another sweep (seed: 7 there, 8 here). Choose another --out, or remove it.")
+        or "seed: 7 there, 8 here" in told
+    )
     assert "design points" in refused("sweep", file, "--set", "set.max_enrolment_days=700", "--out", out)
     assert "tables that are kept" in refused("sweep", file, "--set", "keep=participants", "--out", out)
     assert "common random numbers" in refused("sweep", file, "--set", "common_random_numbers=false", "--out", out)
-    assert refused("sweep", file, "--shard", "1/4", "--out", out).endswith("holds the whole sweep, not shard 1/4 of this sweep.")
+    assert refused("sweep", file, "--shard", "1/4", "--out", out).endswith(
+        "holds the whole sweep, not shard 1/4 of this sweep."
+    )
     assert everything(out) == before
 
 
@@ -254,7 +280,9 @@ def test_a_single_run_is_no_sweep(file: Path, tmp_path: Path) -> None:
         assert "holds a single run, not a sweep" in refused(command, tmp_path / "run")
 
 
-@pytest.mark.parametrize(("name", "words"), [("model", "version of trialsim: 9.9 there"), ("schema", "version of the tables")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("model", "version of trialsim: 9.9 there"), ("schema", "version of the tables")]
+)
 def test_a_sweep_of_another_version(file: Path, out: Path, name: str, words: str) -> None:
     manifest = json.loads((out / "manifest.json").read_text())
     manifest["key"][name] = "9.9"

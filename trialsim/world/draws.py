@@ -100,17 +100,17 @@ def _uniforms(sources: list[np.random.Generator], out: Floats) -> None:
     _draw(sources, out, draw=lambda source, part: source.random(out=part))
 
 
-N_DIRECTIONS = 4096
+N_DIRECTIONS = 2**14
 _ANGLES = (np.arange(N_DIRECTIONS) + 0.5) * (2 * np.pi / N_DIRECTIONS)
 _COS, _SIN = np.cos(_ANGLES), np.sin(_ANGLES)
 
 
 def _normals(sources: list[np.random.Generator], out: Floats) -> None:
-    """Two normals from one uniform: its first 12 bits are a direction, the other 41 a radius; sine and cosine of it.
+    """Two normals from one uniform: its first 14 bits are a direction, the other 39 a radius; sine and cosine of it.
 
-    Box and Muller 1958, doi:10.1214/aoms/1177706645. It is several times as fast as rejection, whose branches no
-    processor can guess. Directions from a table do not show: the tail averaged over 4096 of them, exp(-(x/cos)^2 / 2),
-    is the normal's to double precision (the trapezoidal rule on a smooth periodic function).
+    Box and Muller 1958, doi:10.1214/aoms/1177706645; several times as fast as rejection, whose branches no processor
+    can guess. The mean over the directions is a trapezoidal rule: the distribution function is exact to double
+    precision beyond 0.01 from zero, and off by 0.00002 at most nearer by.
     """
     radius = np.empty((*out.shape[:2], BLOCK // 2))
     for source, part in zip(sources, radius, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -16,6 +18,9 @@ MONTH_DAYS = 30.4375
 NEVER = 32_767
 """A day that never comes: above every study day, and the largest that 16 bits hold (days are sorted as such)."""
 
+LARGEST_EXPONENTIAL = 53 * math.log(2)
+"""A uniform less than 1 is at least 2^-53 less."""
+
 LONG = 1_000_000
 """A length or offset that outlasts every trial [days]."""
 
@@ -29,9 +34,12 @@ def delay_days(days: int, mean_extra: float, uniform: Floats | None) -> Ints | i
     """Delay in whole days: days + floor(-mean_extra log(1 - u)), an exponential extra rounded down [day]."""
     if uniform is None:
         return days
-    extra = exponential(uniform)
-    extra *= mean_extra
-    whole = np.minimum(extra, NEVER, out=extra).astype(np.int32)
+    extra = np.subtract(1.0, uniform)
+    np.log(extra, out=extra)
+    extra *= -mean_extra
+    if mean_extra * LARGEST_EXPONENTIAL > NEVER:
+        np.minimum(extra, NEVER, out=extra)
+    whole = extra.astype(np.int32)
     whole += days
     return whole
 
