@@ -147,7 +147,7 @@ def geometric_rest(uniform: Floats, prob: float, failures: Ints) -> Floats:
     """
     limits = 1 - prob ** np.arange(failures.max(initial=0) + 2)
     width = np.maximum(np.diff(limits), np.finfo(float).tiny)  # none where all fail
-    return np.minimum((uniform - limits.take(failures)) / width.take(failures), 1.0)
+    return np.minimum((uniform - limits.take(failures)) / width.take(failures), 1 - 2**-53)
 
 
 def correlated(first: Floats, second: Floats, correlation: float) -> Floats:

@@ -226,7 +226,7 @@ def _self_paced(
     end = np.full(shape, access, dtype=np.int32)
     going, n_held = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int8)
     phone, luck = _Telephone(draws, delivery, shape[0]), np.empty(shape)
-    stays, before, keep = np.empty(shape), np.empty(shape), 1 - hazard  # chances to have gone on without stalling
+    stays, before, keep = np.empty(shape), np.empty(shape), 1 - hazard  # chances to go on since the last stall
     day = np.zeros(shape, dtype=np.int32)  # of the last session; of those who have stopped, past the end of access
     for k in range(n_sessions):
         if k % SESSIONS_PER_UNIFORM == 0:
@@ -244,7 +244,7 @@ def _self_paced(
         last = day.take(stalls)
         back, rest = phone.call(k, stalls, then.take(stalls), last, own)
         if k > 0:
-            luck.ravel()[stalls] = rest * least
+            luck.ravel()[stalls], stays.ravel()[stalls] = rest, 1.0
         then.ravel()[stalls] = back
         lost = back == LONG
         found = last[lost] + delivery.call_after_days * (delivery.max_calls + 1)
