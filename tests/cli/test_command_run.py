@@ -396,7 +396,7 @@ def test_participants_of_many_are_those_of_one(one_trial: Run, terminal: Termina
     for name in OF_PARTICIPANTS:
         many, one = data(here / "kept", name), data(one_trial[0], name)
         first = many[many["replicate"] == 0].reset_index(drop=True)
-        pd.testing.assert_frame_equal(first, one, check_categorical=False)
+        pd.testing.assert_frame_equal(first, one, check_categorical=False, check_dtype=False)
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------

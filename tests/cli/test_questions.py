@@ -250,8 +250,8 @@ def test_no_decision_no_power(terminal: Terminal, tmp_path: Path) -> None:
 
 def test_a_size_in_words(terminal: Terminal, quick: Path, here: Path) -> None:
     question = "Coaching vs Usual Care at 3 months"
-    text = said(terminal, "size", quick, "--power", 0.8, "--for", question, *QUICK)
-    found = find_size(read_design(quick), power=0.8, question=question, mcse=0.02, max_replicates=5000)
+    text = said(terminal, "size", quick, "--power", 0.8, "--for", question, "--low", 45, *QUICK)
+    found = find_size(read_design(quick), power=0.8, question=question, low=45, mcse=0.02, max_replicates=5000)
     answer = found.answer
     lines = in_line(section(text, "Sample size for 80% power"))
     assert lines.startswith("Design: A quick trial. Question: coach beats usual at m3 in change.")

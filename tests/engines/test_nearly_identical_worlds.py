@@ -50,13 +50,16 @@ def treatment(block: Block, first: int | None = None) -> dict[str, NDArray[Any]]
 
 def persons(block: Block, site: str) -> dict[str, NDArray[Any]]:
     """Everybody who passes the first step at a site, by screening number."""
-    people, world = block.plan.cohort.persons, block.world
-    mine = people.site == world.sites.index(site)
+    people = block.plan.cohort.persons
+    mine = people.site == block.world.sites.index(site)
     told = {name: getattr(people, name)[..., mine, :] for name in ("step_day", "lost_step", "lost_reason")}
-    levels = {f"levels {name}": np.stack(people.traits.levels(k))[:, mine] for k, name in enumerate(world.outcomes)}
-    return (
-        told | levels | {f"covariate {name}": people.traits.covariate(name)[mine] for name in world.design.covariates}
-    )
+    luck = {
+        f"{kind} {key}": values[mine]
+        for kind in ("covariate_luck", "stable_luck", "entry_luck")
+        for key, values in getattr(people.traits, kind).items()
+    }
+    assert len(luck) >= 3
+    return told | luck
 
 
 def common(left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]) -> list[str]:

@@ -38,7 +38,7 @@ REPLICATES = 32
 
 def _points() -> list[DesignPoint]:
     points = []
-    for size, effect in ((30, -0.5), (60, -0.5), (60, -1.5)):
+    for size, effect in ((30, -0.1), (60, -0.5), (60, -1.5)):
         by_visit = {"m3": effect, "m12": effect}
         design = small_trial(sample_size=size, arms={"coach": {"effects": {"pain": {"by_visit": by_visit}}}})
         values = {"sample_size": size, "arms.coach.effects.pain.by_visit": by_visit}

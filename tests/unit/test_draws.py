@@ -7,7 +7,7 @@ import pytest
 from designs import design
 from scipy import stats
 
-from trialsim.world.draws import Draws
+from trialsim.world.draws import _COS, _SIN, Draws
 from trialsim.world.persons import contact_rates
 from trialsim.world.streams import BLOCK, Stream, generator
 from trialsim.world.world import World
@@ -77,6 +77,25 @@ def test_neighbouring_streams_are_uniform_and_uncorrelated() -> None:
     assert stats.kstest(luck.ravel(), "uniform").pvalue > 1e-4
     pairs = [(luck[1:, 0], luck[:-1, 0]), (luck[:, 0], luck[:, 1]), (luck[1:, 0], luck[:-1, 1])]
     assert all(stats.pearsonr(*pair).pvalue > 1e-4 for pair in pairs)
+
+
+def test_normals_are_normal_wherever_one_looks() -> None:
+    """The distribution function of what is made from 2^14 directions and a radius, exactly; then 160,000 of them."""
+    cosine = _COS[_COS > 0]
+    for x, limit in [(1e-4, 3e-5), (1e-3, 3e-5), (0.01, 1e-12), (0.5, 1e-12), (2.0, 1e-12), (7.0, 1e-15)]:
+        tail = np.exp(-((x / cosine) ** 2) / 2).sum() / len(_COS)
+        assert abs(tail - stats.norm.sf(x)) < limit
+    assert np.allclose(np.sort(_COS), np.sort(_SIN), atol=1e-12)
+    luck = Draws(seed=1, first=0, n_replicates=160).normal(Stream.CHANGE, 1_000)
+    assert stats.kstest(luck.ravel(), "norm").pvalue > 1e-4
+
+
+def test_the_two_normals_of_a_pair_are_independent() -> None:
+    luck = Draws(seed=2, first=0, n_replicates=BLOCK).normal(Stream.CHANGE, 20_000)
+    one, other = luck[:, : BLOCK // 2].ravel(), luck[:, BLOCK // 2 :].ravel()
+    for power in (1, 2):
+        assert stats.pearsonr(one**power, other**power).pvalue > 1e-4
+    assert stats.kstest(np.arctan2(one, other) / (2 * np.pi) + 0.5, "uniform").pvalue > 1e-4
 
 
 @pytest.mark.parametrize("cv", [0.1, 0.9, 3.0])

@@ -43,9 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of `trialsim run` with one replicate."""
     place = tmp_path_factory.mktemp("results") / "one"
     place.mkdir()
-    experiment = run(SMALL, replicates=1, engine="vector", keep=place / "data")
+    experiment = run(SMALL, seed=2, replicates=1, engine="vector", keep=place / "data")
     store.write_experiment(place, experiment, [])
-    store.write_manifest(place, SMALL, store.run_key(SMALL, 1, 0, 1, "vector"), "trialsim run", 1.0)
+    store.write_manifest(place, SMALL, store.run_key(SMALL, 2, 0, 1, "vector"), "trialsim run", 1.0)
     return place
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,59 +51,73 @@ def _simple(world: World, uniform: Floats) -> Codes:
 
 
 def _blocks(world: World, draws: Draws, strata: NDArray[np.intp], lengths: NDArray[np.int64]) -> dict[int, Codes]:
-    """Permuted blocks of random size: a block's arms in the order of its uniforms, blocks one after another.
+    """Permuted blocks of random size, one after another.
 
     All blocks of all strata and replicates that are needed are worked out together; M is their number.
     """
     sizes = np.array(sorted(world.design.allocation.block_sizes))
     width, n_replicates = int(sizes[-1]), draws.n_replicates
-    size_luck, order_luck = _luck(world, draws, strata, -(-lengths // sizes[0]), width)
-    all_sizes = sizes.take((size_luck * len(sizes)).astype(np.int64))  # (strata, blocks, R)
+    luck = _luck(world, draws, strata, -(-lengths // sizes[0]), _uniforms_per_order(width) + 1)
+    all_sizes = sizes.take((luck[:, :, 0] * len(sizes)).astype(np.intp))  # (strata, blocks, R)
     all_starts = all_sizes.cumsum(axis=1) - all_sizes
-    stratum, block, replicate = np.nonzero(all_starts < lengths[:, None, None])
-    size, start = all_sizes[stratum, block, replicate], all_starts[stratum, block, replicate]
-    places = np.arange(width)[:, None]
-    outside = places >= size  # (width, M): smaller blocks do not use the last places
-    first = (stratum * all_sizes.shape[1] + block) * width * n_replicates + replicate
-    rank = _ranks(order_luck.ravel().take(first + places * n_replicates) + 2.0 * outside)
+    needed = np.flatnonzero(all_starts < lengths[:, None, None])
+    block, replicate = np.divmod(needed, n_replicates)
+    size, own = all_sizes.take(needed), luck.shape[2] * n_replicates * block + replicate
     # Lists are written one below the other, each with room for the end of its last block.
     offsets = np.concatenate([[0], np.cumsum(lengths + width)])
     lists = np.empty((offsets[-1], n_replicates), dtype=np.int8)
-    inside = np.flatnonzero(~outside)
-    row = offsets[stratum] + start + rank
-    arms = np.repeat(_template(world, width), len(start))
-    lists.ravel()[(row * n_replicates + replicate).take(inside)] = arms.take(inside)
+    first = (offsets.take(block // luck.shape[1]) + all_starts.take(needed)) * n_replicates + replicate
+    uniforms = [luck.ravel().take(own + n_replicates * (1 + j)) for j in range(luck.shape[2] - 1)]
+    for place, arm in enumerate(_orders(world, uniforms, size, width)):
+        inside = np.flatnonzero(place < size)
+        lists.ravel()[first.take(inside) + place * n_replicates] = arm.take(inside)
     return {int(c): lists[o : o + n] for c, o, n in zip(strata, offsets, lengths, strict=False)}
 
 
-def _luck(
-    world: World, draws: Draws, strata: NDArray[np.intp], n_blocks: NDArray[np.int64], width: int
-) -> tuple[Floats, Floats]:
-    """Uniforms for the sizes of blocks (strata, most blocks, R), and for their orders (strata, most blocks, width, R).
+def _uniforms_per_order(width: int) -> int:
+    """Uniforms that the order of a block takes: one for as many places as leave it fine enough, 32 bits."""
+    return -(-width // _places_per_uniform(width))
 
-    Of a stratum that needs fewer blocks than others the rest is not drawn.
+
+def _places_per_uniform(width: int) -> int:
+    return max(1, int(32 / math.log2(width + 1)))
+
+
+def _orders(world: World, uniforms: list[Floats], size: NDArray[np.int64], width: int) -> Iterator[Codes]:
+    """Place by place the arm of each block, (M,): balls drawn from an urn. What is past a block's end means nothing.
+
+    A uniform times the number of balls left is a ball and, behind the point, a uniform again.
     """
-    shape = (len(strata), int(n_blocks.max()))
-    sizes, orders = np.zeros((*shape, draws.n_replicates)), np.empty((*shape, width, draws.n_replicates))
-    for place, (stratum, n) in enumerate(zip(strata.tolist(), n_blocks.tolist(), strict=True)):
-        name = world.strata[stratum]
-        draws.fill(sizes[place, :n], Stream.ALLOCATION_SIZE, name)
-        draws.fill(orders[place, :n].reshape(n * width, -1), Stream.ALLOCATION_ORDER, name)
-    return sizes, orders
+    ratio = np.array([world.design.allocation.ratio[arm] for arm in world.arms])
+    up_to = np.cumsum(ratio)[:-1, None] * (size / ratio.sum())  # (arms - 1, M) balls left of these arms and all before
+    luck = np.empty(0)
+    for place in range(width):
+        if place % _places_per_uniform(width) == 0:
+            luck = uniforms.pop(0)
+        drawn = luck * (size - place)
+        ball = np.floor(drawn)
+        luck = drawn - ball
+        arm = np.zeros(len(size), dtype=np.int8)
+        for left in up_to:
+            is_before = ball < left
+            arm += ~is_before
+            left -= is_before
+        yield arm
 
 
-def _ranks(values: Floats) -> NDArray[np.int16]:
-    """Rank of each value in its column, 0 the smallest, equal ones in order; by comparing, as columns are short."""
-    rank = np.zeros(values.shape, dtype=np.int16)
-    for row in range(1, len(values)):
-        larger = values[:row] > values[row]
-        rank[:row] += larger
-        rank[row] = row - larger.sum(axis=0, dtype=np.int16)
-    return rank
+def _luck(world: World, draws: Draws, strata: NDArray[np.intp], n_blocks: NDArray[np.int64], per_block: int) -> Floats:
+    """Uniforms of each block, (strata, most blocks, per block, R): the first for its size, the others for its order.
 
-
-def _template(world: World, width: int) -> Codes:
-    """Arms of an ordered block, the ratio repeated: any multiple of its sum from the start is in ratio."""
-    ratio = [world.design.allocation.ratio[arm] for arm in world.arms]
-    once = np.repeat(np.arange(len(ratio), dtype=np.int8), ratio)
-    return np.tile(once, width // len(once))
+    A site's strata share a generator, with blocks first, so that a longer list begins as a shorter one. Of a site that
+    needs fewer blocks than others the rest is not drawn.
+    """
+    luck = np.zeros((len(strata), int(n_blocks.max()), per_block, draws.n_replicates))
+    sites, within = world.strata_by_site
+    n_strata = int(within.max()) + 1
+    names = world.sites if "site" in world.design.allocation.strata else [""]
+    for site in np.unique(sites[strata]).tolist():
+        mine = np.flatnonzero(sites[strata] == site)
+        n = int(n_blocks[mine].max())
+        own = draws.uniform(Stream.ALLOCATION, n * n_strata * per_block, names[site])
+        luck[mine, :n] = own.reshape(n, n_strata, per_block, -1).transpose(1, 0, 2, 3)[within[strata[mine]]]
+    return luck

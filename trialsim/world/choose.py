@@ -11,14 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.world.formulas import Bools, Floats
+from trialsim.world.formulas import Bools
 
 
 def choose(flags: Bools, yes: Any, no: Any) -> NDArray[Any]:
     """`yes` where flagged, else `no`: whole numbers of one type that can hold their difference; shapes broadcast."""
     return np.asarray((yes - no) * flags + no)
-
-
-def choose_float(flags: Bools, yes: float, no: float) -> Floats:
-    """One of two numbers by flag, bit for bit (arithmetic would round)."""
-    return np.array([no, yes]).take(flags.view(np.int8))

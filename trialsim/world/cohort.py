@@ -100,7 +100,7 @@ def _short_sites(world: World, persons: Persons, day: Ints) -> Bools:
 
 
 def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Ints) -> Cohort:
-    traits = persons.traits.take(person)
+    traits = persons.traits.of_participants(draws, person)
     levels = [traits.levels(k) for k in range(len(world.outcomes))]
     baseline = _baseline(world, draws, [entry for _, entry in levels])
     covariates = {name: traits.covariate(name) for name in world.design.covariates}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,40 +43,86 @@ class Draws:
 
     def uniform(self, stream: Stream, rows: int, *names: str | int) -> Floats:
         """Uniforms on [0, 1), shape (rows, n_replicates)."""
-        return self._draw(stream, rows, names, lambda source, out: source.random(out=out))
+        out = np.empty((rows, self.n_replicates))
+        self.fill(out, stream, *names)
+        return out
 
     def normal(self, stream: Stream, rows: int, *names: str | int) -> Floats:
         """Standard normals, shape (rows, n_replicates)."""
-        return self._draw(stream, rows, names, lambda source, out: source.standard_normal(out=out))
+        out = np.empty((rows, self.n_replicates))
+        self.fill(out, stream, *names, normal=True)
+        return out
 
     def gamma(self, stream: Stream, rows: int, *names: str | int, shape: float) -> Floats:
         """Gamma variates of scale 1, shape (rows, n_replicates)."""
-        return self._draw(stream, rows, names, lambda source, out: source.standard_gamma(shape, out=out))
+        out = np.empty((rows, self.n_replicates))
+        draw = partial(_draw, draw=lambda source, part: source.standard_gamma(shape, out=part))
+        self._fill(out, stream, names, draw)
+        return out
 
     def fill(self, out: Floats, stream: Stream, *names: str | int, normal: bool = False) -> None:
         """Fill rows of an existing array, (rows, n_replicates), with the same numbers: saves making and copying one."""
-        if self.n_replicates == BLOCK and self.first % BLOCK == 0 and out.flags.c_contiguous:
-            source = generator(self.seed, stream, self.first // BLOCK, names)
-            (source.standard_normal if normal else source.random)(out=out)
-        else:
-            out[:] = (self.normal if normal else self.uniform)(stream, len(out), *names)
+        self._fill(out, stream, names, _normals if normal else _uniforms)
 
     def luck(self, stream: Stream, column: int, *names: str | int) -> Luck:
         """Numbers one after the other for one replicate, where how many are needed is known only on the way."""
         return Luck(generator(self.seed, stream, self.first + column, names))
 
-    def _draw(
-        self,
-        stream: Stream,
-        rows: int,
-        names: tuple[str | int, ...],
-        draw: Callable[[np.random.Generator, Floats], object],
-    ) -> Floats:
+    def _fill(self, out: Floats, stream: Stream, names: tuple[str | int, ...], draw: _Draw) -> None:
         end = self.first + self.n_replicates
         blocks = range(self.first // BLOCK, -(-end // BLOCK))
-        luck = np.empty((len(blocks), rows, BLOCK))
-        for block, part in zip(blocks, luck, strict=True):
-            draw(generator(self.seed, stream, block, names), part)
-        start = self.first - blocks[0] * BLOCK
-        side_by_side = luck.transpose(1, 0, 2).reshape(rows, len(blocks) * BLOCK)
-        return side_by_side[:, start : start + self.n_replicates]
+        sources = [generator(self.seed, stream, block, names) for block in blocks]
+        is_whole = len(blocks) * BLOCK == self.n_replicates and out.flags.c_contiguous
+        whole = out if is_whole else np.empty((len(out), len(blocks) * BLOCK))
+        draw(sources, whole.reshape(len(out), len(blocks), BLOCK).transpose(1, 0, 2))
+        if not is_whole:
+            start = self.first - blocks[0] * BLOCK
+            out[:] = whole[:, start : start + self.n_replicates]
+
+
+_Draw = Callable[[list[np.random.Generator], Floats], None]
+"""Fills (blocks, rows, BLOCK) from a generator for each block, row after row."""
+
+
+def _draw(
+    sources: list[np.random.Generator], out: Floats, *, draw: Callable[[np.random.Generator, Floats], object]
+) -> None:
+    if len(sources) == 1:
+        draw(sources[0], out[0])
+        return
+    part = np.empty(out.shape[1:])  # stays near the processor until it is copied to its place
+    for source, place in zip(sources, out, strict=True):
+        draw(source, part)
+        place[:] = part
+
+
+def _uniforms(sources: list[np.random.Generator], out: Floats) -> None:
+    _draw(sources, out, draw=lambda source, part: source.random(out=part))
+
+
+N_DIRECTIONS = 2**14
+_ANGLES = (np.arange(N_DIRECTIONS) + 0.5) * (2 * np.pi / N_DIRECTIONS)
+_COS, _SIN = np.cos(_ANGLES), np.sin(_ANGLES)
+
+
+def _normals(sources: list[np.random.Generator], out: Floats) -> None:
+    """Two normals from one uniform: its first 14 bits are a direction, the other 39 a radius; sine and cosine of it.
+
+    Box and Muller 1958, doi:10.1214/aoms/1177706645; several times as fast as rejection, whose branches no processor
+    can guess. The mean over the directions is a trapezoidal rule: the distribution function is exact to double
+    precision beyond 0.01 from zero, and off by 0.00002 at most nearer by.
+    """
+    radius = np.empty((*out.shape[:2], BLOCK // 2))
+    for source, part in zip(sources, radius, strict=True):
+        source.random(out=part)
+    radius *= N_DIRECTIONS
+    direction = radius.astype(np.intp)
+    radius -= direction
+    np.subtract(1.0, radius, out=radius)  # exact, and never 0
+    np.log(radius, out=radius)
+    radius *= -2.0
+    np.sqrt(radius, out=radius)
+    part = _COS.take(direction, mode="clip")
+    np.multiply(radius, part, out=out[..., : BLOCK // 2])
+    _SIN.take(direction, out=part, mode="clip")
+    np.multiply(radius, part, out=out[..., BLOCK // 2 :])

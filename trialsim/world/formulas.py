@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -16,6 +18,9 @@ MONTH_DAYS = 30.4375
 NEVER = 32_767
 """A day that never comes: above every study day, and the largest that 16 bits hold (days are sorted as such)."""
 
+LARGEST_EXPONENTIAL = 53 * math.log(2)
+"""A uniform less than 1 is at least 2^-53 less."""
+
 LONG = 1_000_000
 """A length or offset that outlasts every trial [days]."""
 
@@ -29,9 +34,12 @@ def delay_days(days: int, mean_extra: float, uniform: Floats | None) -> Ints | i
     """Delay in whole days: days + floor(-mean_extra log(1 - u)), an exponential extra rounded down [day]."""
     if uniform is None:
         return days
-    extra = exponential(uniform)
-    extra *= mean_extra
-    whole = np.minimum(extra, NEVER, out=extra).astype(np.int32)
+    extra = np.subtract(1.0, uniform)
+    np.log(extra, out=extra)
+    extra *= -mean_extra
+    if mean_extra * LARGEST_EXPONENTIAL > NEVER:
+        np.minimum(extra, NEVER, out=extra)
+    whole = extra.astype(np.int32)
     whole += days
     return whole
 
@@ -130,6 +138,16 @@ def geometric_failures(uniform: Floats, prob: float, most: int) -> Ints:
     for j in range(1, most + 1):
         failures += uniform >= 1 - prob**j
     return failures
+
+
+def geometric_rest(uniform: Floats, prob: float, failures: Ints) -> Floats:
+    """Where a uniform lies among those that give the same number of failures in `geometric_failures`: uniform again.
+
+    Means nothing where failures were cut at the most that count.
+    """
+    limits = 1 - prob ** np.arange(failures.max(initial=0) + 2)
+    width = np.maximum(np.diff(limits), np.finfo(float).tiny)  # none where all fail
+    return np.minimum((uniform - limits.take(failures)) / width.take(failures), 1 - 2**-53)
 
 
 def correlated(first: Floats, second: Floats, correlation: float) -> Floats:

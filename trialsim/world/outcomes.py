@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trialsim.design.delivery import Individual
 from trialsim.design.parts import Arm, Outcome
 from trialsim.world import formulas
-from trialsim.world.choose import choose, choose_float
+from trialsim.world.choose import choose
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
 from trialsim.world.histories import NONE, Histories
@@ -84,7 +84,7 @@ def _levels(plan: Plan, draws: Draws) -> Iterator[list[Floats]]:
     n, outcomes = len(cohort.valid), world.design.outcomes
     change: list[Floats] = []
     recovery: list[Floats] = []
-    moved = [outcome.motivation * cohort.motivation if outcome.motivation else None for outcome in outcomes.values()]
+    steady = [cohort.stable[k] + o.motivation * cohort.motivation for k, o in enumerate(outcomes.values())]
     for visit in world.visits:
         change = _next(world, draws, Stream.CHANGE, n, visit, change)
         if any(outcome.recovery for outcome in outcomes.values()):
@@ -92,11 +92,10 @@ def _levels(plan: Plan, draws: Draws) -> Iterator[list[Floats]]:
         error = joint_normals(world, [draws.normal(Stream.ERROR, n, name, visit) for name in outcomes])
         levels = []
         for k, outcome in enumerate(outcomes.values()):
-            level = cohort.stable[k] + outcome.course[visit]
+            level = outcome.error_sd * error[k]
+            level += steady[k]
+            level += outcome.course[visit]
             level += _residual(outcome, visit, change[k], recovery[k] if recovery else None)
-            level += outcome.error_sd * error[k]
-            if (by_motivation := moved[k]) is not None:
-                level += by_motivation
             levels.append(level)
         yield levels
 
@@ -115,9 +114,11 @@ def _residual(outcome: Outcome, visit: str, change: Floats, recovery: Floats | N
     if outcome.recovery is None or recovery is None:
         return outcome.change_sd * change
     recovers = recovery < formulas.probit(outcome.recovery.prob[visit])
-    residual = change * choose_float(recovers, outcome.recovery.sd, outcome.change_sd)
-    residual -= choose_float(recovers, outcome.recovery.drop, 0.0)
-    return residual
+    residual = recovers * (outcome.recovery.sd - outcome.change_sd)
+    residual += outcome.change_sd
+    residual *= change
+    residual -= recovers * outcome.recovery.drop
+    return np.asarray(residual)
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------

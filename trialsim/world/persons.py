@@ -157,29 +157,34 @@ def _losses(world: World, draws: Draws, site: int, traits: Traits) -> tuple[NDAr
 def _failures(world: World, draws: Draws, site: int, traits: Traits) -> Iterator[tuple[tuple[int, int], Bools]]:
     """Each (step, reason's place), and who would fail there, (rows, R); of reasons that hold, the first counts.
 
-    A loss by chance and its reason come from the same uniform: its place above `prob` is uniform again.
+    One uniform decides on all losses by chance, as only the first matters: whose luck is at least the chance of
+    passing a step and all before it is lost there, if not before.
     """
+    luck = draws.uniform(Stream.FUNNEL_CHANCE, len(traits.site), world.sites[site])
+    passing = 1.0
     for index in range(world.n_lead, len(world.steps)):
-        name = world.steps[index]
-        step = world.design.funnel[name]
+        step = world.design.funnel[world.steps[index]]
         for place, (reason, criterion) in enumerate(step.criteria.items()):
-            yield (index, place), _fails(world, draws, site, f"{name}: {reason}", criterion, traits)
+            if criterion.measure is None:
+                passing *= 1 - (criterion.excluded_prob or 0.0)
+                yield (index, place), luck >= passing
+            else:
+                key = f"{world.steps[index]}: {reason}"
+                yield (index, place), _fails(world, draws, site, key, criterion, criterion.measure, traits)
         if step.prob < 1:
-            uniform = draws.uniform(Stream.FUNNEL_CHANCE, len(traits.site), world.sites[site], name)
             weights = np.array(list(step.losses.values()) or [1.0])
-            limits = 1 - (1 - step.prob) * np.cumsum(weights / weights.sum())
-            limits[-1] = step.prob
+            limits = passing * (1 - (1 - step.prob) * np.cumsum(weights / weights.sum()))
+            limits[-1] = passing = passing * step.prob
             for place, limit in enumerate(limits, len(step.criteria)):
-                yield (index, place), uniform >= limit
+                yield (index, place), luck >= limit
 
 
-def _fails(world: World, draws: Draws, site: int, key: str, criterion: Criterion, traits: Traits) -> Bools:
-    n_rows, name = len(traits.site), world.sites[site]
-    if criterion.measure is None:
-        return draws.uniform(Stream.CRITERION_CHANCE, n_rows, name, key) < (criterion.excluded_prob or 0.0)
-    _, measured = traits.levels(world.outcomes.index(criterion.measure))
+def _fails(
+    world: World, draws: Draws, site: int, key: str, criterion: Criterion, outcome: str, traits: Traits
+) -> Bools:
+    _, measured = traits.levels(world.outcomes.index(outcome))
     if criterion.error_sd > 0:
-        error = draws.normal(Stream.CRITERION_ERROR, n_rows, name, key)
+        error = draws.normal(Stream.CRITERION_ERROR, len(traits.site), world.sites[site], key)
         error *= criterion.error_sd
         error += measured
         measured = error

@@ -20,14 +20,17 @@ from trialsim.world.allocation import Codes, randomization_lists
 from trialsim.world.choose import choose
 from trialsim.world.cohort import Cohort
 from trialsim.world.draws import Draws
-from trialsim.world.formulas import LONG, Floats, Ints
+from trialsim.world.formulas import LONG, Bools, Floats, Ints
 from trialsim.world.streams import Stream
 from trialsim.world.world import World
 
 STAYS, WITHDREW, DIED = 0, 1, 2
 
+SESSIONS_PER_UNIFORM = 8
+"""Sessions on which one uniform of a participant decides: few enough that it does not run out of digits."""
+
 StopLuck = Callable[[int], Floats]
-"""Uniforms of a session, (N, R): whether somebody stops before it. The same under every arm, so drawn once."""
+"""Uniforms of so many sessions in a row, (N, R): where somebody stops. The same under every arm, so drawn once."""
 
 
 @dataclass(frozen=True)
@@ -169,22 +172,49 @@ def _coached(draws: Draws, delivery: Individual, patience: Ints, hazard: Floats 
     held = np.empty((n_sessions, *shape), dtype=np.int32)
     day, end = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     going, n_held = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int8)
+    appointments = _Appointments(draws, delivery, shape[0])
+    stays, keep = np.empty(shape), 1 - hazard
     # `end` moves with `day` as long as the participant is going, and stays where they are found to have stopped.
     for k in range(n_sessions):
+        if k % SESSIONS_PER_UNIFORM == 0:
+            stays.fill(1.0)
         if k > 0:
             day += interval
             end += going * interval
-            going &= stop_luck(k) >= hazard
+            stays *= keep
+            going &= stop_luck(k // SESSIONS_PER_UNIFORM) < stays
         if delivery.no_show_prob > 0:
-            luck = draws.uniform(Stream.NO_SHOW, shape[0], k)
-            missed = formulas.geometric_failures(luck, delivery.no_show_prob, delivery.max_reschedules + 1)
+            who, missed = appointments.miss(k, going)
             late = np.minimum(missed, delivery.max_reschedules) * interval
-            day += late
-            end += going * late
-            going &= missed <= delivery.max_reschedules
+            day.ravel()[who] += late
+            end.ravel()[who] += late
+            going.ravel()[who] = missed <= delivery.max_reschedules
         held[k] = day
         n_held += going
     return Course(patience, held, n_held, end, going, interval=delivery.interval_days)
+
+
+class _Appointments:
+    """Missed appointments of those who go on, from one uniform for several sessions.
+
+    Whose luck is at least the chance of attending all first appointments so far misses one; from where it lies below
+    that chance before, a uniform again, follow the appointments missed after it and the luck from then on.
+    """
+
+    def __init__(self, draws: Draws, delivery: Individual, n: int) -> None:
+        self.draws, self.n = draws, n
+        self.prob, self.most = delivery.no_show_prob, delivery.max_reschedules
+
+    def miss(self, k: int, going: Bools) -> tuple[NDArray[np.intp], Ints]:
+        """Who misses appointments before session k takes place, flat, and how many (`most` + 1: no more are made)."""
+        if k % SESSIONS_PER_UNIFORM == 0:
+            self.luck, self.attends = self.draws.uniform(Stream.NO_SHOW, self.n, k // SESSIONS_PER_UNIFORM), 1.0
+        before, self.attends = self.attends, self.attends * (1 - self.prob)
+        who = np.flatnonzero(going & (self.luck >= self.attends))
+        own = (self.luck.take(who) - self.attends) / (before - self.attends)
+        more = formulas.geometric_failures(own, self.prob, self.most)
+        self.luck.ravel()[who] = self.attends * formulas.geometric_rest(own, self.prob, more)
+        return who, more + 1
 
 
 def _self_paced(
@@ -195,13 +225,26 @@ def _self_paced(
     held = np.empty((n_sessions, *shape), dtype=np.int32)
     end = np.full(shape, access, dtype=np.int32)
     going, n_held = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int8)
-    phone = _Telephone(draws, delivery, shape)
+    phone, luck = _Telephone(draws, delivery, shape[0]), np.empty(shape)
+    stays, before, keep = np.empty(shape), np.empty(shape), 1 - hazard  # chances to go on since the last stall
     day = np.zeros(shape, dtype=np.int32)  # of the last session; of those who have stopped, past the end of access
     for k in range(n_sessions):
+        if k % SESSIONS_PER_UNIFORM == 0:
+            luck[:] = stop_luck(k // SESSIONS_PER_UNIFORM)
+            stays.fill(1.0)
         then = np.add(day, _pause(draws, delivery.pace if k else delivery.first, k, shape[0]), out=held[k])
-        stalls = np.flatnonzero(going & ((stop_luck(k) < hazard) if k else (margin < 0)))
+        if k == 0:
+            stalls = np.flatnonzero(margin < 0)
+            own = phone.first(stalls)
+        else:
+            before, stays = stays, np.multiply(stays, keep, out=before)
+            stalls = np.flatnonzero(going & (luck >= stays))
+            least = stays.take(stalls)
+            own = (luck.take(stalls) - least) / (before.take(stalls) - least)
         last = day.take(stalls)
-        back = phone.call(k, stalls, then.take(stalls), last)
+        back, rest = phone.call(k, stalls, then.take(stalls), last, own)
+        if k > 0:
+            luck.ravel()[stalls], stays.ravel()[stalls] = rest, 1.0
         then.ravel()[stalls] = back
         lost = back == LONG
         found = last[lost] + delivery.call_after_days * (delivery.max_calls + 1)
@@ -223,24 +266,29 @@ def _pause(draws: Draws, pause: Delay, k: int, n: int) -> Ints | int:
 class _Telephone:
     """Calls to those who stall: some cannot be reached at all, each call to the others works with a chance."""
 
-    def __init__(self, draws: Draws, delivery: SelfPaced, shape: tuple[int, int]) -> None:
-        self.draws, self.delivery, self.n = draws, delivery, shape[0]
-        self.stalls: list[Stalls] = []
-        self.reachable: Floats | None = None
-        if delivery.max_calls and delivery.reachable_prob < 1:
-            self.reachable = draws.uniform(Stream.REACHABLE, shape[0])
+    def __init__(self, draws: Draws, delivery: SelfPaced, n: int) -> None:
+        self.delivery, self.stalls = delivery, list[Stalls]()
+        self.luck = draws.uniform(Stream.CALL, n) if delivery.max_calls else None
 
-    def call(self, k: int, who: NDArray[np.intp], due: Ints, day: Ints) -> Ints:
-        """Day of session k for those who stalled after `day`: the day after the call that works; LONG if none does."""
+    def first(self, who: NDArray[np.intp]) -> Floats:
+        """Luck with the calls before the first session: what is left of the luck that says who can be reached."""
+        if self.luck is None or self.delivery.reachable_prob == 0:
+            return np.zeros(len(who))
+        return np.minimum(self.luck.take(who) / self.delivery.reachable_prob, 1.0)
+
+    def call(self, k: int, who: NDArray[np.intp], due: Ints, day: Ints, luck: Floats) -> tuple[Ints, Floats]:
+        """Calls to those who stalled after `day`, with their luck, uniforms.
+
+        Returns the day of session k, (M,): the day after the call that works, LONG if none does; and what is left of
+        the luck of those who come back, uniforms again.
+        """
         most, every = self.delivery.max_calls, self.delivery.call_after_days
-        if not most:
-            return np.full(len(who), LONG, dtype=np.int32)
-        luck = self.draws.uniform(Stream.CALL, self.n, k).take(who)
+        if self.luck is None:
+            return np.full(len(who), LONG, dtype=np.int32), luck
         failures = formulas.geometric_failures(luck, 1 - self.delivery.call_success_prob, most)
-        reached = np.ones(len(who), dtype=bool)
-        if self.reachable is not None:
-            reached = self.reachable.take(who) < self.delivery.reachable_prob
+        reached = self.luck.take(who) < self.delivery.reachable_prob
         tries = np.minimum(failures + 1, most) * reached
         while_open = (self.delivery.access_days - 1 - day) // every
         self.stalls.append(Stalls(k, who, due, day, np.minimum(tries, while_open), every))
-        return choose(reached & (failures < most), day + every * tries + 1, LONG)
+        back = choose(reached & (failures < most), day + every * tries + 1, LONG)
+        return back, formulas.geometric_rest(luck, 1 - self.delivery.call_success_prob, failures)

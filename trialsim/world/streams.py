@@ -20,8 +20,7 @@ class Stream(IntEnum):
     MONTH_RATE = 2  # rows: months, by site
     ARRIVAL = 3  # persons
     FUNNEL_DELAY = 4  # persons, by step
-    FUNNEL_CHANCE = 5  # persons, by step
-    CRITERION_CHANCE = 6  # persons, by criterion
+    FUNNEL_CHANCE = 5  # persons
     CRITERION_ERROR = 7  # persons, by criterion
     COVARIATE = 8  # persons, by covariate
     STABLE = 9  # persons, by outcome
@@ -31,8 +30,7 @@ class Stream(IntEnum):
     LETTERS_SPLIT = 13  # rows: steps and reasons, by site
     SITE_LEVEL = 14  # one row per site and outcome
     COACH_LEVEL = 15  # rows: coaches, by arm and outcome
-    ALLOCATION_SIZE = 16  # rows: blocks, by stratum's name
-    ALLOCATION_ORDER = 17  # rows: blocks x places, by stratum's name
+    ALLOCATION = 16  # rows: blocks x strata of a site x (size, order), by site
     ALLOCATION_SIMPLE = 18  # participants
     MOTIVATION = 19  # participants from here on
     BASELINE_ERROR = 20
@@ -50,7 +48,6 @@ class Stream(IntEnum):
     ANSWER_DELAY = 32
     WITHDRAWAL = 33
     DEATH = 34
-    REACHABLE = 35
     LETTERS_DECIDED = 36  # rows: steps that somebody may be waiting for, by site
     LOST_ANSWER = 37  # participants, by visit
     IMPUTATION = 38  # rows: whatever an analysis asks for, by analysis and number of the call

@@ -33,38 +33,37 @@ class Rows:
         ends = list(accumulate(self.per_site))
         return [slice(end - n, end) for n, end in zip(self.per_site, ends, strict=True)]
 
-    def draw(self, draws: Draws, world: World, stream: Stream, name: str, *, normal: bool = False) -> Floats:
-        """One stream of all sites' persons, shape (P, R)."""
-        luck = np.empty((self.total, draws.n_replicates))
-        for site, span in zip(world.sites, self.spans(), strict=True):
-            draws.fill(luck[span], stream, site, name, normal=normal)
-        return luck
-
 
 @dataclass(frozen=True)
 class Traits:
     """The luck behind traits, one shape for all arrays; values are worked out when asked for.
 
-    Many more people are screened than randomized, and most traits matter only of the latter: `take` them first.
+    Many more people are screened than randomized. So only luck that screening looks at (`World.screened`) belongs to
+    persons; the rest belongs to participants, and persons are without it.
     """
 
     world: World
     site: NDArray[np.int16]
     site_level: list[Floats | None]  # by outcome: (n_sites, R)
-    covariate_luck: dict[
-        str, Floats | Bools | Ints
-    ]  # uniforms of normal ones; values of the others, which need less memory
-    stable_luck: list[Floats]  # by outcome: independent normals
-    entry_luck: list[Floats] | None
+    covariate_luck: dict[str, Floats | Bools | Ints]  # uniforms of normal ones; values of others, which are smaller
+    stable_luck: dict[int, Floats]  # by outcome: independent normals
+    entry_luck: dict[int, Floats]  # empty where no outcome has an `entry_sd`
     _covariates: dict[str, Floats] = field(default_factory=dict)
     _levels: dict[int, tuple[Floats, Floats]] = field(default_factory=dict)
 
-    def take(self, row: Ints) -> Traits:
-        """Traits of chosen rows, (N, R) of row numbers."""
-        n_replicates = row.shape[1]
-        flat = row.astype(np.intp) * n_replicates + np.arange(n_replicates)
-
-        return self._of(self.site[row], lambda values: values.ravel().take(flat))
+    def of_participants(self, draws: Draws, row: Ints) -> Traits:
+        """Traits of chosen persons, (N, R) of row numbers, with those that only participants have."""
+        flat = row.astype(np.intp) * row.shape[1] + np.arange(row.shape[1])
+        traits = self._of(self.site[row], lambda values: values.ravel().take(flat))
+        for name in self.world.design.covariates.keys() - self.covariate_luck.keys():
+            uniform = draws.uniform(Stream.COVARIATE, len(row), name)
+            traits.covariate_luck[name] = _covariate_luck(self.world, name, uniform)
+        for k in set(range(len(self.world.outcomes))) - self.stable_luck.keys():
+            name = self.world.outcomes[k]
+            traits.stable_luck[k] = draws.normal(Stream.STABLE, len(row), name)
+            if self.world.has_entry_states:
+                traits.entry_luck[k] = draws.normal(Stream.ENTRY, len(row), name)
+        return traits
 
     def part(self, span: slice) -> Traits:
         """Traits of rows that follow one another."""
@@ -76,8 +75,8 @@ class Traits:
             site=site,
             site_level=self.site_level,
             covariate_luck={name: chosen(luck) for name, luck in self.covariate_luck.items()},
-            stable_luck=[chosen(luck) for luck in self.stable_luck],
-            entry_luck=None if self.entry_luck is None else [chosen(luck) for luck in self.entry_luck],
+            stable_luck={k: chosen(luck) for k, luck in self.stable_luck.items()},
+            entry_luck={k: chosen(luck) for k, luck in self.entry_luck.items()},
         )
 
     def covariate(self, name: str) -> Floats:
@@ -114,25 +113,35 @@ class Traits:
             replicate = np.arange(stable.shape[1])
             rows = self.site if self.site.ndim == 2 else self.site[:, None]
             stable += outcome.site_sd * site_level[rows, replicate]
-        if self.entry_luck is None:
+        if not self.entry_luck:
             return stable, stable
         return stable, stable + outcome.entry_sd * joint_normal(self.world, self.entry_luck, k)
 
 
 def draw_traits(world: World, draws: Draws, rows: Rows, site: NDArray[np.int16]) -> Traits:
-    """Luck of all persons, (P, R)."""
-    names, outcomes = world.outcomes, world.design.outcomes.values()
+    """Luck of all persons, (P, R), as far as screening looks at it."""
+    covariates, outcomes = world.screened
 
-    def normals(stream: Stream) -> list[Floats]:
-        return [rows.draw(draws, world, stream, name, normal=True) for name in names]
+    def normals(stream: Stream) -> dict[int, Floats]:
+        luck = {k: np.empty((rows.total, draws.n_replicates)) for k in outcomes}
+        for k, of_outcome in luck.items():
+            for name, span in zip(world.sites, rows.spans(), strict=True):
+                draws.fill(of_outcome[span], stream, name, world.outcomes[k], normal=True)
+        return luck
+
+    def covariate(name: str) -> NDArray[Any]:
+        uniforms = (
+            draws.uniform(Stream.COVARIATE, n, s, name) for s, n in zip(world.sites, rows.per_site, strict=True)
+        )
+        return np.concatenate([_covariate_luck(world, name, uniform) for uniform in uniforms])
 
     return Traits(
         world=world,
         site=site,
-        site_level=[_site_level(world, draws, name) for name in names],
-        covariate_luck={name: _covariate(world, draws, rows, name) for name in world.design.covariates},
+        site_level=[_site_level(world, draws, name) for name in world.outcomes],
+        covariate_luck={name: covariate(name) for name in covariates},
         stable_luck=normals(Stream.STABLE),
-        entry_luck=normals(Stream.ENTRY) if any(outcome.entry_sd for outcome in outcomes) else None,
+        entry_luck=normals(Stream.ENTRY) if world.has_entry_states else {},
     )
 
 
@@ -142,30 +151,25 @@ def _site_level(world: World, draws: Draws, outcome: str) -> Floats | None:
     return np.array([draws.normal(Stream.SITE_LEVEL, 1, site, outcome)[0] for site in world.sites])
 
 
-def _covariate(world: World, draws: Draws, rows: Rows, name: str) -> Floats | Bools | Ints:
+def _covariate_luck(world: World, name: str, uniform: Floats) -> Floats | Bools | Ints:
     """Luck of a normal covariate; values of a binary or count one."""
     covariate = world.design.covariates[name]
     if isinstance(covariate, NormalCovariate):
-        return rows.draw(draws, world, Stream.COVARIATE, name)
-    values = np.empty((rows.total, draws.n_replicates), dtype=bool if covariate.kind == "binary" else np.int32)
-    for site, span in zip(world.sites, rows.spans(), strict=True):
-        uniform = draws.uniform(Stream.COVARIATE, span.stop - span.start, site, name)
-        if isinstance(covariate, BinaryCovariate):
-            values[span] = uniform < covariate.prob
-        else:
-            values[span] = formulas.poisson_inverse(uniform, covariate.mean)
-    return values
+        return uniform
+    if isinstance(covariate, BinaryCovariate):
+        return np.asarray(uniform < covariate.prob)
+    return formulas.poisson_inverse(uniform, covariate.mean)
 
 
-def joint_normal(world: World, parts: Sequence[Floats], k: int) -> Floats:
+def joint_normal(world: World, parts: Sequence[Floats] | dict[int, Floats], k: int) -> Floats:
     """Independent standard normals of each outcome -> the k-th of normals with the outcomes' correlation."""
     row = world.correlation_factor[k]
     if not any(row[:k]):
         return parts[k]
     mixed = row[k] * parts[k]
-    for weight, part in zip(row[:k], parts, strict=False):
+    for j, weight in enumerate(row[:k]):
         if weight:
-            mixed += weight * part
+            mixed += weight * parts[j]
     return mixed
 
 

@@ -85,6 +85,22 @@ class World:
         return {name: _covariate_mean(covariate) for name, covariate in self.design.covariates.items()}
 
     @cached_property
+    def screened(self) -> tuple[list[str], list[int]]:
+        """Covariates and outcomes (by number) whose luck decides on eligibility, of itself or through correlations."""
+        criteria = [criterion for step in self.design.funnel.values() for criterion in step.criteria.values()]
+        measured = [k for k, name in enumerate(self.outcomes) if any(c.measure == name for c in criteria)]
+        linked = {name for k in measured for name in self.design.outcomes[self.outcomes[k]].covariates}
+        needed = {
+            j for k in measured for j, weight in enumerate(self.correlation_factor[k][: k + 1]) if weight or j == k
+        }
+        return [name for name in self.design.covariates if name in linked], sorted(needed)
+
+    @cached_property
+    def has_entry_states(self) -> bool:
+        """Whether any outcome has a passing state at entry."""
+        return any(outcome.entry_sd for outcome in self.design.outcomes.values())
+
+    @cached_property
     def correlation_factor(self) -> list[list[float]]:
         """Lower Cholesky factor of the correlations between outcomes."""
         factor = cholesky(correlation_matrix(self.design))
@@ -132,6 +148,16 @@ class World:
                 levels = [f"{factor.outcome}<{factor.at_least:g}", f"{factor.outcome}>={factor.at_least:g}"]
             names = [f"{name}, {level}" if name else level for name in names for level in levels]
         return names
+
+    @cached_property
+    def strata_by_site(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Of each stratum the site (0 where sites are not a factor) and its number among that site's strata."""
+        factors = self.design.allocation.strata
+        after = 2 ** len(factors[factors.index("site") + 1 :]) if "site" in factors else 1
+        n_sites = len(self.sites) if "site" in factors else 1
+        code = np.arange(len(self.strata))
+        site = code // after % n_sites
+        return site, code // (after * n_sites) * after + code % after
 
     def coached(self, arm: int) -> bool:
         """Whether the arm is delivered one-to-one by coaches."""
