@@ -202,7 +202,8 @@ def test_a_sweep_and_its_export_have_the_same_rows(place: Path) -> None:
     sweep, csv = place / "results" / "sweep", place / "results" / "sweep-csv"
     points = pd.read_csv(csv / "design_points.csv")
     assert points["sample_size"].tolist() == [30, 60, 60]
-    assert points["arms.coach.effects.pain.by_visit"].tolist() == ['{"m3": -0.5, "m12": -0.5}'] * 2 + ['{"m3": -1.5, "m12": -1.5}']  # fmt: skip
+    effects = points["arms.coach.effects.pain.by_visit"].tolist()
+    assert effects == [f'{{"m3": {effect}, "m12": {effect}}}' for effect in (-0.1, -0.5, -1.5)]
     for name in ("estimates", "replicates", "measures", "participants", "observations"):
         files = sorted((sweep / "data" / name).glob("*/block-*.parquet"))
         kept = pa.concat_tables(pq.ParquetFile(path).read() for path in files).to_pandas()
