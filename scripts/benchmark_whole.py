@@ -34,7 +34,9 @@ from benchmark_common import (
 )
 
 from trialsim import block
+from trialsim.design.library import library_dir
 from trialsim.design.parts import Design
+from trialsim.design.reader import read_design
 from trialsim.engines import process, vector
 from trialsim.experiments import runner
 from trialsim.sweeps import work
@@ -55,6 +57,10 @@ class Case:
     aim: float
 
 
+PLAIN = library_dir() / "sweeps" / "designs" / "plain_300.yaml"
+"""Programmes as in RESOLVE, a short funnel, one outcome."""
+
+
 def cases(effort: Effort) -> dict[str, Case]:
     """What the aims were set for."""
     large, small = effort.participants(2331), effort.participants(300)
@@ -63,6 +69,7 @@ def cases(effort: Effort) -> dict[str, Case]:
     designs: list[tuple[str, Design, float]] = [
         (f"RESOLVE, N = {large}", resolve(large), 250),
         (f"RESOLVE, N = {large}, and MMRM", resolve(large, more={"mmrm": MMRM}), 100),
+        (f"plain three-arm trial, N = {small}", with_size(read_design(PLAIN), small), 1500),
         (f"RESOLVE's whole funnel, N = {small}", resolve(small), 1500),
         (f"benchmark sweep, point 0, N = {small}", with_size(first, small), 1500),
     ]
