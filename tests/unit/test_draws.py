@@ -8,18 +8,18 @@ from designs import design
 from scipy import stats
 
 from trialsim.world.draws import _COS, _SIN, Draws
+from trialsim.world.formulas import gamma_multiplier
 from trialsim.world.persons import contact_rates
 from trialsim.world.streams import BLOCK, Stream, generator
 from trialsim.world.world import World
 
-KINDS = ["uniform", "normal", "gamma"]
+KINDS = ["uniform", "normal"]
 N_REPLICATES = 3 * BLOCK
 
 
 def drawn(kind: str, draws: Draws, rows: int) -> np.ndarray:
     """Rows of one named stream, (rows, R)."""
-    keys = {"shape": 0.7} if kind == "gamma" else {}
-    return getattr(draws, kind)(Stream.CHANGE, rows, "pain", "m3", **keys)
+    return getattr(draws, kind)(Stream.CHANGE, rows, "pain", "m3")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -103,3 +103,11 @@ def test_contact_rates_vary_by_month_as_a_gamma_distribution_of_mean_one(cv: flo
     world = World(design(recruitment={"sites": {"north": {"rate_per_month": 30.4375}}, "month_cv": cv}))
     rate = contact_rates(world, Draws(seed=1, first=0, n_replicates=320))[0].ravel()
     assert stats.kstest(rate, stats.gamma(cv**-2, scale=cv**2).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("cv", [0.05, 0.1, 0.5, 1.0, 3.0])
+def test_a_gamma_multiplier_is_the_quantile_of_its_normal(cv: float) -> None:
+    normal = np.linspace(-7.35, 7.35, 1999)
+    exact = stats.gamma(cv**-2, scale=cv**2).ppf(stats.norm.cdf(normal[normal < 0]))
+    upper = stats.gamma(cv**-2, scale=cv**2).isf(stats.norm.sf(normal[normal >= 0]))
+    np.testing.assert_allclose(gamma_multiplier(normal, cv), np.concatenate([exact, upper]), rtol=2e-6)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +52,6 @@ class Draws:
         self.fill(out, stream, *names, normal=True)
         return out
 
-    def gamma(self, stream: Stream, rows: int, *names: str | int, shape: float) -> Floats:
-        """Gamma variates of scale 1, shape (rows, n_replicates)."""
-        out = np.empty((rows, self.n_replicates))
-        draw = partial(_draw, draw=lambda source, part: source.standard_gamma(shape, out=part))
-        self._fill(out, stream, names, draw)
-        return out
-
     def fill(self, out: Floats, stream: Stream, *names: str | int, normal: bool = False) -> None:
         """Fill rows of an existing array, (rows, n_replicates), with the same numbers: saves making and copying one."""
         self._fill(out, stream, names, _normals if normal else _uniforms)
@@ -84,20 +76,14 @@ _Draw = Callable[[list[np.random.Generator], Floats], None]
 """Fills (blocks, rows, BLOCK) from a generator for each block, row after row."""
 
 
-def _draw(
-    sources: list[np.random.Generator], out: Floats, *, draw: Callable[[np.random.Generator, Floats], object]
-) -> None:
+def _uniforms(sources: list[np.random.Generator], out: Floats) -> None:
     if len(sources) == 1:
-        draw(sources[0], out[0])
+        sources[0].random(out=out[0])
         return
     part = np.empty(out.shape[1:])  # stays near the processor until it is copied to its place
     for source, place in zip(sources, out, strict=True):
-        draw(source, part)
+        source.random(out=part)
         place[:] = part
-
-
-def _uniforms(sources: list[np.random.Generator], out: Floats) -> None:
-    _draw(sources, out, draw=lambda source, part: source.random(out=part))
 
 
 N_DIRECTIONS = 2**14

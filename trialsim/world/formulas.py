@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,6 +63,28 @@ def delay_probabilities(days: int, mean_extra: float, size: int) -> Floats:
     k = np.arange(size - days)
     probabilities[days:] = np.exp(-k / mean_extra) * -np.expm1(-1 / mean_extra)
     return probabilities
+
+
+GRID = np.linspace(-9, 9, 2**14 + 1)
+"""Standard normals at which quantile functions are tabulated; none is drawn beyond."""
+
+
+def gamma_multiplier(normal: Floats, cv: float) -> Floats:
+    """Gamma variate of mean 1 and coefficient of variation cv (shape 1/cv^2), by its quantile function.
+
+    With Poisson arrivals it gives negative binomial counts: Anisimov and Fedorov 2007, doi:10.1002/sim.2956.
+    """
+    return np.exp(np.interp(normal, GRID, _log_gamma_quantiles(cv)))
+
+
+@lru_cache(maxsize=32)
+def _log_gamma_quantiles(cv: float) -> Floats:
+    """Logarithms of gamma quantiles on the grid: nearly straight lines in between (the inverse itself is slow)."""
+    shape, lower = cv**-2, GRID < 0
+    quantiles = np.empty_like(GRID)  # each tail by its own probability, lest the upper one lose its digits
+    quantiles[lower] = special.gammaincinv(shape, special.ndtr(GRID[lower]))
+    quantiles[~lower] = special.gammainccinv(shape, special.ndtr(-GRID[~lower]))
+    return np.log(np.maximum(quantiles / shape, np.finfo(float).tiny))
 
 
 def truncated_normal(uniform: Floats, mean: float, sd: float, low: float | None, high: float | None) -> Floats:

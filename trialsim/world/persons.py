@@ -76,12 +76,8 @@ def contact_rates(world: World, draws: Draws) -> Floats:
 
 
 def _multipliers(world: World, draws: Draws, stream: Stream, rows: int, cv: float) -> Floats:
-    """Gamma variates of mean 1 and coefficient of variation cv (shape 1/cv^2), by site; (n_sites, R, rows).
-
-    With Poisson arrivals they give negative binomial counts: Anisimov and Fedorov 2007, doi:10.1002/sim.2956.
-    """
-    shape = cv**-2
-    return np.stack([draws.gamma(stream, rows, site, shape=shape).T / shape for site in world.sites])
+    """Gamma variates of mean 1 and coefficient of variation cv, by site; (n_sites, R, rows)."""
+    return np.stack([formulas.gamma_multiplier(draws.normal(stream, rows, site).T, cv) for site in world.sites])
 
 
 def operational_time(world: World, draws: Draws, site: int, n_rows: int) -> Floats:
