@@ -131,7 +131,7 @@ def test_cases_are_the_trials_that_the_aims_were_set_for() -> None:
     assert first.design.analyses["responders"].kind == "modified_poisson"
     assert first.design.funnel == read_design("resolve").funnel
     assert list(cases["RESOLVE, N = 2331, and MMRM"].design.analyses) == ["responders", "mmrm"]
-    assert [case.aim for case in cases.values()] == [250, 100, 1500, 1500, 1500]
+    assert [case.aim for case in cases.values()] == [250, 100, 1500, 1500, 1500, 1500]
     assert [case.replicates for case in cases.values()][-1] == read_sweep("benchmark").replicates
     small = [case.design for name, case in cases.items() if "2331" not in name]
     assert all(design.sample_size == 300 and len(design.arms) == 3 for design in small)
