@@ -122,6 +122,41 @@ def test_bytes_are_foretold(
     assert told.seconds > 0
 
 
+def test_with_a_target_no_more_is_run_than_was_foretold(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole files, and not fewer replicates than a pilot."""
+    small_files(monkeypatch, participants=30 * 16 * 20)  # files of 320 replicates, and of 240 with 40 participants
+    file = write_sweep_file(here, target_mcse=0.05, replicates=1000)
+    told = forecast(read_sweep(file))
+    run_whole("sweep", file, "--out", "out")
+    found = status(here / "out")
+    assert told.replicates == found["done"] == 2 * 320 + 2 * 480
+    assert told.n_files == n_files(here / "out")
+
+
+# --- options that do not go together, names with spaces -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("sweep", "tiny.yaml", "--cluster", "tcp://127.0.0.1:1", "--executor", "mpi"), "not both"),
+        (("export", "out", "--out", "csv", "--point", "0"), "--adam"),
+        (("export", "out", "--out", "csv", "--replicate", "2"), "--adam"),
+    ],
+)
+def test_options_that_contradict_each_other(here: Path, asked: tuple[str, ...], said: str) -> None:
+    result = call(*asked)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert everything_in(here) == []
+
+
+def test_commands_to_go_on_with_can_be_pasted(file: Path, here: Path) -> None:
+    text = run_whole("sweep", file, "--out", "two words").stdout
+    assert text.endswith("Read them with: trialsim summarise 'two words'\n")
+    assert read_sweep(file).name in run_whole("summarise", "two words").stdout
+
+
 # --- status -----------------------------------------------------------------------------------------------------------
 
 

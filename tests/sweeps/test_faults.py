@@ -270,6 +270,15 @@ def test_a_folder_with_something_else(file: Path, tmp_path: Path, name: str) -> 
     assert refused("sweep", file, "--out", folder / name) == told.replace(str(folder), str(folder / name))
 
 
+def test_a_sweep_among_the_data_of_another(file: Path, out: Path) -> None:
+    before = everything(out)
+    inside = out / "data" / "more"
+    assert refused("sweep", file, "--out", inside) == (
+        f"trialsim: {inside}: lies among the data of {out}. Choose another --out."
+    )
+    assert everything(out) == before
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     for command in (("resume",), ("status",), ("grow", "--replicates", 9)):
         assert "no such folder" in refused(command[0], tmp_path / "nowhere", *command[1:])

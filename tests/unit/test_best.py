@@ -14,12 +14,21 @@ from scipy import stats
 from sweep_folders import point_of, sizes_and_rates, small_design, sweep_of, write_sweep
 
 from trialsim.errors import ResultsError, TrialsimError
+from trialsim.experiments import runner
 from trialsim.experiments.runner import run
 from trialsim.report import sweep_tables
 from trialsim.report.layout import WIDTH
 from trialsim.report.sweep_tables import best_json, best_text
 from trialsim.sweeps.best import FOLD, best, judge, on_front, posterior
-from trialsim.sweeps.questions import AtPoint, Constraint, Measured, Quantity, read_constraint, read_quantity
+from trialsim.sweeps.questions import (
+    AtPoint,
+    Constraint,
+    Measured,
+    Quantity,
+    read_choice,
+    read_constraint,
+    read_quantity,
+)
 from trialsim.sweeps.reading import Results, open_results
 
 Floats = NDArray[np.float64]
@@ -90,6 +99,53 @@ def test_an_axis_of_words_cannot_be_compared(tmp_path: Path) -> None:
     write_sweep(tmp_path / "s", sweep_of(points), done=[])
     with pytest.raises(TrialsimError, match="'scenario' is not a number"):
         read_constraint("scenario > 1", open_results(tmp_path / "s"))
+
+
+@pytest.fixture
+def scenarios(tmp_path: Path) -> Results:
+    """Two sizes under two scenarios, of which 'bad' is the cheaper one; no replicate is run."""
+    points = []
+    for size in (40, 80):
+        for name, switched in (("good", True), ("bad", False)):
+            values = {"sample_size": size, "scenario": name, "arms.coach.delivery.on": switched}
+            points.append(point_of(len(points), small_design(sample_size=size), values))
+    write_sweep(tmp_path / "s", sweep_of(points), done=[])
+    return open_results(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "points"),
+    [
+        ("scenario = bad", "scenario = bad", [1, 3]),
+        ("scenario==good", "scenario = good", [0, 2]),
+        (" sample_size = 80.0 ", "sample_size = 80", [2, 3]),
+        ("arms.coach.delivery.on = true", "arms.coach.delivery.on = true", [0, 2]),
+    ],
+)
+def test_an_axis_is_held_to_a_value(scenarios: Results, text: str, wanted: str, points: list[int]) -> None:
+    choice = read_choice(text, scenarios)
+    assert choice is not None
+    assert choice.text == wanted
+    assert [point for point, values in enumerate(scenarios.axis_values) if choice.holds(values)] == points
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("scenario = worse", "'scenario = worse': no design point has this value. Its values: good, bad."),
+        ("scenario = goood", "'scenario = goood': no design point has this value. Did you mean 'good'?"),
+        ("power = 0.9", "'power = 0.9': = chooses by the value of an axis, and 'power' is none. Axes: sample_size, "),
+    ],
+)
+def test_choices_that_there_are_not(scenarios: Results, text: str, said: str) -> None:
+    with pytest.raises(TrialsimError) as refused:
+        best(scenarios, where=[text])
+    assert str(refused.value).startswith(said)
+
+
+@pytest.mark.parametrize("text", ["power >= 0.9", "power => 0.9", "0 <= power", "= good", "scenario =", "=", ""])
+def test_what_is_no_choice(scenarios: Results, text: str) -> None:
+    assert read_choice(text, scenarios) is None
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -296,6 +352,39 @@ def test_points_without_results_are_left_out(tmp_path: Path) -> None:
     assert "2 more design points without finished replicates" in best_text(open_results(tmp_path / "s"))
 
 
+def test_only_points_that_are_chosen_are_looked_at(results: Results, tmp_path: Path) -> None:
+    found = best(results, where=["sample_size = 80", "power > 0.01"], minimise="cost")
+    assert [one.point for one in found.points] == [2, 3]
+    assert found.without == ()
+    alone = tmp_path / "alone"
+    write_sweep(alone, sweep_of(sizes_and_rates(), replicates=REPLICATES), done=[(2, 0), (3, 0)])
+    same = best(open_results(alone), where=["power > 0.01"], minimise="cost")
+    assert [one.all_hold for one in found.points] == [one.all_hold for one in same.points]
+    assert [one.on_front for one in found.points] == [one.on_front for one in same.points] == [False, True]
+    words = " ".join(best_text(results, where=["sample_size = 80", "power > 0.01"]).split())
+    assert "2 of 2 designs with sample_size = 80 satisfy power > 0.01." in words
+    with pytest.raises(TrialsimError, match="no design point has sample_size = 80 and sample_size = 40"):
+        best(results, where=["sample_size = 80", "sample_size = 40"])
+
+
+def test_a_point_of_which_every_replicate_failed_is_not_silently_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyse = runner.analyse_block
+
+    def broken(block: Any) -> Any:
+        if block.world.design.sample_size == 80:
+            raise ZeroDivisionError("no")
+        return analyse(block)
+
+    monkeypatch.setattr(runner, "analyse_block", broken)
+    points = [point_of(k, small_design(sample_size=size), {"sample_size": size}) for k, size in enumerate((40, 80))]
+    write_sweep(tmp_path / "s", sweep_of(points, replicates=REPLICATES))
+    with pytest.raises(ResultsError, match=r"^24 of 48 replicates failed \(design points 1; "):
+        best(open_results(tmp_path / "s"), minimise="cost")
+    assert best(open_results(tmp_path / "s"), minimise="cost", skip_failed=True).without == (1,)
+
+
 # --- text and data ----------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +399,18 @@ def test_the_answer_in_words(results: Results) -> None:
     assert max(map(len, text.splitlines())) <= WIDTH
     rows = [line.split() for line in text.splitlines() if line.split()[1:2] in (["yes"], ["no"])]
     assert [(row[0], row[1]) for row in rows] == [("3", "yes"), ("2", "yes"), ("1", "no")]
+
+
+def test_what_the_axes_set_has_a_table_of_its_own_where_there_is_no_room(results: Results) -> None:
+    asked = ["power > 0.01", "power[usual vs coach] < 0.9", "coach_hours > 0"]
+    lines = best_text(results, where=asked, minimise="cost").splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    start = next(
+        place for place, line in enumerate(lines) if line.split() == ["point", "sample_size", "rate_per_month"]
+    )
+    rows = [line.split() for line in lines[start + 2 : start + 6]]
+    assert sorted(rows) == [["0", "40", "30"], ["1", "40", "60"], ["2", "80", "30"], ["3", "80", "60"]]
+    assert f"rate_per_month: {RATE}." in " ".join(lines)
 
 
 def test_a_long_table_is_cut(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:

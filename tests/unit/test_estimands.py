@@ -40,7 +40,7 @@ def plan() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def block() -> Block:
-    return run(busy(analyses=plan(), sample_size=120), n=2, seed=12)
+    return run(busy(analyses=plan(), sample_size=120), n=2, seed=5)
 
 
 @pytest.fixture(scope="module")

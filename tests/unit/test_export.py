@@ -19,6 +19,7 @@ import pytest
 from golden.small_trial import small_trial
 from pandas.testing import assert_frame_equal
 from statsmodels.regression.linear_model import OLS
+from sweep_folders import point_of, small_design, sweep_of, write_sweep
 
 from trialsim.block import simulate_block
 from trialsim.errors import ResultsError
@@ -94,6 +95,21 @@ def test_names_say_what_columns_are(folder: Path, tmp_path: Path) -> None:
     assert list(names.index) == arrow(folder, "participants").column_names
 
 
+@pytest.mark.parametrize("form", ["csv", "xpt"])
+def test_design_points_are_exported_as_they_stand(form: Any, tmp_path: Path) -> None:
+    points = [point_of(k, small_design(), {"scenario": name, "on": k == 0}) for k, name in enumerate(("good", "bad"))]
+    write_sweep(tmp_path / "s", sweep_of(points), done=[])
+    export(tmp_path / "s", form=form, out=tmp_path / "out", tables=["design_points"])
+    names = pd.read_csv(tmp_path / "out" / "names.csv").set_index("column")
+    assert names.loc[["label", "seed"], "meaning"].tolist() == ["what distinguishes it from the others", "seed of its replicates"]  # fmt: skip
+    file = tmp_path / "out" / f"design_points.{form}"
+    found = pd.read_csv(file) if form == "csv" else pyreadstat.read_xport(str(file))[0]
+    found.columns = [name.lower() for name in found.columns]
+    assert found["label"].tolist() == ["scenario=good, on=true", "scenario=bad, on=false"]
+    assert found["scenario"].tolist() == ["good", "bad"]
+    assert found["on"].tolist() == [1, 0]
+
+
 def test_only_the_tables_that_are_named(folder: Path, tmp_path: Path) -> None:
     written = export(folder, form="csv", out=tmp_path / "csv", tables=["funnel", "estimates"])
     assert [path.name for path in written] == ["funnel.csv", "estimates.csv", "names.csv"]
@@ -127,7 +143,8 @@ def test_a_place_that_holds_something_is_left_alone(folder: Path, tmp_path: Path
 
 
 def test_an_export_among_the_results_is_refused(folder: Path) -> None:
-    assert "lies among the Parquet files" in refusal(folder, out=folder / "data" / "csv")
+    assert "lies among the files of the results" in refusal(folder, out=folder / "data" / "csv")
+    assert "lies among the files of the results" in refusal(folder, out=folder)
 
 
 def test_a_damaged_file_stops_the_export_and_nothing_appears(folder: Path, tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ def test_overrides(read: Read) -> None:
             "s.yaml:11:7: keep: must be one of 'estimates', 'participants' (given: 'all')",
             "s.yaml:12:7: seed: must be at least 0 (given: -1)",
         ]),
+        ("replicates: 10", "replicates: 10000001", ["s.yaml:10:13: replicates: must be at most 10000000 (given: 10000001)"]),
         ("base.yaml", "bse.yaml", ["s.yaml:2:7: base: no file 'bse.yaml' (given: 'bse.yaml') Did you mean 'base.yaml'?"]),
         ("base.yaml", "nothing", ["s.yaml:2:7: base: no scenario 'nothing' in the library (given: 'nothing') Library: " + ", ".join(library()) + "."]),
         ("arms.coach.stop_prob", "arms.coach.stop_pro", ["s.yaml:3:7: arms.coach.stop_pro: no 'arms.coach.stop_pro'. Did you mean 'arms.coach.stop_prob'? In every point."]),

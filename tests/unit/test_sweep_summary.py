@@ -269,6 +269,15 @@ def test_the_table_in_words(shared: Results) -> None:
     assert "coach - usual at m3 (main, mean difference)" in " ".join(lines)
 
 
+def test_scales_that_are_not_the_printed_one_are_named(tmp_path: Path, shared: Results) -> None:
+    said = "For risk ratios, bias and standard errors are those of the logarithm."
+    design = small_design(sample_size=200, analyses={"responders": RESPONDERS})
+    ratios = made(tmp_path / "s", [point_of(0, design, {})], replicates=8)
+    assert said in " ".join(summary_text(ratios, statistics=["bias"]).split())
+    assert said not in " ".join(summary_text(ratios, statistics=["coverage"]).split())
+    assert "logarithm" not in summary_text(shared, statistics=["bias"])
+
+
 def test_every_point_has_its_row(shared: Results) -> None:
     frame = summarise(shared).frame()
     for point, power in frame[(frame["statistic"] == "power")].groupby("design_point")["value"].first().items():

@@ -218,7 +218,10 @@ def summarise(
 @click.command()
 @options(FOLDER, AS_JSON)
 @click.option(
-    "--where", multiple=True, metavar="CONDITION", help="What must hold, e.g. 'power >= 0.9' (can be repeated)."
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="What must hold: 'power >= 0.9', 'scenario = realistic' (can be repeated).",
 )
 @click.option("--min", "minimise", metavar="QUANTITY", help="Choose the smallest, e.g. cost.")
 @click.option("--max", "maximise", metavar="QUANTITY", help="Choose the largest, e.g. power.")
@@ -256,21 +259,24 @@ def best(
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the files.")
 @click.option("--table", "tables", multiple=True, help="Only this table (can be repeated).")
 @click.option("--adam", is_flag=True, help="Instead: ADSL and ADQS, CDISC-like, of one replicate.")
-@click.option("--point", type=click.IntRange(min=0), default=0, show_default=True, help="Design point, with --adam.")
+@click.option("--point", type=click.IntRange(min=0), help="Design point, with --adam. Default: 0.")
 @click.option("--replicate", type=click.IntRange(min=0), help="Replicate, with --adam. Default: the first.")
 def export(
-    folder: Path, form: Literal["csv", "xpt"], out: Path, tables: tuple[str, ...], adam: bool, point: int,
+    folder: Path, form: Literal["csv", "xpt"], out: Path, tables: tuple[str, ...], adam: bool, point: int | None,
     replicate: int | None,
 ) -> None:  # fmt: skip
     """Tables as CSV or SAS transport files, for other programs."""
     _quietly()
     from trialsim.sweeps.export import export as write_out
 
+    if not adam and (point is not None or replicate is not None):
+        raise click.UsageError("--point and --replicate choose the trial for --adam; tables are exported whole.")
+
     def tell(text: str) -> None:
         click.echo(f"trialsim: {text}", err=True)
 
     written = write_out(
-        folder, form=form, out=out, tables=tables, adam=adam, point=point, replicate=replicate, tell=tell
+        folder, form=form, out=out, tables=tables, adam=adam, point=point or 0, replicate=replicate, tell=tell
     )
     click.echo("\n".join(str(path) for path in written))
 
@@ -305,6 +311,8 @@ def _run(opened: Callable[[], Store], *, workers: int, executor: str, cluster: s
     from trialsim.sweeps.drive import drive
     from trialsim.sweeps.status import status as status_of
 
+    if cluster and executor == "mpi":
+        raise click.UsageError("--cluster is Dask's: give it, or --executor mpi, not both.")
     kind: Any = "dask" if cluster else executor if executor != "processes" or workers > 1 else "serial"
     with crew(kind, workers, address=cluster) as people:
         store, started = opened(), time.monotonic()
@@ -322,7 +330,9 @@ def _stopped_gently(store: Store) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         click.echo(
-            f"\ntrialsim: interrupted. What was finished is kept; go on with: trialsim resume {store.folder}", err=True
+            "\ntrialsim: interrupted. What was finished is kept; go on with: trialsim resume "
+            f"{shlex.quote(str(store.folder))}",
+            err=True,
         )
         sys.exit(INTERRUPTED)
 

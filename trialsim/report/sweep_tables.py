@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from trialsim.analysis.estimates import COMPARISONS, MEANS, Label
+from trialsim.analysis.estimates import COMPARISONS, MEANS, RATIOS, Label
 from trialsim.experiments.performance import Performance
 from trialsim.report.columns import Column, axis_columns, digits_of, fitting, text_of
 from trialsim.report.layout import WIDTH, heading, listed, number, paragraph, plural, with_error
@@ -180,7 +180,7 @@ def _about(found: Summary) -> str:
 
 
 def _legend(shown: Sequence[Column], labels: Sequence[Label], left: Sequence[Column]) -> str:
-    said = [f"{column.head}: {column.about}." for column in shown if column.about.endswith(f".{column.head}")]
+    said = _in_full(shown)
     heads = " ".join(column.head for column in shown).split()
     if len(labels) == 1:
         said.append(f"{_words(labels[0])}.")
@@ -188,7 +188,14 @@ def _legend(shown: Sequence[Column], labels: Sequence[Label], left: Sequence[Col
         letters = {_letter(place): _words(label) for place, label in enumerate(labels)}
         said += [f"{letter}: {words}." for letter, words in letters.items() if letter in heads]
     if "bias" in heads or "coverage" in heads:
-        said.append("Bias and coverage are against the mean of the replicates' own true values; bias is paired.")
+        said.append(
+            "Bias and coverage are against the true values of the arms, averaged over replicates; bias is paired."
+        )
+    ratios = dict.fromkeys(label.measure for label in labels if label.measure in RATIOS)
+    if ratios and set(heads) & {"bias", "SE", "MSE"}:
+        said.append(
+            f"For {listed([f'{measure}s' for measure in ratios])}, bias and standard errors are those of the logarithm."
+        )
     if left:
         names = listed([column.head for column in left[:6]] + (["more"] if len(left) > 6 else []))
         said.append(f"No room for {names}: choose with --statistic, --analysis, --visit, or see --json.")
@@ -215,6 +222,7 @@ def best_json(results: Results, **asked: Any) -> dict[str, Any]:
     found = best(results, **asked)
     return {
         "sweep": results.name,
+        "choices": [one.text for one in found.choices],
         "constraints": [one.text for one in found.constraints],
         "objective": {"sense": found.objective[0], "quantity": found.objective[1].name} if found.objective else None,
         "power_is": found.powers,
@@ -243,14 +251,16 @@ def _judged_json(found: Best, one: Judged) -> dict[str, Any]:
 
 
 def _answer(found: Best, results: Results) -> str:
-    n, every = len(found.admissible), len(found.points)
+    n, every = len(found.admissible), plural(len(found.points), "design")
     asked = listed([one.text for one in found.constraints])
+    if found.choices:
+        every += f" with {listed([one.text for one in found.choices])}"
     if not found.constraints:
-        text = f"{plural(every, 'design')}, no constraint."
+        text = f"{every}, no constraint."
     elif n == 0:
-        text = f"None of {plural(every, 'design')} satisfies {asked}."
+        text = f"None of {every} satisfies {asked}."
     else:
-        text = f"{n:,} of {plural(every, 'design')} {'satisfies' if n == 1 else 'satisfy'} {asked}."
+        text = f"{n:,} of {every} {'satisfies' if n == 1 else 'satisfy'} {asked}."
     if found.without:
         text += f" {plural(len(found.without), 'more design point')} without finished replicates."
     return f"{text} {_chosen(found, results)}".strip()
@@ -319,16 +329,35 @@ def _shown_words(found: Best) -> str:
 
 
 def _judged_table(found: Best, shown: Sequence[Judged]) -> str:
+    """A row per design point; what the axes set in a table of its own where one has no room for all."""
     varied = [axis for axis in shown[0].values if len({str(one.values[axis]) for one in found.points}) > 1]
-    cells = [Column(_heads(q), [_cell(found, place, one) for one in shown]) for place, q in _not_axes(found)]
     lead = [Column("point", [str(one.point) for one in shown])]
+    judged = list(lead)
     if found.constraints:
-        lead.append(Column("ok", ["yes" if one.admissible else "no" for one in shown]))
-        lead.append(Column("P(ok)", [_chance(one.all_hold) for one in shown]))
-        lead.append(Column("front", ["yes" if one.on_front else "" for one in shown]))
-    columns, left = fitting(lead, [*cells, *axis_columns([one.values for one in shown], varied)])
-    note = f"\n\n{paragraph(f'No room for {listed([column.head for column in left])}: see --json.')}" if left else ""
-    return text_of(columns) + note
+        judged.append(Column("ok", ["yes" if one.admissible else "no" for one in shown]))
+        judged.append(Column("P(ok)", [_chance(one.all_hold) for one in shown]))
+        judged.append(Column("front", ["yes" if one.on_front else "" for one in shown]))
+    cells = [Column(_heads(q), [_cell(found, place, one) for one in shown]) for place, q in _not_axes(found)]
+    columns, left = fitting(judged, cells)
+    axes, out = fitting(columns, axis_columns([one.values for one in shown], varied))
+    tables = [text_of(axes)]
+    if out:
+        axes, out = fitting(lead, axis_columns([one.values for one in shown], varied))
+        tables = [text_of(columns), text_of(axes)]
+    return "\n\n".join([*tables, *_notes(axes, [*left, *out])])
+
+
+def _notes(axes: Sequence[Column], left: Sequence[Column]) -> list[str]:
+    """What short names of axes stand for, and what the tables have no room for."""
+    said = _in_full(axes)
+    if left:
+        said.append(f"No room for {listed([column.head for column in left])}: see --json.")
+    return [paragraph(" ".join(said))] if said else []
+
+
+def _in_full(columns: Sequence[Column]) -> list[str]:
+    """Whole paths of axes that are shown by a short name."""
+    return [f"{column.head}: {column.about}." for column in columns if column.about.endswith(f".{column.head}")]
 
 
 def _heads(quantity: Quantity) -> str:

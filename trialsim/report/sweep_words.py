@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from shlex import quote
 from typing import Any
 
 from trialsim.report.layout import table
@@ -18,9 +19,11 @@ MOST_SHOWN = 40
 
 
 def duration(seconds: float) -> str:
-    """'40 s', '12 min', '3.4 h', '2.1 days'."""
+    """'less than 1 s', '40 s', '12 min', '3.4 h', '2.1 days'."""
     if math.isnan(seconds):
         return "unknown time"
+    if seconds < 1:
+        return "less than 1 s"
     for limit, unit, size in ((90, "s", 1), (90 * 60, "min", 60), (48 * 3600, "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.{1 if unit == 'h' else 0}f} {unit}"
@@ -61,13 +64,13 @@ def dry_run_text(sweep: Sweep, found: Forecast, *, workers: int) -> str:
         lines.append(f"... and {n - len(shown):,} more")
     most = "at most " if sweep.target_mcse is not None else ""
     tried = ", ".join(str(number) for number in found.tried)
+    several = f" ({duration(found.seconds / workers)} on {workers})" if workers > 1 else ""
     return "\n".join(
         [
             *lines,
             "",
-            f"Expected: {most}{found.replicates:,} replicates, {duration(found.seconds)} on one core"
-            f" ({duration(found.seconds / workers)} on {workers} that are free), {amount(found.n_bytes)} in"
-            f" {found.n_files:,} files.",
+            f"Expected: {most}{found.replicates:,} replicates, {duration(found.seconds)} on one free core{several},"
+            f" {amount(found.n_bytes)} in {found.n_files:,} files.",
             f"Measured just now on a few replicates of design points {tried}; other work on the machine adds to it.",
             "Nothing was run or written.",
         ]
@@ -111,7 +114,7 @@ def ending_text(status: Status, ending: Ending, *, seconds: float) -> str:
     ]
     if status.plan.shard:
         return "\n".join([*lines, f"This is shard {_shard(status.plan)}. Put all together with: trialsim merge"])
-    return "\n".join([*lines, f"Read them with: trialsim summarise {status.folder}"])
+    return "\n".join([*lines, f"Read them with: trialsim summarise {quote(str(status.folder))}"])
 
 
 def status_text(status: Status) -> str:
@@ -127,7 +130,7 @@ def status_text(status: Status) -> str:
         *_troubles(status),
     ]
     if not complete and not status.running:
-        lines.append(f"Go on with: trialsim resume {status.folder}")
+        lines.append(f"Go on with: trialsim resume {quote(str(status.folder))}")
     return "\n".join(lines)
 
 

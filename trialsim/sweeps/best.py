@@ -19,10 +19,12 @@ from scipy.special import betaincinv, ndtr, stdtrit
 from trialsim.errors import ResultsError, TrialsimError
 from trialsim.sweeps.questions import (
     AtPoint,
+    Choice,
     Constraint,
     Measured,
     Quantity,
     power_in_words,
+    read_choice,
     read_constraint,
     read_quantity,
     refuse_failed,
@@ -64,6 +66,8 @@ class Judged:
 class Best:
     """What was asked and found. `chosen` is the best admissible point, None where there is none to choose."""
 
+    choices: tuple[Choice, ...]
+    """Which design points were looked at."""
     constraints: tuple[Constraint, ...]
     objective: tuple[Sense, Quantity] | None
     quantities: tuple[Quantity, ...]
@@ -97,16 +101,19 @@ def best(
 
     TrialsimError for words that cannot be read; ResultsError where replicates or fits failed, unless `skip_failed`.
     """
-    constraints = tuple(read_constraint(text, results) for text in where)
+    read = [read_choice(text, results) or read_constraint(text, results) for text in where]
+    choices = tuple(one for one in read if isinstance(one, Choice))
+    constraints = tuple(one for one in read if isinstance(one, Constraint))
     objective = _objective(results, minimise, maximise)
     asked = [one.quantity for one in constraints] + ([objective[1]] if objective else [])
     front = _front_of(results, asked)
     quantities = tuple(dict.fromkeys([*asked, *(quantity for _, quantity in front)]))
-    points = [point for point in range(results.n_points) if results.n_replicates(point) - results.n_failed(point)]
+    among = _among(results, choices)
+    points = [point for point in among if results.n_replicates(point) - results.n_failed(point)]
+    if not skip_failed:
+        refuse_failed(results, [point for point in among if results.n_replicates(point)])
     if not points:
         raise ResultsError(f"{results.folder}: no replicate is finished yet.")
-    if not skip_failed:
-        refuse_failed(results, points)
     at = [AtPoint(results, point) for point in points]
     found = [tuple(here.measured(quantity, skip_failed=skip_failed) for quantity in quantities) for here in at]
     fronted = on_front(found, [(sense, quantities.index(quantity)) for sense, quantity in front])
@@ -125,17 +132,28 @@ def best(
         for place, point in enumerate(points)
     )
     return Best(
+        choices=choices,
         constraints=constraints,
         objective=objective,
         quantities=quantities,
         front=front,
         powers={q.name: power_in_words(results, q) for q in quantities if q.kind == "power"},
         points=judged,
-        without=tuple(sorted(set(range(results.n_points)) - set(points))),
+        without=tuple(sorted(set(among) - set(points))),
         chosen=None if verdict.chosen is None else judged[verdict.chosen],
         chance_best=verdict.chance_best,
         shared_luck=results.shared_luck,
     )
+
+
+def _among(results: Results, choices: Sequence[Choice]) -> list[int]:
+    """The design points that were chosen: all where nothing was."""
+    found = [
+        point for point, values in enumerate(results.axis_values) if all(choice.holds(values) for choice in choices)
+    ]
+    if not found:
+        raise TrialsimError(f"no design point has {' and '.join(choice.text for choice in choices)}.")
+    return found
 
 
 def _objective(results: Results, minimise: str | None, maximise: str | None) -> tuple[Sense, Quantity] | None:

@@ -63,7 +63,7 @@ def export(
     results = open_results(folder)
     if form == "xpt":
         load_pyreadstat()
-    _refuse_inside(Path(out), results.folder / "data")
+    _refuse_inside(Path(out), results.folder)
     parts = [_part(results, name) for name in _chosen(results, tables, adam)]
     if adam:
         parts += _adam(results, point=point, replicate=replicate)
@@ -95,9 +95,10 @@ def _reading(folder: Path) -> Iterator[None]:
         raise ResultsError(f"{folder}: a file of it is damaged ({reason}). Nothing was written.") from None
 
 
-def _refuse_inside(out: Path, data: Path) -> None:
-    if out.resolve().is_relative_to(data.resolve()):
-        raise ResultsError(f"{out}: lies among the Parquet files of the results. Choose another --out.")
+def _refuse_inside(out: Path, folder: Path) -> None:
+    place, results = out.resolve(), folder.resolve()
+    if place == results or place.is_relative_to(results / "data"):
+        raise ResultsError(f"{out}: lies among the files of the results. Choose another --out.")
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------
@@ -119,7 +120,7 @@ class _Part:
 
 def _part(results: Results, name: str) -> _Part:
     if name == POINTS:
-        return _of_table(name, pa.Table.from_pandas(results.points, preserve_index=False))
+        return _of_table(name, results.point_rows)
     dataset = results.dataset(name)
     schema = _plain(dataset.schema)
 

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from trialsim.errors import ResultsError
 from trialsim.sweeps.whole_files import write_whole
 
-LOCK = ".lock"
+LOCK, MANIFEST = ".lock", "manifest.json"
 
 
 @contextlib.contextmanager
@@ -60,6 +60,13 @@ def somebody_in(folder: Path) -> bool:
         return True
     except OSError:  # a folder that may only be read
         return False
+
+
+def refuse_inside_results(folder: Path) -> None:
+    """ResultsError for a place among the data files of other results."""
+    for above in folder.absolute().parents:
+        if above.name == "data" and (above.parent / MANIFEST).is_file():
+            raise ResultsError(f"{folder}: lies among the data of {above.parent}. Choose another --out.")
 
 
 def write_new(path: Path, text: str) -> None:

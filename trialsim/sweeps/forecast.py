@@ -6,8 +6,10 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trialsim.block import batches
+from trialsim.experiments.precision import needed_of
 from trialsim.experiments.result_tables import ALWAYS
 from trialsim.sweeps.store import replicates_per_file
 from trialsim.sweeps.sweep import DesignPoint, Sweep
@@ -39,27 +41,28 @@ def forecast(sweep: Sweep) -> Forecast:
     tried = sorted({int(order[i]) for i in np.linspace(0, len(order) - 1, TRIED).round().astype(int)})
     tried.sort(key=lambda number: sizes[number])
     seconds, slopes, bases = zip(*(_trial(sweep, sweep.points[number]) for number in tried), strict=True)
-    n = _most(sweep)
     at = sizes[tried]
     per_file = np.array(
         [replicates_per_file(point.design, with_participants=bool(sweep.tables)) for point in sweep.points]
     )
+    n = _most(sweep, per_file)
     files = np.ceil(n / per_file)
     n_tables = len(ALWAYS) + len(sweep.tables)
     return Forecast(
-        replicates=n * len(sweep.points),
-        seconds=float(n * np.interp(sizes, at, seconds).sum()),
+        replicates=int(n.sum()),
+        seconds=float((n * np.interp(sizes, at, seconds)).sum()),
         n_bytes=float((n * np.interp(sizes, at, slopes) + files * np.interp(sizes, at, bases)).sum()),
         n_files=int(files.sum()) * n_tables,
         tried=tuple(tried),
     )
 
 
-def _most(sweep: Sweep) -> int:
-    """Replicates of each point: with a target as many as the least certain chance there is would need."""
+def _most(sweep: Sweep, per_file: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Replicates of each point: with a target whole files with as many as the least certain chance would need."""
     if sweep.target_mcse is None:
-        return sweep.replicates
-    return min(sweep.replicates, int(np.ceil(0.25 / sweep.target_mcse**2)))
+        return np.full(len(per_file), sweep.replicates)
+    need = needed_of([(1.0, 2)], sweep.target_mcse)
+    return np.minimum(sweep.replicates, -(-need // per_file) * per_file)
 
 
 def _trial(sweep: Sweep, point: DesignPoint) -> tuple[float, float, float]:

@@ -15,6 +15,8 @@ from trialsim.sweeps.sweep import Value
 
 MAX_POINTS = 100_000
 MOST_REPLICATES = 100_000
+"""Of a point, where only a target is given."""
+LARGEST_REPLICATES = 10_000_000
 TABLES = ("funnel", "participants", "sessions", "observations", "resources", "truth")
 """The participant-level tables of `keep: participants`; events are kept where they are named."""
 
@@ -95,7 +97,7 @@ class SweepFile(Part):
     """Packs of values that belong together (optimistic, realistic, pessimistic), by name; a pack may be empty."""
     axes: Annotated[tuple[Axis, ...], Field(min_length=1, max_length=30)]
     """What is varied."""
-    replicates: Count | None = None
+    replicates: Annotated[Count, Field(le=LARGEST_REPLICATES)] | None = None
     """Replicates of each point; with `target_mcse` the most for one point (none = 100,000)."""
     target_mcse: Annotated[Positive, Field(lt=0.5)] | None = None
     """Replicates are added to a point until every Monte Carlo standard error of its power is at most this."""

@@ -25,9 +25,7 @@ def points_table(points: Sequence[DesignPoint], per_file: Sequence[int]) -> pa.T
     columns["replicates_per_file"] = pa.array(per_file, type=pa.int32())
     columns["design"] = pa.array([point.design.model_dump_json() for point in points], type=pa.string())
     fields = [
-        pa.field(
-            name, column.type, metadata={"meaning": _POINT_COLUMNS.get(name, "value set by the sweep"), "unit": ""}
-        )
+        pa.field(name, column.type, metadata={"meaning": _POINT_COLUMNS.get(name, _OF_AXIS), "unit": ""})
         for name, column in columns.items()
     ]
     return pa.table(list(columns.values()), schema=pa.schema(fields))

@@ -1,6 +1,7 @@
 """Quantities and constraints in words, such as `power[coach vs usual at 3 months] >= 0.9`, and their values.
 
     constraint = quantity (">=" | "<=" | ">" | "<") number
+    choice     = path of an axis "=" one of its values
     quantity   = "power" | "power[" question "]" | "duration_months" | "enrolment_months" | "cost" | "n"
                | "coach_hours" | "measure[" path "]" | path of an axis
 
@@ -28,6 +29,7 @@ from trialsim.experiments.decisions import decide
 from trialsim.experiments.performance import mean_with_error, proportion_with_error
 from trialsim.experiments.size import QUESTION, ask
 from trialsim.sweeps.reading import Results
+from trialsim.sweeps.sweep import written
 from trialsim.world.formulas import MONTH_DAYS
 
 Floats = NDArray[np.float64]
@@ -44,6 +46,7 @@ COUNTED = {
 """What is counted of the trial as a whole, by name."""
 SIGNS: dict[str, Compare] = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _CONSTRAINT = re.compile(r"\s*(?P<quantity>[^<>=\[\]]+(?:\[[^\]]*\])?)\s*(?P<sign>>=|<=|>|<)\s*(?P<limit>[^<>=]+)\s*")
+_CHOICE = re.compile(r"\s*(?P<axis>[^<>=\[\]]*[^<>=\[\]\s])\s*==?\s*(?P<value>[^<>=\s](?:[^<>=]*[^<>=\s])?)\s*")
 _BRACKETS = re.compile(r"\s*(?P<name>\w+)\s*\[(?P<inside>[^\]]*)\]\s*")
 
 
@@ -78,6 +81,23 @@ class Constraint:
     def holds(self, values: Any) -> Any:
         """Whether values keep it; those that are not known (NaN) do not."""
         return SIGNS[self.sign](values, self.limit)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The design points at which an axis has a value: no others are looked at."""
+
+    axis: str
+    value: str
+
+    @property
+    def text(self) -> str:
+        """As the grammar has it."""
+        return f"{self.axis} = {self.value}"
+
+    def holds(self, values: dict[str, Any]) -> bool:
+        """Whether what the axes set is what was chosen."""
+        return _in_words(values[self.axis]) == self.value
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +136,10 @@ def read_constraint(text: str, results: Results) -> Constraint:
     """A constraint from its words. TrialsimError where it cannot be read."""
     found = _CONSTRAINT.fullmatch(text)
     if found is None:
-        raise TrialsimError(f"'{text}': a constraint is a quantity, one of >= <= > <, and a number: power >= 0.9.")
+        raise TrialsimError(
+            f"'{text}': a constraint is a quantity, one of >= <= > <, and a number: power >= 0.9. "
+            "An axis can be held to one of its values: scenario = realistic."
+        )
     quantity = read_quantity(found["quantity"], results)
     try:
         limit = float(found["limit"])
@@ -127,6 +150,36 @@ def read_constraint(text: str, results: Results) -> Constraint:
     if quantity.kind == "power" and not 0 <= limit <= 1:
         raise TrialsimError(f"'{text}': power is a number from 0 to 1.")
     return Constraint(quantity, found["sign"], limit)
+
+
+def read_choice(text: str, results: Results) -> Choice | None:
+    """A choice from its words, None where they are none. TrialsimError for an axis or a value that there is not."""
+    found = _CHOICE.fullmatch(text)
+    if found is None:
+        return None
+    axis, value = found["axis"].strip(), found["value"]
+    if axis not in results.axes:
+        known = f"Axes: {', '.join(results.axes)}." if results.axes else "There is none."
+        raise TrialsimError(f"'{text}': = chooses by the value of an axis, and '{axis}' is none. {known}")
+    values = list(dict.fromkeys(_in_words(values[axis]) for values in results.axis_values))
+    if value not in values and (same := [one for one in values if _as_number(one) == _as_number(value)]):
+        value = same[0]
+    if value not in values:
+        close = close_to(value, values)
+        hint = f"Did you mean '{close}'?" if close else f"Its values: {', '.join(values[:10])}."
+        raise TrialsimError(f"'{text}': no design point has this value. {hint}")
+    return Choice(axis, value)
+
+
+def _in_words(value: Any) -> str:
+    return "null" if value is None else written(value)
+
+
+def _as_number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def read_quantity(text: str, results: Results) -> Quantity:

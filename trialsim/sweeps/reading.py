@@ -22,6 +22,7 @@ from trialsim.design.reader import digest, read_design
 from trialsim.design.shape import close_to
 from trialsim.errors import ResultsError
 from trialsim.experiments.measures import Measures
+from trialsim.sweeps.folders import MANIFEST
 from trialsim.sweeps.result_files import (
     Files,
     ResultFile,
@@ -35,7 +36,7 @@ from trialsim.sweeps.result_files import (
     read_rows,
     texts_of,
 )
-from trialsim.sweeps.store import MANIFEST, Store
+from trialsim.sweeps.store import Store
 from trialsim.tables import SCHEMA_VERSION, SCHEMAS
 
 if TYPE_CHECKING:
@@ -108,11 +109,15 @@ class Results:
         """Name of the sweep, or of the design."""
         return self.design().name if self._store is None else self._store.name
 
+    @property
+    def point_rows(self) -> pa.Table:
+        """A row per design point: number, label, digest, seed, and what the axes set."""
+        return self._points.select([n for n in self._points.column_names if n not in ("design", "replicates_per_file")])
+
     @cached_property
     def points(self) -> pd.DataFrame:
-        """A row per design point: number, label, digest, seed, and what the axes set."""
-        kept = [name for name in self._points.column_names if name not in ("design", "replicates_per_file")]
-        return self._points.select(kept).to_pandas()
+        """The same as a data frame."""
+        return self.point_rows.to_pandas()
 
     @property
     def n_points(self) -> int:

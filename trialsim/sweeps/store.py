@@ -21,14 +21,14 @@ from trialsim import __version__
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.result_tables import ALWAYS
-from trialsim.sweeps.folders import LOCK, alone_in, somebody_in, writing
+from trialsim.sweeps.folders import LOCK, MANIFEST, alone_in, refuse_inside_results, somebody_in, writing
 from trialsim.sweeps.point_rows import points_table
 from trialsim.sweeps.sweep import Sweep
 from trialsim.sweeps.whole_files import HIDDEN, facts_of, parquet_bytes, remove_unfinished, write_json, write_whole
 from trialsim.tables import SCHEMA_VERSION
 from trialsim.world.streams import BLOCK
 
-MANIFEST, POINTS, SET_ASIDE = "manifest.json", "design_points.parquet", "set_aside.json"
+POINTS, SET_ASIDE = "design_points.parquet", "set_aside.json"
 TEXT = "sweep.yaml"
 PARTICIPANTS_PER_FILE = {False: 600_000, True: 100_000}
 """Participants simulated for one file, without and with participant-level tables: about a second of work."""
@@ -149,6 +149,7 @@ class Store:
                 with writing(folder):
                     write_whole(folder / POINTS, points)
             return store
+        refuse_inside_results(folder)
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         manifest = {
             "key": key,
