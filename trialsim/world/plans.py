@@ -68,9 +68,9 @@ class Course:
 
     def sessions_by(self, last: Ints) -> Codes:
         """Sessions that take place up to and including a day, (N, R)."""
-        count = np.zeros(self.n_held.shape, dtype=np.int8)
+        count, by_then = np.zeros(self.n_held.shape, dtype=np.int8), np.empty(self.n_held.shape, dtype=bool)
         for day in self.day:
-            count += day <= last
+            count += np.less_equal(day, last, out=by_then).view(np.int8)  # flags as numbers: nothing to convert
         return np.minimum(count, self.n_held, out=count)
 
     @cached_property
