@@ -106,11 +106,12 @@ def _residual(outcome: Outcome, visit: str, change: Floats, recovery: Floats | N
     """Two-component residual: own change, or (with the visit's share) a marked fall with a spread of its own."""
     if outcome.recovery is None or recovery is None:
         return outcome.change_sd * change
-    recovers = recovery < formulas.probit(outcome.recovery.prob[visit])
+    recovers = (recovery < formulas.probit(outcome.recovery.prob[visit])).astype(float)  # once, not in each product
     residual = recovers * (outcome.recovery.sd - outcome.change_sd)
     residual += outcome.change_sd
     residual *= change
-    residual -= recovers * outcome.recovery.drop
+    recovers *= outcome.recovery.drop
+    residual -= recovers
     return np.asarray(residual)
 
 
