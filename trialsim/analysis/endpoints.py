@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.design.parts import Design, Outcome
+from trialsim.world.choose import choose
 from trialsim.world.observation import ObservedData
 
 Floats = NDArray[np.float64]
@@ -159,4 +160,4 @@ def clusters(design: Design, analysis: Any, data: ObservedData) -> Ints:
         return data.site.astype(np.int64)
     staff = [len(design.coaches(arm)) for arm in design.arms]
     offset = np.concatenate([[0], np.cumsum(staff)[:-1]]).astype(np.int64)
-    return np.where(data.coach >= 0, offset.take(data.arm, mode="clip") + data.coach, -1)
+    return choose(data.coach >= 0, offset.take(data.arm, mode="clip") + data.coach, np.int64(-1))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trialsim.design.parts import Outcome
 from trialsim.world import formulas
 from trialsim.world.choose import choose
 from trialsim.world.draws import Draws
@@ -118,6 +121,24 @@ def _answer_days(world: World, draws: Draws, n: int, visit: str, width: int, ans
     return choose(answers, np.asarray(days, dtype=np.int32), LONG)
 
 
+class ByName(Mapping[str, NDArray[Any]]):
+    """Arrays by name; each is made when somebody first asks for it, for no analysis looks at all of them."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
+        self._makers, self._made = makers, dict[str, NDArray[Any]]()
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
 @dataclass(frozen=True)
 class ObservedData:
     """What a real trial's database would hold, and all that an analysis may see; R replicates first.
@@ -128,10 +149,10 @@ class ObservedData:
     arm: NDArray[np.int8]  # (R, N)
     site: NDArray[np.int16]  # (R, N)
     coach: NDArray[np.int16]  # (R, N), -1 without one
-    covariates: dict[str, Floats]  # (R, N)
-    baseline: dict[str, Floats]  # (R, N), by outcome
-    value: dict[str, Floats]  # (R, N, V), by outcome
-    responder: dict[str, Bools]  # (R, N, V), by outcome; meaningless where not observed
+    covariates: Mapping[str, Floats]  # (R, N)
+    baseline: Mapping[str, Floats]  # (R, N), by outcome
+    value: Mapping[str, Floats]  # (R, N, V), by outcome
+    responder: Mapping[str, Bools]  # (R, N, V), by outcome; meaningless where not observed
     observed: Bools  # (R, N, V)
     sessions: NDArray[np.int8]  # (R, N, V) attended by the visit's due day
     all_sessions: NDArray[np.int8]  # (R, N) attended in the end
@@ -140,7 +161,9 @@ class ObservedData:
         """One replicate alone, R = 1."""
         one = slice(r, r + 1)
         parts: dict[str, Any] = {
-            name: {k: v[one] for k, v in given.items()} if isinstance(given, dict) else given[one]
+            name: ByName({k: partial(_part, given, k, one) for k in given})
+            if isinstance(given, Mapping)
+            else given[one]
             for name, given in vars(self).items()
         }
         return ObservedData(**parts)
@@ -150,27 +173,37 @@ def observed_data(plan: Plan, histories: Histories, outcomes: Outcomes, follow: 
     """Cut the simulated trial down to what was recorded."""
     world, cohort = plan.world, plan.cohort
     is_seen = follow.missing == 0
-    observed = _replicates_first(is_seen)
-    baseline, value, responder = {}, {}, {}
-    for k, (name, outcome) in enumerate(world.design.outcomes.items()):
-        # A table of the grid's values, and below them NaN, is quicker than arithmetic on every value.
-        points = grid_points(outcome)
+
+    # A table of the grid's values, and below them NaN, is quicker than arithmetic on every value.
+    def baseline(k: int, outcome: Outcome) -> Floats:
+        return grid_points(outcome).take(_replicates_first(cohort.baseline[k]))
+
+    def value(k: int, outcome: Outcome) -> Floats:
         seen = choose(is_seen, outcomes.realised[k], np.int16(-1))
-        value[name] = np.append(points, np.nan).take(_replicates_first(seen))
-        responder[name] = _replicates_first(is_responder(outcome, cohort.baseline[k], outcomes.realised[k]) & is_seen)
-        baseline[name] = points.take(_replicates_first(cohort.baseline[k]))
+        return np.append(grid_points(outcome), np.nan).take(_replicates_first(seen))
+
+    def responder(k: int, outcome: Outcome) -> Bools:
+        return _replicates_first(is_responder(outcome, cohort.baseline[k], outcomes.realised[k]) & is_seen)
+
+    def by_outcome(make: Callable[[int, Outcome], NDArray[Any]]) -> ByName:
+        return ByName({name: partial(make, k, one) for k, (name, one) in enumerate(world.design.outcomes.items())})
+
     return ObservedData(
         arm=_replicates_first(histories.arm),
         site=_replicates_first(cohort.site),
         coach=_replicates_first(histories.coach),
-        covariates={name: _replicates_first(values) for name, values in cohort.covariates.items()},
-        baseline=baseline,
-        value=value,
-        responder=responder,
-        observed=observed,
+        covariates=ByName({name: partial(_replicates_first, values) for name, values in cohort.covariates.items()}),
+        baseline=by_outcome(baseline),
+        value=by_outcome(value),
+        responder=by_outcome(responder),
+        observed=_replicates_first(is_seen),
         sessions=_replicates_first(outcomes.realised_sessions),
         all_sessions=_replicates_first(histories.n_sessions),
     )
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], name: str, replicates: slice) -> NDArray[Any]:
+    return arrays[name][replicates]
 
 
 def _replicates_first(values: NDArray[Any]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trialsim.design.delivery import Individual
 from trialsim.design.parts import Arm, Outcome
 from trialsim.world import formulas
-from trialsim.world.choose import choose
+from trialsim.world.choose import choose, of_arm
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
 from trialsim.world.histories import NONE, Histories
@@ -58,21 +58,14 @@ def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
                 if full_dose is not None:
                     value = levels[k] + full + (0.0 if coach is None else coach)
                     full_dose[k, a, v] = formulas.to_grid(value, outcome.low, outcome.high, outcome.items)
-    given = _of_arm(histories.arm, len(world.visits))
     return Outcomes(
         potential=potential,
-        realised=np.stack([values.take(given) for values in potential]),
+        realised=np.stack([of_arm(values, histories.arm) for values in potential]),
         sessions=sessions,
-        realised_sessions=sessions.take(given),
+        realised_sessions=of_arm(sessions, histories.arm),
         all_sessions=np.stack([in_the_end for _, in_the_end, _ in held]),
         full_dose=full_dose,
     )
-
-
-def _of_arm(arm: NDArray[np.int8], n_visits: int) -> NDArray[np.intp]:
-    """Where values (A, V, N, R) are, flat, of the arm given to each participant (rows without one: the first arm)."""
-    within = np.arange(n_visits * arm.size).reshape(n_visits, *arm.shape)
-    return np.maximum(arm, 0) * np.intp(n_visits * arm.size) + within
 
 
 # --- the latent course ------------------------------------------------------------------------------------------------
@@ -113,11 +106,12 @@ def _residual(outcome: Outcome, visit: str, change: Floats, recovery: Floats | N
     """Two-component residual: own change, or (with the visit's share) a marked fall with a spread of its own."""
     if outcome.recovery is None or recovery is None:
         return outcome.change_sd * change
-    recovers = recovery < formulas.probit(outcome.recovery.prob[visit])
+    recovers = (recovery < formulas.probit(outcome.recovery.prob[visit])).astype(float)  # once, not in each product
     residual = recovers * (outcome.recovery.sd - outcome.change_sd)
     residual += outcome.change_sd
     residual *= change
-    residual -= recovers * outcome.recovery.drop
+    recovers *= outcome.recovery.drop
+    residual -= recovers
     return np.asarray(residual)
 
 

@@ -72,43 +72,50 @@ class Places:
             line.ravel()[at] = values  # turn by turn; after a replicate's last participant nothing matters
         asks, _, length, exit_day = lines
         back = np.minimum(asks + length, exit_day) + 1  # first free day of a place that is taken at once
-        n_smooth = self._turns_without_waiting(asks, back)
         offers, coaches = asks.copy(), np.empty(asks.shape, dtype=np.intp)
-        self._take_at_once(asks[:n_smooth], back[:n_smooth], coaches)
+        n_smooth = self._take_at_once(asks, back, coaches) if self.all_stay else 0
         for t in range(n_smooth, n_turns):
             offers[t], coaches[t] = self._queue(*(line[t] for line in lines))
         return offers.take(at), coaches.take(at).astype(np.int16)
 
-    def _turns_without_waiting(self, asks: Ints, back: Ints) -> int:
-        """Turns before the first in which all places are taken in some replicate; arguments (turns, R).
+    def _take_at_once(self, asks: Ints, back: Ints, coaches: NDArray[np.intp]) -> int:
+        """Serve the turns before the first in which all places are taken in some replicate; returns how many.
 
-        Until then whoever has come before has taken a place at once, so that counting tells who is back.
+        Arguments are (turns, R); writes the coaches of these turns. Until then whoever has come before has taken a
+        place at once, so that the turn from which on a place is free again is known beforehand, if not whose it is.
         """
-        if not self.all_stay:
-            return 0
         n_turns, n_replicates = asks.shape
-        last = int(asks[asks < LONG - 1].max(initial=0)) + 1  # after a replicate's last participant: any day
-        column = np.arange(n_replicates)
-        flat = (np.minimum(back, last) * np.intp(n_replicates) + column).ravel()
-        n_back = np.cumsum(np.bincount(flat, minlength=(last + 1) * n_replicates).reshape(-1, n_replicates), axis=0)
-        opens = np.bincount(np.minimum(self.free[:, 0].ravel(), last), minlength=last + 1).cumsum()
-        day = np.minimum(asks, last)
-        taken = np.arange(n_turns)[:, None] - n_back.take(day * np.intp(n_replicates) + column)
-        full = ((taken >= opens.take(day)) & (asks < LONG - 1)).any(axis=1)
-        return int(full.argmax()) if full.any() else n_turns
+        columns = np.arange(self.by_coach.shape[1])
+        # Takers have their replicate's first coach until it is known whose place they take (turns of nobody: for good).
+        column = np.concatenate([np.tile(columns, len(self.free)), np.tile(columns[:: self.n_coaches], n_turns)])
+        replicate = column // self.n_coaches
+        turn = _first_turn(asks, np.concatenate([self.free.ravel(), back.ravel()]), replicate)
+        n_smooth = _turns_without_waiting(asks, turn, replicate)
+        taken = column[self.free.size :].reshape(asks.shape)  # filled turn by turn
+        by_turn = np.argsort(turn.astype(np.min_scalar_type(n_turns)), kind="stable")
+        edges = [0, *np.cumsum(np.bincount(turn, minlength=n_turns)).tolist()]
+        first, n_free = columns[:: self.n_coaches], np.zeros(len(columns), dtype=np.intp)
+        of_replicate = n_free.reshape(n_replicates, -1)
+        for one, (start, end) in zip(taken[:n_smooth], pairwise(edges), strict=False):
+            if end > start:
+                n_free += np.bincount(column.take(by_turn[start:end]), minlength=len(columns))
+            np.add(of_replicate.argmax(axis=1), first, out=one)
+            n_free[one] -= 1
+        coaches[:n_smooth] = taken[:n_smooth] - first
+        if n_smooth < n_turns:
+            self._take(taken[:n_smooth].ravel(), back[:n_smooth].ravel())
+        return n_smooth
 
-    def _take_at_once(self, asks: Ints, back: Ints, coaches: NDArray[np.intp]) -> None:
-        """Turns in which nobody waits; writes the coaches of each turn, (turns, R)."""
-        first = np.arange(asks.shape[1]) * self.n_coaches
-        by_coach, shape = self.by_coach, (asks.shape[1], self.n_coaches)
-        # Hundreds of turns with little work each: what can be done for all of them at once is, and calls are few.
-        day = np.repeat(asks, self.n_coaches, axis=1)
-        for t in range(len(asks)):
-            n_free = np.add.reduce(by_coach <= day[t], axis=0, dtype=np.int16)
-            coach = n_free.reshape(shape).argmax(axis=1)
-            coaches[t] = coach
-            column = first + coach
-            by_coach[by_coach.take(column, axis=1).argmin(axis=0), column] = back[t]
+    def _take(self, column: NDArray[np.intp], back: Ints) -> None:
+        """Put days of coming back in the places that are taken, each that of a column which had been free longest.
+
+        As everybody comes back later than the place was free, the latest days of a column are those that stay.
+        """
+        n_places, n_columns = self.by_coach.shape
+        column = np.concatenate([np.tile(np.arange(n_columns), n_places), column])
+        day = np.concatenate([self.by_coach.ravel(), back])
+        ends = np.cumsum(np.bincount(column, minlength=n_columns))
+        self.by_coach[:] = day[np.lexsort((day, column))][ends - 1 - np.arange(n_places)[:, None]]
 
     def _queue(self, asks: Ints, deadline: Ints, length: Ints, exit_day: Ints) -> tuple[Ints, NDArray[np.intp]]:
         """One turn in which somebody may have to wait, (R,) each."""
@@ -142,6 +149,29 @@ def turns(replicate: NDArray[np.intp], n_replicates: int) -> tuple[NDArray[np.in
     turn = np.empty(len(replicate), dtype=np.intp)
     turn[by_replicate] = np.arange(len(replicate)) - np.repeat(np.cumsum(counts) - counts, counts)
     return turn, int(counts.max())
+
+
+def _first_turn(asks: Ints, day: Ints, replicate: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The first turn of a replicate (the last is followed by a turn of nobody) on which it is a given day or later.
+
+    `asks` is (turns, R), ascending; days and replicates are lists.
+    """
+    n_replicates = asks.shape[1]
+    last = int(asks[asks < LONG - 1].max(initial=0)) + 1  # after a replicate's last participant: any day
+    flat = (np.minimum(asks, last) + 1) * np.intp(n_replicates) + np.arange(n_replicates)
+    asked = np.bincount(flat.ravel(), minlength=(last + 2) * n_replicates).reshape(-1, n_replicates).cumsum(axis=0)
+    return asked.take(np.minimum(day, last) * np.intp(n_replicates) + replicate)
+
+
+def _turns_without_waiting(asks: Ints, turn: NDArray[np.intp], replicate: NDArray[np.intp]) -> int:
+    """Turns, `asks` (turns, R), before the first in which all places are taken in some replicate.
+
+    `turn` and `replicate` say from when on which place is free, or free again.
+    """
+    n_turns, n_replicates = asks.shape
+    come = np.bincount(turn * n_replicates + replicate, minlength=asks.size)[: asks.size].reshape(asks.shape)
+    full = ((come.cumsum(axis=0) <= np.arange(n_turns)[:, None]) & (asks < LONG - 1)).any(axis=1)
+    return int(full.argmax()) if full.any() else n_turns
 
 
 def may_wait(world: World, arm: int, histories: Histories, asks: Ints) -> Bools:

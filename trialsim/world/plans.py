@@ -68,9 +68,9 @@ class Course:
 
     def sessions_by(self, last: Ints) -> Codes:
         """Sessions that take place up to and including a day, (N, R)."""
-        count = np.zeros(self.n_held.shape, dtype=np.int8)
+        count, by_then = np.zeros(self.n_held.shape, dtype=np.int8), np.empty(self.n_held.shape, dtype=bool)
         for day in self.day:
-            count += day <= last
+            count += np.less_equal(day, last, out=by_then).view(np.int8)  # flags as numbers: nothing to convert
         return np.minimum(count, self.n_held, out=count)
 
     @cached_property
@@ -173,7 +173,7 @@ def _coached(draws: Draws, delivery: Individual, patience: Ints, hazard: Floats 
     day, end = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     going, n_held = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int8)
     appointments = _Appointments(draws, delivery, shape[0])
-    stays, keep = np.empty(shape), 1 - hazard
+    stays, keep, late = np.empty(shape), 1 - hazard, np.empty(shape, dtype=np.int32)
     # `end` moves with `day` as long as the participant is going, and stays where they are found to have stopped.
     for k in range(n_sessions):
         if k % SESSIONS_PER_UNIFORM == 0:
@@ -185,9 +185,10 @@ def _coached(draws: Draws, delivery: Individual, patience: Ints, hazard: Floats 
             going &= stop_luck(k // SESSIONS_PER_UNIFORM) < stays
         if delivery.no_show_prob > 0:
             who, missed = appointments.miss(k, going)
-            late = np.minimum(missed, delivery.max_reschedules) * interval
-            day.ravel()[who] += late
-            end.ravel()[who] += late
+            late.fill(0)
+            late.ravel()[who] = np.minimum(missed, delivery.max_reschedules) * interval
+            day += late
+            end += late
             going.ravel()[who] = missed <= delivery.max_reschedules
         held[k] = day
         n_held += going
