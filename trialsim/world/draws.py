@@ -102,13 +102,14 @@ def _normals(sources: list[np.random.Generator], out: Floats) -> None:
     for source, part in zip(sources, radius, strict=True):
         source.random(out=part)
     radius *= N_DIRECTIONS
-    direction = radius.astype(np.intp)
-    radius -= direction
+    part = np.floor(radius)
+    radius -= part
+    direction = part.astype(np.intp)
     np.subtract(1.0, radius, out=radius)  # exact, and never 0
     np.log(radius, out=radius)
     radius *= -2.0
     np.sqrt(radius, out=radius)
-    part = _COS.take(direction, mode="clip")
+    _COS.take(direction, out=part, mode="clip")
     np.multiply(radius, part, out=out[..., : BLOCK // 2])
     _SIN.take(direction, out=part, mode="clip")
     np.multiply(radius, part, out=out[..., BLOCK // 2 :])

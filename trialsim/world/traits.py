@@ -82,21 +82,25 @@ class Traits:
     def covariate(self, name: str) -> Floats:
         """Values of a covariate."""
         if name not in self._covariates:
-            self._covariates[name] = self._values(name).astype(float)
+            self._covariates[name] = self._values(name)
         return self._covariates[name]
 
-    def _values(self, name: str) -> NDArray[Any]:
+    def _values(self, name: str) -> Floats:
         covariate = self.world.design.covariates[name]
         luck: NDArray[Any] = self.covariate_luck[name]
         if isinstance(covariate, NormalCovariate):
             return formulas.truncated_normal(luck, covariate.mean, covariate.sd, covariate.low, covariate.high)
-        return luck
+        return luck.astype(float)
 
     def shift(self, links: dict[str, float]) -> Floats | float:
         """Sum over covariates of coefficient x (value - mean among the people screened)."""
         means = self.world.covariate_means
-        start = -sum(coef * means[name] for name, coef in links.items())
-        return sum((coef * self._values(name) for name, coef in links.items()), start)
+        total: Floats | float = -sum(coef * means[name] for name, coef in links.items())
+        for name, coef in links.items():
+            part = coef * self.covariate(name)
+            part += total
+            total = part
+        return total
 
     def levels(self, k: int) -> tuple[Floats, Floats]:
         """Latent stable level of outcome k, and the level at entry (with the passing state)."""
