@@ -36,6 +36,8 @@ SMALL = small_trial(
     analyses={"unadjusted": {"kind": "linear", "outcome": "pain", "contrasts": [["coach", "usual"]]}},
     observation={"death_prob": 0.1},
 )
+EXACT: dict[str, Any] = {} if int(pd.__version__.split(".")[0]) > 2 else {"float_precision": "round_trip"}
+"""For read_csv: later versions of pandas read numbers exactly of themselves."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -80,7 +82,7 @@ def test_csv_holds_every_number_of_every_table(folder: Path, tmp_path: Path) -> 
     for name in names:
         kept = arrow(folder, name).to_pandas()
         read = pd.read_csv(
-            tmp_path / "csv" / f"{name}.csv", float_precision="round_trip", keep_default_na=False, na_values=[""],
+            tmp_path / "csv" / f"{name}.csv", **EXACT, keep_default_na=False, na_values=[""],
             dtype={"digest": str},
         )  # fmt: skip
         assert_frame_equal(plain(read), plain(kept), check_exact=True)
