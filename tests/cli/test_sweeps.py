@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import json
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from outside import everything_in
 from sweep_runs import call, n_files, refused, run_whole, small_files, status, stored, write_sweep_file
 
 from trialsim.cli import sweeps as commands
 from trialsim.experiments.executors import Crew
+from trialsim.report.sweep_tables import summary_json
 from trialsim.sweeps import drive
 from trialsim.sweeps.file import read_sweep
 from trialsim.sweeps.forecast import forecast
+from trialsim.sweeps.reading import open_results
+from trialsim.sweeps.summary import summarise
 
 
 @pytest.fixture
@@ -242,3 +248,51 @@ def test_the_batch_script_runs_a_shard(file: Path, here: Path, monkeypatch: pyte
 def test_settings_that_would_break_the_script(file: Path, here: Path) -> None:
     assert "single lines" in refused("slurm", file, "--shards", 3, "--out", "x", "--account", "a\nrm -rf /")
     assert "single lines" in refused("slurm", file, "--shards", 3, "--out", "x\ny")
+
+
+# --- reading: every option reaches what it is for -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def swept(file: Path, here: Path) -> str:
+    run_whole("sweep", file, "--out", "out")
+    return "out"
+
+
+def test_summarise_as_csv_and_json_has_the_numbers_that_python_has(swept: str) -> None:
+    results = open_results(swept)
+    choices = {"by": [results.axes[0]], "statistics": ["power"]}
+    asked = ("summarise", swept, "--by", results.axes[0], "--statistic", "power", "--skip-failed")
+    expected = summarise(results, skip_failed=True, **choices).frame()
+    assert len(expected)
+    assert set(expected["statistic"]) == {"power"}
+    frame = pd.read_csv(io.StringIO(run_whole(*asked, "--csv").stdout))
+    assert frame["value"].tolist() == pytest.approx(expected["value"].tolist(), nan_ok=True)
+    told = json.loads(run_whole(*asked, "--json").stdout)
+    assert told == summary_json(results, skip_failed=True, **choices)
+    assert "not both" in call(*asked, "--json", "--csv").stderr
+    analysis, visit = str(expected["analysis"].iloc[0]), str(expected["visit"].iloc[0])
+    part = pd.read_csv(io.StringIO(run_whole(*asked, "--csv", "--analysis", analysis, "--visit", visit).stdout))
+    assert (set(part["analysis"]), set(part["visit"])) == ({analysis}, {visit})
+    assert "no analysis is called 'nobody'" in refused("summarise", swept, "--analysis", "nobody")
+
+
+def test_best_by_least_and_by_most(swept: str) -> None:
+    asked = ("best", swept, "--where", "power >= 0", "--skip-failed", "--json")
+    least, most = (json.loads(run_whole(*asked, way, "n").stdout) for way in ("--min", "--max"))
+    sizes = [open_results(swept).design(point).sample_size for point in range(4)]
+    assert [sizes[found["best"]] for found in (least, most)] == [min(sizes), max(sizes)]
+    assert min(sizes) < max(sizes)
+    assert "by --min or by --max" in call("best", swept, "--min", "n", "--max", "n").stderr
+    nothing = json.loads(run_whole("best", swept, "--where", "power > 1", "--skip-failed", "--json").stdout)
+    assert nothing["best"] is None
+
+
+def test_export_of_one_table_as_csv_and_xpt(swept: str, here: Path) -> None:
+    run_whole("export", swept, "--format", "csv", "--table", "replicates", "--out", "csv")
+    assert sorted(path.name for path in (here / "csv").iterdir()) == ["names.csv", "replicates.csv"]
+    assert len(pd.read_csv(here / "csv/replicates.csv")) == len(open_results(swept).pandas("replicates")) == 160
+    pytest.importorskip("pyreadstat")
+    run_whole("export", swept, "--format", "xpt", "--table", "replicates", "--out", "xpt")
+    assert len(list((here / "xpt").glob("*.xpt"))) == 1
+    assert "keep" in refused("export", swept, "--adam", "--out", "adam")

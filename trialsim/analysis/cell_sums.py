@@ -87,6 +87,7 @@ def arrange(
     weights: Floats | None,
     room: Room,
 ) -> CellData:
+    """Participants of a block in pieces by arm, and the sums of their data; arguments as in `fit_cells`."""
     rows, filled = _places(arm, observed, n_arms)
     n_used = filled.sum(axis=(1, 2, 3))
     count, values = _seen(observed, y, rows, filled, room)

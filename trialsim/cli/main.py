@@ -33,7 +33,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except TrialsimError as error:
-            click.echo(f"trialsim: {_faults(error)}", err=True)
+            click.echo(f"trialsim: {_faults(error, ctx.invoked_subcommand)}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("\ntrialsim: interrupted; nothing was written.", err=True)
@@ -43,12 +43,13 @@ class Commands(click.Group):
             ctx.exit(0)
 
 
-def _faults(error: TrialsimError) -> str:
+def _faults(error: TrialsimError, command: str | None) -> str:
     faults = getattr(error, "faults", None)
     if not faults:
         return str(error)
     n = len(faults)
-    return f"{n} {'mistake' if n == 1 else 'mistakes'} in the design:\n{error}"
+    what = "sweep" if command in ("sweep", "slurm") else "design"
+    return f"{n} {'mistake' if n == 1 else 'mistakes'} in the {what}:\n{error}"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from trialsim.cli.options import AS_JSON, SET, WORKERS, command_line, options
+from trialsim.cli.options import AS_JSON, WORKERS, command_line, options
 
 if TYPE_CHECKING:
     from trialsim.sweeps.drive import Ending, News
@@ -23,6 +23,13 @@ LINE_EVERY_SECONDS = 30.0
 INTERRUPTED = 130
 
 FILE = click.argument("file")
+SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change one value of the sweep file, e.g. replicates=50 or set.arms.coach.start_prob=0.7.",
+)
 FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 OUT = click.option("--out", type=click.Path(path_type=Path), help="Results folder. Default: results/NAME-KEY.")
 EXECUTOR = click.option(
@@ -184,6 +191,7 @@ def slurm(
 
 @click.command()
 @options(FOLDER, AS_JSON)
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, one line per number.")
 @click.option("--by", multiple=True, metavar="PATH", help="Average over all axes but this (can be repeated).")
 @click.option("--analysis", "analyses", multiple=True, help="Only this analysis (can be repeated).")
 @click.option("--visit", "visits", multiple=True, help="Only this visit (can be repeated).")
@@ -196,6 +204,7 @@ def slurm(
 def summarise(
     folder: Path,
     as_json: bool,
+    as_csv: bool,
     by: tuple[str, ...],
     analyses: tuple[str, ...],
     visits: tuple[str, ...],
@@ -204,13 +213,17 @@ def summarise(
 ) -> None:
     """Performance of every design point, with Monte Carlo errors."""
     _quietly()
-    from trialsim.report.sweep_tables import summary_json, summary_text
+    from trialsim.report.sweep_tables import summary_csv, summary_json, summary_text
     from trialsim.sweeps.reading import open_results
 
+    if as_json and as_csv:
+        raise click.UsageError("print --json or --csv, not both.")
     results = open_results(folder)
     chosen: dict[str, Any] = {"by": by, "analyses": analyses, "visits": visits, "statistics": statistics}
     if as_json:
         click.echo(json.dumps(summary_json(results, skip_failed=skip_failed, **chosen), indent=2))
+    elif as_csv:
+        click.echo(summary_csv(results, skip_failed=skip_failed, **chosen), nl=False)
     else:
         click.echo(summary_text(results, skip_failed=skip_failed, **chosen))
 

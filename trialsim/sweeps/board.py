@@ -95,11 +95,6 @@ class Board:
 
     # --- numbers for people -------------------------------------------------------------------------------------------
 
-    def n_done(self, point: int) -> int:
-        """Replicates of a point that are on disk."""
-        size = self._per_file[point]
-        return sum(stop - block * size for (p, block), stop in self._stop.items() if p == point)
-
     def totals(self) -> tuple[int, int]:
         """Replicates done, and wanted as far as is known, of this folder's share."""
         done = sum(stop - block * self._per_file[point] for (point, block), stop in self._stop.items())

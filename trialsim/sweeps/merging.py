@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trialsim.errors import ResultsError
-from trialsim.sweeps.board import Board
 from trialsim.sweeps.folders import alone_in, writing
 from trialsim.sweeps.store import POINTS, TEXT, Plan, Store, differences, may_begin
 from trialsim.sweeps.whole_files import write_whole
@@ -99,9 +98,3 @@ def _copy(source: Store, target: Store, point: int, block: int) -> None:
         path = source.path(table, point, block)
         if path.exists():
             write_whole(target.path(table, point, block), path.read_bytes())
-
-
-def missing_after(store: Store) -> int:
-    """Replicates that a merged folder still lacks."""
-    done, wanted = Board(store).totals()
-    return wanted - done
