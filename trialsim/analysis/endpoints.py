@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.parts import Design, Outcome
+from trialsim.design.outcomes import Outcome
+from trialsim.design.parts import Design
 from trialsim.world.choose import choose
 from trialsim.world.observation import ObservedData
 

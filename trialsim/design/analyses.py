@@ -141,8 +141,9 @@ class Adjusted(AnalysisPart):
 class CellModel(Adjusted):
     """Regression with one coefficient for every arm and visit, working independence and robust variance."""
 
-    cluster: Literal["person", "coach", "site"] = "person"
-    """Robust variance clustered on persons, or on coaches or sites (persons without a coach stand alone)."""
+    cluster: Literal["person", "coach", "group", "site", "cluster"] = "person"
+    """Robust variance clustered on persons, coaches, delivery groups, sites or randomized clusters (persons without a
+    coach or group stand alone)."""
 
 
 class ModifiedPoisson(CellModel):
@@ -222,8 +223,9 @@ class Gee(Adjusted):
     """Working correlation between the visits of a participant."""
     correction: Literal["none", "df", "kauermann_carroll", "mancl_derouen", "fay_graubard"] = "none"
     """Small-sample correction of the robust variance, with t distributions."""
-    cluster: Literal["person", "coach", "site"] = "person"
-    """Robust variance clustered on persons, or on coaches or sites (persons without a coach stand alone)."""
+    cluster: Literal["person", "coach", "group", "site", "cluster"] = "person"
+    """Robust variance clustered on persons, coaches, delivery groups, sites or randomized clusters (persons without a
+    coach or group stand alone)."""
 
 
 class Mmrm(Adjusted):
@@ -242,7 +244,7 @@ class Mixed(Adjusted):
 
     kind: Literal["mixed"]
     """Says that changes are analysed with random intercepts."""
-    cluster: Literal["coach", "site"] = "coach"
+    cluster: Literal["coach", "group", "site", "cluster"] = "coach"
     """Whose intercepts are random; persons without a coach have none (partially nested)."""
     nested_arms: tuple[Name, ...] = ()
     """Arms in which they are; empty = all."""
@@ -257,7 +259,7 @@ class ClusterRobust(Adjusted):
 
     kind: Literal["cluster_robust"]
     """Says that the variance is made for few clusters."""
-    cluster: Literal["coach", "site"] = "coach"
+    cluster: Literal["coach", "group", "site", "cluster"] = "coach"
     """The clusters; persons without a coach stand alone."""
     correction: Literal["CR0", "CR1", "CR2"] = "CR2"
     """Bias correction of the variance."""
@@ -268,7 +270,7 @@ class ClusterMeans(Adjusted):
 
     kind: Literal["cluster_means"]
     """Says that clusters are summarised, then compared."""
-    cluster: Literal["coach", "site"] = "coach"
+    cluster: Literal["coach", "group", "site", "cluster"] = "coach"
     """The clusters; persons without a coach are clusters of one."""
     weights: Literal["equal", "size"] = "equal"
     """Weight of a cluster."""

@@ -1,4 +1,4 @@
-"""How an arm is delivered: not at all, web modules alone, or one-to-one sessions with coaches."""
+"""How an arm is delivered: not at all, web modules alone, one-to-one sessions with coaches, or sessions in groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 
-from trialsim.design.values import Count, Delay, Part, Positive, Prob, When, Whole
+from trialsim.design.values import Count, Delay, NonNegative, Part, Positive, Prob, Text, When, Whole
 
 
 class NoDelivery(Part):
@@ -88,6 +88,76 @@ class Individual(Part):
     """Nobody waits for a coach longer than this from asking [days]."""
     session_minutes: Positive = 50.0
     """Length of a session [minutes]; used for staff hours and cost."""
+    cover_prob: Annotated[Prob, Field(lt=1)] = 0.0
+    """Chance that a session is held by another of the arm's coaches, chosen by chance, in place of the own one."""
 
 
-Delivery = Annotated[NoDelivery | SelfPaced | Individual, Field(discriminator="kind")]
+class Component(Part):
+    """One component of a programme in groups: at which sessions it takes place, and who attends it."""
+
+    sessions: tuple[Count, ...] = ()
+    """Numbers of the sessions, from 1, at which it takes place; empty = at every one."""
+    attend_prob: Prob = 1.0
+    """Chance of attending it, of those who attend the session."""
+    weight: NonNegative = 1.0
+    """Its part of the dose where the arm's `dose` is `components`."""
+
+
+class Group(Part):
+    """Sessions in groups: weekly groups, shared medical appointments, daily programmes with intakes. Those who want to
+    start wait, first come, first served, until enough wait, or the first has waited long enough, or an intake comes;
+    then they begin together and no one joins later. A missed session is missed, not made up for."""
+
+    kind: Literal["group"]
+    """Says that participants have their sessions in groups that begin together."""
+    modules: Modules
+    """The sessions' (or days') names, in order."""
+    size: Annotated[Count, Field(le=1_000)]
+    """Places in a group: it begins when so many wait [participants]."""
+    min_size: Annotated[Count, Field(le=1_000)] = 1
+    """A group does not begin with fewer [participants]."""
+    start_after_days: Annotated[Whole, Field(le=20_000)] | None = 28
+    """A group of at least `min_size` begins when its first member has waited so long [days]; none = full groups only.
+    With intakes: groups begin at the intake with whoever waits, so this has no meaning there."""
+    intake_days: Annotated[Count, Field(le=365)] | None = None
+    """Groups begin only on every so many days from study day 0 (7 = weekly intakes), with as many as there are places;
+    none = on any day."""
+    facilitators: Annotated[Count, Field(le=1_000)]
+    """Staff who lead groups; each leads one group at a time [facilitators]."""
+    facilitators_per_group: Annotated[Count, Field(le=100)] = 1
+    """Staff that a group needs [facilitators]."""
+    rooms: Annotated[Count, Field(le=1_000)] | None = None
+    """Rooms; each holds one group at a time [rooms]; none = enough. So at most the smaller of rooms and facilitators /
+    facilitators_per_group (rounded down) groups run at once."""
+    staffing: Literal["fixed", "rotating"] = "fixed"
+    """fixed: a group keeps its team; rotating: with every session the teams move on to the next group (crossed)."""
+    days_per_week: Annotated[Count, Field(le=7)] = 1
+    """Sessions on so many days in a row of each week (5 = Monday to Friday if the first is a Monday)."""
+    weeks_apart: Annotated[Count, Field(le=52)] = 1
+    """Weeks from one week with sessions to the next."""
+    referral_days: Annotated[Whole, Field(le=365)] = 2
+    """From randomization to asking for a place [days]."""
+    lead_days: Annotated[Whole, Field(le=365)] = 7
+    """From the day a group is made up to its first session [days]."""
+    miss_prob: Annotated[Prob, Field(lt=1)] = 0.0
+    """Chance of missing one session, of those who have not stopped."""
+    max_wait_days: Annotated[Whole, Field(le=20_000)] = 365
+    """Nobody waits for a group longer than this from asking [days]."""
+    session_minutes: Positive = 90.0
+    """Length of a session [minutes]; used for staff hours and cost."""
+    components: dict[Text, Component] = {}
+    """Components of a programme, by name; empty = sessions have no parts."""
+
+    @property
+    def at_once(self) -> int:
+        """Groups that can run at the same time."""
+        by_staff = self.facilitators // self.facilitators_per_group
+        return by_staff if self.rooms is None else min(by_staff, self.rooms)
+
+    def session_day(self, session: int) -> int:
+        """Days from the first session to session number `session`, from 0 [days]."""
+        week, day = divmod(session, self.days_per_week)
+        return 7 * self.weeks_apart * week + day
+
+
+Delivery = Annotated[NoDelivery | SelfPaced | Individual | Group, Field(discriminator="kind")]

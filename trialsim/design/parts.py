@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, model_validator
 
+from trialsim.design.allocation import Allocation, ClusterParts, Ratio
 from trialsim.design.analyses import Analysis, Decision
 from trialsim.design.checks import cross_check
-from trialsim.design.delivery import Coach, Delivery, Individual, NoDelivery
+from trialsim.design.delivery import Coach, Delivery, Group, Individual, NoDelivery
+from trialsim.design.outcomes import Outcome, Season
 from trialsim.design.values import (
-    Correlation,
     Count,
     Date,
     Delay,
@@ -82,6 +83,9 @@ class Recruitment(Part):
     """Coefficient of variation between replicates of each site's rate (gamma: Poisson-gamma recruitment)."""
     month_cv: Annotated[NonNegative, Field(le=3)] = 0.0
     """Coefficient of variation from month to month of each site's rate (gamma)."""
+    season: Season | None = None
+    """Wave of all contact rates through the year, calendar month by calendar month: factors 1 + amplitude x cosine
+    [amplitude as a share of the rate, at most 1]; none = no season."""
 
 
 class Criterion(Part):
@@ -157,60 +161,6 @@ class CountCovariate(Part):
 Covariate = Annotated[BinaryCovariate | NormalCovariate | CountCovariate, Field(discriminator="kind")]
 
 
-class Recovery(Part):
-    """The second component of the residual: some participants improve markedly, whatever their arm."""
-
-    prob: dict[Name, Prob]
-    """Share in the second component, by visit."""
-    drop: Number
-    """Fall of the outcome in the second component, on top of `course` [outcome points]."""
-    sd: NonNegative
-    """SD of a person's own change within the second component, in place of `change_sd` [outcome points]."""
-
-
-class Outcome(Part):
-    """A bounded score, the mean of several items, measured with error around a latent course."""
-
-    label: Text = ""
-    """What people read instead of the name."""
-    low: Annotated[Number, Field(ge=-1e6, le=1e6)] = 0.0
-    """Lowest value of the instrument [points]."""
-    high: Annotated[Number, Field(ge=-1e6, le=1e6)] = 10.0
-    """Highest value of the instrument [points]."""
-    items: Annotated[Count, Field(le=1_000)] = 1
-    """Number of averaged whole-number items: values lie on a grid of 1/items."""
-    mean: Number
-    """Mean latent level among the people screened [points]."""
-    sd: NonNegative
-    """Between-person standard deviation of the stable latent level, covariate links not included [points]."""
-    entry_sd: NonNegative = 0.0
-    """SD of a passing state shared by screening and baseline and gone by the first visit [points]."""
-    error_sd: NonNegative = 0.0
-    """SD of measurement error at baseline and at each visit [points]."""
-    course: dict[Name, Number]
-    """Natural change from the stable level at each visit, added for everybody [points]; who recovers falls by `drop`
-    as well."""
-    change_sd: NonNegative = 0.0
-    """SD of a person's own change from the stable level at a visit, of those who do not recover [points]."""
-    persistence: Annotated[Prob, Field(lt=1)] = 0.7
-    """Correlation of a person's change (and of recovery) between one visit and the next."""
-    recovery: Recovery | None = None
-    """Second component of the residual; none = nobody recovers markedly."""
-    motivation: Number = 0.0
-    """Change at every visit, in every arm, per SD of latent motivation [points]."""
-    site_sd: NonNegative = 0.0
-    """SD between sites of the level [points]."""
-    coach_sd: NonNegative = 0.0
-    """SD between coaches of the level at follow-up of the participants they are given [points]."""
-    covariates: dict[Name, Number] = {}
-    """Points of latent level per unit of each covariate, around the covariate's mean."""
-    correlation: dict[Name, Correlation] = {}
-    """Correlation with an outcome declared earlier, of every part that belongs to the person: stable level, passing
-    state, change, recovery, individual effect, and measurement errors (Gaussian copula)."""
-    responder_fall: Prob = 0.3
-    """A responder's value is lower than at baseline by at least this fraction of the baseline value."""
-
-
 class Visit(Part):
     """A scheduled assessment after randomization."""
 
@@ -238,25 +188,63 @@ class Effect(Part):
     """SD between participants of the effect at full dose [points]."""
 
 
+class Taper(Part):
+    """What an arm's programme does to the use of a medicine."""
+
+    prob: Prob
+    """Share of users who are off the medicine by the end of the programme, if they attend all of it; in proportion to
+    the dose of treatment otherwise."""
+    days: Annotated[Whole, Field(le=2_000)]
+    """From the first session to the day on which it is stopped [days]; those who stop treatment earlier taper in
+    proportion all the same."""
+
+
+class Contamination(Part):
+    """Some participants of an arm get what another arm delivers."""
+
+    arm: Name
+    """The arm whose effects reach them."""
+    prob: Prob
+    """Share of participants reached."""
+    dose: Prob = 1.0
+    """Share of that arm's full effect that they have."""
+
+
+class CoIntervention(Part):
+    """Something else that some participants of an arm seek or are given."""
+
+    prob: Prob
+    """Share of participants who have it."""
+    effects: dict[Name, Effect]
+    """By outcome: what it does, compared with nothing."""
+
+
 class Arm(Part):
     """One arm of the trial."""
 
     label: Text = ""
     """What people read instead of the name."""
     delivery: Delivery
-    """How the arm is delivered; `kind` chooses one of the three."""
+    """How the arm is delivered; `kind` chooses one of the four."""
     start_prob: Prob = 1.0
     """Share who would start if treatment were there at once and nobody were called, at the screening means of
     `adherence.covariates`."""
     stop_prob: Prob = 0.0
     """Chance of stopping after the first session, on average over everybody randomized. A person's chance is the same
     after every session; where motivation matters fewer stop later, because the less motivated have gone."""
-    dose: Literal["saturating", "assigned"] = "saturating"
-    """saturating: the effect grows with the sessions attended by the visit; assigned: all have the full effect."""
+    dose: Literal["saturating", "components", "assigned"] = "saturating"
+    """saturating: the effect grows with the sessions attended by the visit; components: with the components attended
+    by then, each in proportion and by its weight; assigned: all have the full effect."""
     dose_scale: Positive = 3.0
     """k in (1 - exp(-sessions/k)) / (1 - exp(-all sessions/k)) [sessions]."""
     effects: dict[Name, Effect] = {}
     """By outcome; an outcome not named is not affected."""
+    tapers: dict[Name, Taper] = {}
+    """By outcome of kind `dose`: what the programme does to the use of the medicine."""
+    contamination: Contamination | None = None
+    """Effects of another arm that reach some participants of this one; none = nobody."""
+    co_intervention: CoIntervention | None = None
+    """Something else that some participants of this arm have; none = nobody."""
     response_prob: dict[Name, OpenProb]
     """Share answering at each visit, among those still in the study, were all scores and covariates in `observation` at
     their means among the people screened and no session attended (`attendance` is not centred)."""
@@ -264,28 +252,8 @@ class Arm(Part):
     """Share withdrawing from the study by the last visit's due day, if nobody died."""
     cost_per_participant: NonNegative = 0.0
     """Materials and access for one participant [currency]."""
-
-
-class AtLeast(Part):
-    """A stratum by a baseline score: below, or at least, a value."""
-
-    outcome: Name
-    """Outcome whose baseline value decides."""
-    at_least: Number
-    """Value from which on a participant is in the upper stratum [points]."""
-
-
-class Allocation(Part):
-    """How participants come to arms."""
-
-    kind: Literal["simple", "blocks"]
-    """simple: each by chance alone; blocks: permuted blocks, within strata if any."""
-    ratio: Annotated[dict[Name, Annotated[int, Strict(), Field(ge=1, le=1_000)]], Field(min_length=1)]
-    """Parts of each arm."""
-    block_sizes: tuple[Annotated[Count, Field(le=1_000)], ...] = ()
-    """Block sizes, chosen at random with equal chance; multiples of the ratio's sum."""
-    strata: tuple[Name | AtLeast, ...] = ()
-    """`site`, names of yes/no covariates, or {outcome, at_least}: one sequence of blocks for each combination."""
+    cost_per_start: NonNegative = 0.0
+    """Paid for one participant who attends at least one session, such as a bundled payment [currency]."""
 
 
 class Adherence(Part):
@@ -345,6 +313,24 @@ class Observation(Part):
 # --- analysis and cost ----------------------------------------------------------------------------------------------
 
 
+class Change(Part):
+    """A change of the protocol from a day on. (Pauses, new sites and faster contacts stand in `recruitment`.)"""
+
+    starts: When
+    """First day of the change: a date, or a study day."""
+    label: Text = ""
+    """What people read instead of the day."""
+    ratio: Ratio | None = None
+    """New ratio for those randomized from that day on; none = unchanged. For simple allocation and blocks."""
+    block_sizes: tuple[Annotated[Count, Field(le=1_000)], ...] = ()
+    """New block sizes, with a new ratio; empty = unchanged."""
+    reminders: dict[Name, tuple[Annotated[int, Strict(), Field(ge=-20_000, le=20_000)], ...]] = {}
+    """By visit: the reminders in place of the visit's own, for windows that open from that day on [days relative to the
+    due day]."""
+    answering: Number = 0.0
+    """Shift of the inclination to answer for windows that open from that day on [probit units]."""
+
+
 class Costs(Part):
     """Cost per unit; what is not given costs nothing."""
 
@@ -397,6 +383,10 @@ class Design(Part):
     """The arms."""
     allocation: Allocation
     """How participants come to arms."""
+    clusters: ClusterParts | None = None
+    """Clusters within sites, for trials that randomize them; none = persons are randomized."""
+    changes: tuple[Change, ...] = ()
+    """Changes of the protocol while the trial runs, in order of their days."""
     adherence: Adherence = Adherence()
     """What moves starting and stopping, beside the arm."""
     observation: Observation = Observation()
@@ -427,8 +417,13 @@ class Design(Part):
         return 0 if isinstance(delivery, NoDelivery) else len(delivery.modules)
 
     def coaches(self, arm: str) -> tuple[Coach, ...]:
-        """The arm's coaches with caseload and opening hours filled in; empty where nobody is coached."""
+        """The arm's coaches with caseload and opening hours filled in; of groups the teams that can lead one at once.
+
+        Empty where nobody is coached.
+        """
         delivery = self.arms[arm].delivery
+        if isinstance(delivery, Group):
+            return (Coach(caseload=delivery.size),) * delivery.at_once
         if not isinstance(delivery, Individual):
             return ()
         staff = (Coach(),) * delivery.coaches if isinstance(delivery.coaches, int) else delivery.coaches

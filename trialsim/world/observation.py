@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.parts import Outcome
+from trialsim.design.outcomes import Outcome
 from trialsim.world import formulas
 from trialsim.world.choose import choose
 from trialsim.world.draws import Draws

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.delivery import Individual
-from trialsim.design.parts import Arm, Outcome
+from trialsim.design.outcomes import Outcome
+from trialsim.design.parts import Arm
 from trialsim.world import formulas
-from trialsim.world.choose import choose, of_arm
+from trialsim.world.choose import of_arm
 from trialsim.world.draws import Draws
-from trialsim.world.formulas import LONG, Bools, Floats, Ints
-from trialsim.world.histories import NONE, Histories
-from trialsim.world.places import coach_calendar, may_wait, would_be_offered
-from trialsim.world.plans import Course, Plan
+from trialsim.world.formulas import Bools, Floats
+from trialsim.world.held import Held, what_is_held
+from trialsim.world.histories import Histories
+from trialsim.world.plans import Plan
 from trialsim.world.streams import Stream
 from trialsim.world.traits import joint_normals
 from trialsim.world.world import World
@@ -40,12 +40,12 @@ def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
     """Potential outcomes from the courses each participant had, or would have had, under each arm."""
     world = plan.world
     n = len(plan.cohort.valid)
-    held = [_potential_course(plan, histories, arm) for arm in range(len(world.arms))]
-    sessions = np.stack([by_visit for by_visit, _, _ in held])
+    held = [what_is_held(plan, histories, arm) for arm in range(len(world.arms))]
+    sessions = np.stack([one.by_visit for one in held])
     potential = np.empty((len(world.outcomes), *sessions.shape), dtype=np.int16)
     full_dose = np.empty_like(potential) if world.asks_full_dose else None
     heterogeneity = joint_normals(world, [draws.normal(Stream.HETEROGENEITY, n, name) for name in world.outcomes])
-    coaches = [_coach_levels(world, draws, a, coach) for a, (_, _, coach) in enumerate(held)]
+    coaches = [_coach_levels(world, draws, a, one) for a, one in enumerate(held)]
     for v, levels in enumerate(_levels(plan, draws)):
         for a, arm in enumerate(world.design.arms.values()):
             share = _share(arm, sessions[a, v])
@@ -63,7 +63,7 @@ def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
         realised=np.stack([of_arm(values, histories.arm) for values in potential]),
         sessions=sessions,
         realised_sessions=of_arm(sessions, histories.arm),
-        all_sessions=np.stack([in_the_end for _, in_the_end, _ in held]),
+        all_sessions=np.stack([one.in_the_end for one in held]),
         full_dose=full_dose,
     )
 
@@ -134,71 +134,17 @@ def _full_effect(arm: Arm, outcome: str, visit: str, luck: Floats) -> Floats | f
     return effect.by_visit[visit] + effect.sd * luck if effect.sd > 0 else effect.by_visit[visit]
 
 
-def _coach_levels(world: World, draws: Draws, arm: int, coach: NDArray[np.int16] | None) -> list[Floats | None]:
+def _coach_levels(world: World, draws: Draws, arm: int, held: Held) -> list[Floats | None]:
     """What everybody's coach adds to each outcome; 0 without a coach."""
-    if coach is None:
-        return [None] * len(world.outcomes)
-    n_coaches, n_replicates = len(coach_calendar(world, arm)[0]), coach.shape[1]
-    at = coach * np.intp(n_replicates) + np.arange(n_replicates)  # in levels (coaches + 1, R), flat
+    n_coaches = len(world.design.coaches(world.arms[arm]))
     found: list[Floats | None] = []
     for name, outcome in world.design.outcomes.items():
-        if outcome.coach_sd == 0:
+        if held.coach is None or outcome.coach_sd == 0:
             found.append(None)
             continue
         level = outcome.coach_sd * draws.normal(Stream.COACH_LEVEL, n_coaches, world.arms[arm], name)
-        nobody = np.zeros((1, n_replicates))
-        found.append(np.concatenate([level, nobody]).take(at, mode="wrap"))  # a coach of -1 is the last row
+        found.append(held.staff_level(level))
     return found
-
-
-def _potential_course(
-    plan: Plan, histories: Histories, arm: int
-) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int16] | None]:
-    """Sessions by each visit's due day (V, N, R) and at all (N, R), and coach (N, R), of everybody in this arm."""
-    world, cohort = plan.world, plan.cohort
-    course, visits = plan.courses[arm], world.design.visits.values()
-    if course is None:
-        return np.zeros((len(visits), *cohort.shape), dtype=np.int8), np.zeros(cohort.shape, dtype=np.int8), None
-    exit_day = cohort.randomized_day + plan.exit_after[arm]
-    start, coach = cohort.randomized_day, None
-    if world.coached(arm):
-        start, coach = _potential_start(plan, histories, arm, course, exit_day)
-    # Sessions from the exit day on do not take place, nor do any of those who never start (LONG).
-    last = np.minimum(exit_day, LONG) - 1 - start
-    due = cohort.randomized_day - start
-    by_visit = np.stack([course.sessions_by(np.minimum(due + visit.day, last)) for visit in visits])
-    return by_visit, course.sessions_by(last), coach
-
-
-def _potential_start(
-    plan: Plan, histories: Histories, arm: int, course: Course, exit_day: Ints
-) -> tuple[Ints, NDArray[np.int16]]:
-    """First appointment (LONG if none) and coach of everybody, were they on the list of this arm.
-
-    Members have what they had; the others what the list had in store for them. In a replicate where places are always
-    free nobody waits, and the coach is the last one who was given somebody.
-    """
-    delivery = plan.world.design.arms[plan.world.arms[arm]].delivery
-    assert isinstance(delivery, Individual)
-    asks = plan.cohort.randomized_day + delivery.referral_days
-    offer, coach = _at_once(arm, histories, asks)
-    waits = may_wait(plan.world, arm, histories, asks)
-    if waits.any():
-        would_be, by_whom = would_be_offered(plan.world, arm, histories, asks, replicates=waits)
-        offer, coach = np.where(waits, would_be, offer), np.where(waits, by_whom, coach)
-    gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)
-    return choose(gets_one, offer + delivery.lead_days, LONG), choose(gets_one, coach, np.int16(NONE))
-
-
-def _at_once(arm: int, histories: Histories, asks: Ints) -> tuple[Ints, NDArray[np.int16]]:
-    """Offers where there is always a place."""
-    member, row = histories.arm == arm, np.arange(len(asks))[:, None]
-    served = member & (histories.offered_day != NONE)
-    # The largest so far of row and coach in one number is the last one served; before the first: the first coach.
-    bits = int(histories.coach.max(initial=0)).bit_length()
-    last_served = np.maximum.accumulate(served * ((row << bits) + histories.coach), axis=0)
-    coach = (last_served & ((1 << bits) - 1)).astype(np.int16)
-    return choose(member & ~served, LONG, asks), coach
 
 
 # --- endpoints --------------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.checks import cholesky, correlation_matrix
 from trialsim.design.delivery import NoDelivery
+from trialsim.design.outcome_checks import cholesky, correlation_matrix
 from trialsim.design.parts import BinaryCovariate, Covariate, Design, NormalCovariate
 from trialsim.world.formulas import MONTH_DAYS, delay_probabilities, truncated_mean
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from trialsim.design.parts import Design, Outcome, Recovery, Visit
+from trialsim.design.outcomes import Outcome, Recovery
+from trialsim.design.parts import Design, Visit
 from trialsim.report.describe.phrases import (
     at_visits,
     chance,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from trialsim.design.parts import AtLeast, BinaryCovariate, CountCovariate, Covariate, Design, NormalCovariate
+from trialsim.design.allocation import AtLeast
+from trialsim.design.parts import BinaryCovariate, CountCovariate, Covariate, Design, NormalCovariate
 from trialsim.report.describe.phrases import points
 from trialsim.report.layout import heading, listed, number, paragraph, percent, plural, table
 from trialsim.world.world import World
