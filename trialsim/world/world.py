@@ -137,21 +137,6 @@ class World:
         return rate
 
     @cached_property
-    def periods(self) -> list[Period]:
-        """Times with one ratio, in order; nearly always only one."""
-        return allocation_periods(self.design)
-
-    @cached_property
-    def reminders(self) -> list[list[Reminding]]:
-        """Of each visit the reminders, and from when to when they hold; nearly always only one entry."""
-        return [reminders(self.design, visit) for visit in self.visits]
-
-    @cached_property
-    def n_levels(self) -> list[int]:
-        """Levels of each factor of allocation, in order; nothing where there are none."""
-        return [len(self.sites) if factor == "site" else 2 for factor in self.design.allocation.strata]
-
-    @cached_property
     def strata(self) -> list[str]:
         """Names of the allocation strata in order of their codes: levels of the factors, the last varying fastest.
 
@@ -177,6 +162,21 @@ class World:
         code = np.arange(math.prod(self.n_levels))
         site = code // after % n_sites
         return site, code // (after * n_sites) * after + code % after
+
+    @cached_property
+    def periods(self) -> list[Period]:
+        """Times with one ratio, in order; nearly always only one."""
+        return allocation_periods(self.design)
+
+    @cached_property
+    def reminders(self) -> list[list[Reminding]]:
+        """Of each visit the reminders, and from when to when they hold; nearly always only one entry."""
+        return [reminders(self.design, visit) for visit in self.visits]
+
+    @cached_property
+    def n_levels(self) -> list[int]:
+        """Levels of each factor of allocation, in order; nothing where there are none."""
+        return [len(self.sites) if factor == "site" else 2 for factor in self.design.allocation.strata]
 
     def coached(self, arm: int) -> bool:
         """Whether the arm is delivered one-to-one by coaches."""
