@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from designs import THREE_VISITS, Data, design, usual
 from helpers import agrees, engine_differences, run, se_of_share
+from pydantic import ValidationError
 
 from trialsim.block import Block, EngineName
 from trialsim.world.histories import NONE
@@ -69,6 +70,12 @@ def test_block_sizes_that_are_not_told_are_those_in_force() -> None:
     unsaid = {"ratio": {"a": 1, "b": 1}}
     block = trial({"starts": 50, **unsaid}, {"starts": 60, **unsaid, "block_sizes": [8]}, {"starts": 80, **unsaid}, n=1)
     assert [period.block_sizes for period in block.world.periods] == [(2, 4), (2, 4), (8,), (8,)]
+
+
+def test_sizes_in_force_must_fit_a_new_ratio() -> None:
+    """The first sizes, 2 and 4, would fit 1:1 again; the 3 in force does not."""
+    with pytest.raises(ValidationError, match="block size 3 does not fit the ratio"):
+        trial(ratio(a=2, b=1), {"starts": 80, "ratio": {"a": 1, "b": 1}})
 
 
 @pytest.mark.parametrize("allocation", [BLOCKS, SIMPLE], ids=["blocks", "simple"])
