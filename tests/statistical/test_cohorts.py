@@ -22,7 +22,7 @@ RATIO = {"a": 2, "b": 1, "c": 1}
 def cohorts(slope: float = 0.0, *, motivation: float = 0.0, women: float = 0.0) -> Block:
     """Two cohorts that people enter by who they are; b lowers everybody's pain by 1 point."""
     tendency: Data = {"baseline": {"pain": slope}, "motivation": motivation, "covariates": {"female": women}}
-    pain = {**WIDE, "sd": SD, "change_sd": 1.0, "motivation": 1.0}
+    pain = {**WIDE, "mean": 3.0, "sd": SD, "change_sd": 1.0, "motivation": 1.0}
     lowers = {"pain": {"by_visit": {"m3": EFFECT}}}
     return run(
         design(
@@ -73,6 +73,8 @@ def test_confounding_biases_the_plain_contrast_by_what_follows_from_the_choice_a
     block = cohorts(0.4)
     steps = block.outcomes.potential[0, :, 0].astype(int)  # by arm
     assert (steps[1] - steps[0] == 15 * EFFECT).all()
+    half = se_of_share(0.5, N * R)
+    assert agrees((block.histories.arm == 0).mean(), 0.5, half), "shifts are around typical values"
     assert averages(contrast(block), EFFECT + gap_of_a_confounder(0.4, SD))
     assert not averages(contrast(block), EFFECT)
     assert averages(contrast(block, baseline(block)), EFFECT)
