@@ -70,8 +70,8 @@ class _Cells:
     def sum(self, values: NDArray[Any]) -> Floats:
         """Sums of (N, R), in order of randomization, (C, R)."""
         weights = values.ravel().astype(float)
-        sums: Floats = np.bincount(self._cell, weights=weights, minlength=self.shape[0] * self.shape[1])  # type: ignore[assignment]  # NumPy's stub forgets the weights
-        return sums.reshape(self.shape)
+        sums = np.bincount(self._cell, weights=weights, minlength=self.shape[0] * self.shape[1])
+        return np.asarray(sums.reshape(self.shape), dtype=float)
 
     def icc(self, values: Floats, seen: Bools, *, by_arm: bool, n_slopes: int = 0) -> Floats:
         """Intracluster correlation of values (N, R) of those who are seen, by analysis of variance, (R,).

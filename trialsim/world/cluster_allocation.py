@@ -80,8 +80,7 @@ def _sets(draws: Draws, site: str, parts: Codes, factors: list[Floats], n: int) 
 def _constrained(draws: Draws, plan: ClusterAllocation, parts: Codes, factors: Floats) -> Codes:
     """One of the best balanced of many random allocations with fixed numbers, (C, R); `factors` (F, C, R).
 
-    Raab and Butcher 2001, doi:10.1002/1097-0258(20010215)20:3<351::AID-SIM797>3.0.CO;2-C; Moulton 2004,
-    doi:10.1191/1740774504cn024oa.
+    Raab and Butcher 2001, doi:10.1002/1097-0258(20010215)20:3<351::AID-SIM797>3.0.CO;2-C.
     """
     n_clusters, n_replicates = factors.shape[1:]
     numbers = _numbers(n_clusters, parts)
