@@ -11,7 +11,7 @@ from helpers import agrees, se_of_mean, se_of_share
 from numpy.typing import NDArray
 from scipy import stats
 
-from trialsim.experiments.cluster_measures import _Cells, _residuals
+from trialsim.experiments.cluster_measures import Cells, icc
 from trialsim.world.clusters import Clusters, make_clusters
 from trialsim.world.cohort import Cohort, make_cohort
 from trialsim.world.draws import Draws
@@ -89,7 +89,9 @@ def baseline_iccs(cluster_sd: float) -> Floats:
     world = clustered(outcome={"cluster_sd": cluster_sd}, size_cv=0.5, n=2_000, per_site=200)
     cohort, clusters = cohort_of(world, 60)
     assert cohort.cluster is not None
-    return _Cells(clusters, cohort.cluster).icc(cohort.baseline[0].astype(float), cohort.valid, by_arm=False)
+    cells = Cells(cohort.cluster, np.zeros(cohort.shape, dtype=np.int8), (1, len(clusters.site)))
+    values = cells.sums(cells.sum(cohort.valid), cohort.baseline[0].astype(float) * cohort.valid)
+    return icc(values, given_arm=False)
 
 
 def test_the_intracluster_correlation_at_baseline_is_as_designed() -> None:
@@ -108,20 +110,18 @@ def test_the_anova_intracluster_correlation_by_hand() -> None:
     """Two arms of two clusters, unequal sizes, against sums of squares written out."""
     cluster = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 3], dtype=np.int16)[:, None]
     y = np.array([1.0, 2.0, 4.0, 7.0, 8.0, 3.0, 5.0, 6.0, 9.0, 2.5])[:, None]
-    arm = np.array([0, 0, 1, 1], dtype=np.int8)[:, None]
-    clusters = Clusters(np.zeros(4, np.int16), np.ones((4, 1)), np.zeros((4, 1), np.int32), {}, arm)
-    seen = np.ones(y.shape, dtype=bool)
+    arm = np.array([0, 0, 1, 1], dtype=np.int8)[cluster]
+    cells = Cells(cluster, arm, (2, 4))
+    values = cells.sums(cells.sum(np.ones(y.shape)), y)
     members = [y[cluster[:, 0] == c, 0] for c in range(4)]
     within = sum(((m - m.mean()) ** 2).sum() for m in members) / (10 - 4)
     halves = [np.concatenate(members[:2]), np.concatenate(members[2:])]
     between = sum(len(m) * (m.mean() - halves[c // 2].mean()) ** 2 for c, m in enumerate(members)) / (4 - 2)
     n0 = (10 - (9 + 4) / 5 - (16 + 1) / 5) / (4 - 2)
     expected = (between - within) / (between + (n0 - 1) * within)
-    cells = _Cells(clusters, cluster)
-    residual = _residuals(y, arm[cluster[:, 0]], seen)
-    np.testing.assert_allclose(cells.icc(residual, seen, by_arm=True), expected, rtol=1e-12)
-    np.testing.assert_allclose(cells.icc(y, seen, by_arm=True), expected, rtol=1e-12)
-    assert not np.isclose(cells.icc(y, seen, by_arm=False), expected)
+    np.testing.assert_allclose(icc(values, given_arm=True, randomized=True), expected, rtol=1e-12)
+    assert not np.isclose(icc(values, given_arm=True), expected)
+    assert not np.isclose(icc(values, given_arm=False), expected)
 
 
 def shares_of_a(ratio: Data) -> Floats:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.block import Block
-from trialsim.world.clusters import Clusters
 from trialsim.world.histories import Missing
 
 Floats = NDArray[np.float64]
@@ -22,109 +22,113 @@ def cluster_measures(block: Block) -> Named:
     cohort = block.plan.cohort
     if cohort.clusters is None or cohort.cluster is None:
         return
-    cells = _Cells(cohort.clusters, cohort.cluster)
     yield "clusters/all", np.full(block.n_replicates, len(cohort.clusters.site))
+    randomized = cohort.clusters.arm is not None
     if cohort.clusters.arm is not None:
         for arm, name in enumerate(block.world.arms):
             yield f"clusters/{name}", (cohort.clusters.arm == arm).sum(axis=0)
+    cells = Cells(cohort.cluster, block.histories.arm, (len(block.world.arms), len(cohort.clusters.site)))
     n = cells.sum(cohort.valid)
-    yield "clusters/empty", (n == 0).sum(axis=0)
+    yield "clusters/empty", (n.sum(axis=0) == 0).sum(axis=0)
     yield from _sizes("clusters", n)
     for k, (name, outcome) in enumerate(block.world.design.outcomes.items()):
-        baseline = cohort.baseline[k].astype(float) if outcome.has_baseline else None
-        if baseline is not None:
-            yield f"clusters/{name}/baseline_icc", cells.icc(baseline, cohort.valid, by_arm=False)
+        baseline = cohort.baseline[k].astype(float)
+        if outcome.has_baseline:
+            yield f"clusters/{name}/baseline_icc", icc(cells.sums(n, baseline * cohort.valid), given_arm=False)
         for v, visit in enumerate(block.world.visits):
-            seen = (block.follow.missing[v] == Missing.ANSWERED) & cohort.valid
-            yield from _of_visit(block, cells, f"clusters/{name}/{visit}", k, v, seen, baseline)
-
-
-def _of_visit(block: Block, cells: _Cells, path: str, k: int, v: int, seen: Bools, baseline: Floats | None) -> Named:
-    arm, value = block.histories.arm, block.outcomes.realised[k, v].astype(float)
-    yield from _sizes(path, cells.sum(seen))
-    given_arm = _residuals(value, arm, seen)
-    yield f"{path}/icc", cells.icc(given_arm, seen, by_arm=True)
-    if baseline is not None:
-        adjusted = _adjusted(given_arm, _residuals(baseline, arm, seen))
-        yield f"{path}/adjusted_icc", cells.icc(adjusted, seen, by_arm=True, n_slopes=1)
+            seen, path = (block.follow.missing[v] == Missing.ANSWERED) & cohort.valid, f"clusters/{name}/{visit}"
+            n_seen, value = cells.sum(seen), block.outcomes.realised[k, v] * seen.astype(float)
+            values = cells.sums(n_seen, value)
+            yield from _sizes(path, n_seen)
+            yield f"{path}/icc", icc(values, given_arm=True, randomized=randomized)
+            if outcome.has_baseline:
+                adjusted = _adjusted(values, cells.sums(n_seen, baseline * seen), _total(value * baseline, 0))
+                yield f"{path}/adjusted_icc", icc(adjusted, given_arm=True, randomized=randomized, n_slopes=1)
 
 
 def _sizes(path: str, n: Floats) -> Named:
-    """Mean and coefficient of variation of the sizes (C, R) of clusters that have anybody."""
-    some = n > 0
+    """Mean and coefficient of variation of the sizes (A, C, R) of clusters that have anybody."""
+    size = n.sum(axis=0)
+    some = size > 0
     n_some = some.sum(axis=0)
-    mean = _ratio(n.sum(axis=0), n_some)
-    squares = _total(np.where(some, n - mean, 0.0) ** 2)
+    mean = _ratio(size.sum(axis=0), n_some)
+    squares = _total(np.where(some, size - mean, 0.0) ** 2, 0)
     yield f"{path}/size_mean", mean
     yield f"{path}/size_cv", np.sqrt(_ratio(squares, n_some - 1)) / mean
 
 
-class _Cells:
-    """Sums over the members of each cluster in each replicate."""
+@dataclass(frozen=True)
+class Sums:
+    """What analysis of variance needs of values; A arms, C clusters, R replicates."""
 
-    def __init__(self, clusters: Clusters, cluster: NDArray[np.int16]) -> None:
-        self._arm = clusters.arm
-        self.shape = (len(clusters.site), cluster.shape[1])
-        self._cell = (cluster * np.intp(self.shape[1]) + np.arange(self.shape[1])).ravel()
+    n: Floats  # (A, C, R) participants with a value
+    total: Floats  # (A, C, R) sum of their values
+    squares: Floats  # (R,) sum of squares over all of them
+
+
+class Cells:
+    """Sums over the participants of each arm and cluster in each replicate."""
+
+    def __init__(self, cluster: NDArray[np.int16], arm: NDArray[np.int8], shape: tuple[int, int]) -> None:
+        self._shape = (*shape, cluster.shape[1])
+        # Rows without a participant, whose arm is -1, add 0 to some cell.
+        cell = np.maximum(arm, 0) * np.intp(shape[1]) + cluster
+        self._cell = (cell * np.intp(cluster.shape[1]) + np.arange(cluster.shape[1])).ravel()
 
     def sum(self, values: NDArray[Any]) -> Floats:
-        """Sums of (N, R), in order of randomization, (C, R)."""
-        weights = values.ravel().astype(float)
-        sums = np.bincount(self._cell, weights=weights, minlength=self.shape[0] * self.shape[1])
-        return np.asarray(sums.reshape(self.shape), dtype=float)
+        """Sums of (N, R), (A, C, R)."""
+        size = self._shape[0] * self._shape[1] * self._shape[2]
+        sums = np.bincount(self._cell, weights=values.ravel().astype(float, copy=False), minlength=size)
+        return np.asarray(sums.reshape(self._shape), dtype=float)
 
-    def icc(self, values: Floats, seen: Bools, *, by_arm: bool, n_slopes: int = 0) -> Floats:
-        """Intracluster correlation of values (N, R) of those who are seen, by analysis of variance, (R,).
-
-        Between and within clusters, between within arms if these were given to clusters: (MSB - MSW) / (MSB +
-        (n0 - 1) MSW), with n0 = (N - sum over arms of sum n^2 / N of the arm) / (clusters - arms). Donner and Klar
-        2000, Design and Analysis of Cluster Randomization Trials in Health Research. `n_slopes`: coefficients that
-        were estimated to make the values.
-        """
-        n, total = self.sum(seen), self.sum(np.where(seen, values, 0.0))
-        mean = _ratio(total, n, nothing=0.0)
-        own = np.take(mean.ravel(), self._cell).reshape(values.shape)
-        within = _total(np.where(seen, values - own, 0.0) ** 2)
-        n_clusters, n_all = (n > 0).sum(axis=0), n.sum(axis=0)
-        between, lost, n_arms = np.zeros(len(n_all)), np.zeros(len(n_all)), np.zeros(len(n_all))
-        for members in self._arms(by_arm):
-            n_arm = (n * members).sum(axis=0)
-            centre = _ratio(_total(total * members), n_arm, nothing=0.0)
-            between += _total(n * members * (mean - centre) ** 2)
-            lost += _ratio((n * n * members).sum(axis=0), n_arm, nothing=0.0)
-            n_arms += n_arm > 0
-        between = _ratio(between, n_clusters - n_arms)
-        within = _ratio(within, n_all - n_clusters - n_slopes)
-        n0 = _ratio(n_all - lost, n_clusters - n_arms)
-        return _ratio(between - within, between + (n0 - 1) * within)
-
-    def _arms(self, by_arm: bool) -> Iterator[Bools]:
-        """The clusters that are compared with each other, (C, R) each."""
-        if not by_arm or self._arm is None:
-            yield np.ones(self.shape, dtype=bool)
-            return
-        for arm in range(int(self._arm.max()) + 1):
-            yield self._arm == arm
+    def sums(self, n: Floats, values: Floats) -> Sums:
+        """Sums of values (N, R), 0 where there is none; `n` (A, C, R) participants have one."""
+        return Sums(n, self.sum(values), _total(values * values, 0))
 
 
-def _residuals(values: Floats, arm: NDArray[np.int8], seen: Bools) -> Floats:
-    """Values (N, R) less the mean of those who are seen in the participant's arm; 0 of all others."""
-    residual = np.zeros(values.shape)
-    for code in range(int(arm.max(initial=-1)) + 1):
-        mine = seen & (arm == code)
-        mean = _ratio(_total(np.where(mine, values, 0.0)), mine.sum(axis=0), nothing=0.0)
-        residual += np.where(mine, values - mean, 0.0)
-    return residual
+def icc(values: Sums, *, given_arm: bool, randomized: bool = False, n_slopes: int = 0) -> Floats:
+    """Intracluster correlation by analysis of variance, of values or (`given_arm`) of their residuals given arm, (R,).
+
+    Between and within clusters; between within arms where clusters were randomized: (MSB - MSW) / (MSB + (n0 - 1) MSW),
+    n0 = (N - sum over arms of sum n^2 / N of the arm) / (clusters - arms). Donner and Klar 2000, Design and Analysis of
+    Cluster Randomization Trials in Health Research. `n_slopes`: coefficients that were estimated to make the values.
+    """
+    n, total = values.n, values.total
+    compared = n if randomized else n.sum(axis=0, keepdims=True)  # clusters with each other, (arms or 1, C, R)
+    n_cluster, n_all = n.sum(axis=0), n.sum(axis=(0, 1))
+    centre = _means(values) if given_arm else _ratio(_total(_total(total, 1), 0), n_all, nothing=0.0)[None]
+    of_arm = centre * (2 * _total(total, 1) - n.sum(axis=1) * centre)
+    residual = _total(total - n * centre[:, None], 0)
+    between = _total(_ratio(residual * residual, n_cluster, nothing=0.0), 0)
+    within = np.maximum(values.squares - _total(of_arm, 0) - between, 0.0)
+    n_compared = compared.sum(axis=1)
+    df = (n_cluster > 0).sum(axis=0) - (n_compared > 0).sum(axis=0)
+    lost = _total(_ratio((compared * compared).sum(axis=1), n_compared, nothing=0.0), 0)
+    between = _ratio(between, df)
+    within = _ratio(within, n_all - (n_cluster > 0).sum(axis=0) - n_slopes)
+    return _ratio(between - within, between + (_ratio(n_all - lost, df) - 1) * within)
 
 
-def _adjusted(values: Floats, baseline: Floats) -> Floats:
-    """Residuals of a regression of values on baseline, both less the means of arms."""
-    return values - baseline * _ratio(_total(values * baseline), _total(baseline * baseline), nothing=0.0)
+def _means(values: Sums) -> Floats:
+    """Mean of each arm, (A, R)."""
+    return _ratio(_total(values.total, 1), values.n.sum(axis=1), nothing=0.0)
 
 
-def _total(values: Floats) -> Floats:
-    """Sum over the first axis, one after the other: the same bits however many columns there are."""
-    return np.add.accumulate(values, axis=0)[-1]
+def _adjusted(values: Sums, baseline: Sums, products: Floats) -> Sums:
+    """Values less a common slope times baseline, as regression on arm and baseline has it.
+
+    `products` (R,): sum of value x baseline.
+    """
+    squared = _total(_means(baseline) * _total(baseline.total, 1), 0)
+    crossed = _total(_means(baseline) * _total(values.total, 1), 0)
+    slope = _ratio(products - crossed, baseline.squares - squared, nothing=0.0)
+    squares = values.squares - slope * (2 * products - slope * baseline.squares)
+    return Sums(values.n, values.total - slope * baseline.total, squares)
+
+
+def _total(values: Floats, axis: int) -> Floats:
+    """Sum over an axis, one after the other: the same bits however many columns there are."""
+    return np.add.accumulate(values, axis=axis).take(-1, axis=axis)
 
 
 def _ratio(top: NDArray[Any], bottom: NDArray[Any], *, nothing: float = np.nan) -> Floats:
