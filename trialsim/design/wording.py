@@ -89,7 +89,7 @@ def _of_percent(rule: str, value: object) -> str:
 
 
 def form_hint(rule: str, value: object, *, tags: list[str], keys: list[str]) -> str:
-    """What to write for a lone value where a list, a part of one of these kinds with these keys, or a mapping belongs."""
+    """What to write for a lone value where a list, a part of these kinds with these keys, or a mapping belongs."""
     if rule not in (_LIST, _MAPPING) or not isinstance(value, str | int | float):
         return ""
     text = printable(str(value))
