@@ -57,7 +57,7 @@ DOSE = {"kind": "dose", "users": "opioids", "median": 40.0, "sd": 0.5}
 )  # fmt: skip
 def test_an_outcome_of_any_kind_is_said(outcome: Data, sentences: list[str]) -> None:
     covariates = {"opioids": {"kind": "binary", "prob": 0.3}}
-    kept = {"course": {}} if outcome.get("kind") else {}
+    kept: Data = {"course": {}} if outcome.get("kind") else {}
     text = flat(outcomes.outcomes(design(visits=VISITS, covariates=covariates, outcomes={"it": {**outcome, **kept}})))
     assert [sentence for sentence in sentences if sentence not in text] == []
 

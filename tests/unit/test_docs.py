@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import pytest
 from helpers import engine_differences, run
@@ -75,7 +75,9 @@ def test_every_example_is_a_design_whose_own_keys_all_count(tmp_path: Path, mark
     file = tmp_path / "mine.yaml"
     file.write_text(example(mark), "utf-8")
     design = read_design(file)
-    own = plain(read_tree(file.read_bytes(), source="mine").root)
+    root = read_tree(file.read_bytes(), source="mine").root
+    assert root is not None
+    own = plain(root)
     if "extends" in own:
         base = read_design(tmp_path / "sleep_calls.yaml")
         said = {key for key, value in own.items() if value is not None} - {"extends"}
@@ -120,7 +122,8 @@ def refused_examples(script: ModuleType) -> list[str]:
         hints = get_type_hints(model, include_extras=True)
         for name, field in script.own_fields(model).items():
             try:
-                TypeAdapter(Annotated[hints[name], field]).validate_python(script.example_of(model, name))
+                kind: Any = Annotated[hints[name], field]
+                TypeAdapter(kind).validate_python(script.example_of(model, name))
             except ValidationError:
                 refused.append(f"{model.__name__}.{name}")
     return refused
