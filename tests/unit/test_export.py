@@ -85,7 +85,9 @@ def test_csv_holds_every_number_of_every_table(folder: Path, tmp_path: Path) -> 
             tmp_path / "csv" / f"{name}.csv", **EXACT, keep_default_na=False, na_values=[""],
             dtype={"digest": str},
         )  # fmt: skip
-        assert_frame_equal(plain(read), plain(kept), check_exact=True)
+        assert list(read.columns) == list(kept.columns)
+        if len(kept):  # columns without a row have no type in a text file
+            assert_frame_equal(plain(read), plain(kept), check_exact=True)
 
 
 def test_names_say_what_columns_are(folder: Path, tmp_path: Path) -> None:
@@ -239,6 +241,7 @@ def test_xpt_holds_what_csv_holds(folder: Path, tmp_path: Path) -> None:
         assert head.column_names == mine["name"].tolist()
         assert head.column_labels == mine["label"].tolist()
         assert mine["column"].tolist() == list(kept.columns)
+        kept = kept.astype(dict.fromkeys(kept.columns[kept.isna().all()], float))  # nothing there: no text, a number
         texts = {x: kept[x].fillna("") for x in kept if kept[x].dtype == object}
         expected = kept.assign(**texts).set_axis(mine["name"].tolist(), axis=1)
         assert_frame_equal(read.astype(expected.dtypes), expected, check_exact=True)

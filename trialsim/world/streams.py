@@ -54,6 +54,9 @@ class Stream(IntEnum):
     PRIOR = 39  # one row: an effect drawn from its prior
     SWEEP_DESIGN = 40  # points of a Latin hypercube or Sobol sequence, by number of the axis
     POSTERIOR = 41  # rows: draws of what may be true of a sweep's results, by their common seed
+    MISSED_SESSION = 50  # participants, by session of a group
+    COMPONENT = 51  # participants, by component
+    COVER = 52  # participants, by session
 
 
 class _Hash(ISeedSequence):

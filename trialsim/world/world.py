@@ -163,6 +163,14 @@ class World:
         """Whether the arm is delivered one-to-one by coaches."""
         return self.design.arms[self.arms[arm]].delivery.kind == "individual"
 
+    def grouped(self, arm: int) -> bool:
+        """Whether the arm is delivered in groups."""
+        return self.design.arms[self.arms[arm]].delivery.kind == "group"
+
+    def waits(self, arm: int) -> bool:
+        """Whether participants of the arm wait for a place: with a coach, or in a group."""
+        return self.coached(arm) or self.grouped(arm)
+
     def has_sessions(self, arm: int) -> bool:
         """Whether the arm's delivery has sessions at all."""
         return not isinstance(self.design.arms[self.arms[arm]].delivery, NoDelivery)
