@@ -60,7 +60,11 @@ PARTICIPANTS = _schema(
     _PARTICIPANT,
     Column("site", "name", "site"),
     Column("screening_number", "int32", "number of the person within the site, from 0"),
-    Column("stratum", "int16", "allocation stratum: mixed-radix number of the factors in their order"),
+    Column(
+        "stratum",
+        "int16",
+        "allocation stratum: mixed-radix number of the period (after changes of ratio) and the factors in their order",
+    ),
     Column("consent_day", "int32", "day of the last step before randomization", "study day"),
     Column("randomized_day", "int32", "day of randomization", "study day"),
     _ARM,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def test_a_team_leads_one_group_at_a_time(lively: Block) -> None:
         assert [d for _, d, _ in sorted(made)] == sorted(d for _, d, _ in made)
         for team in range(3):
             starts = sorted(day for _, day, t in made if t == team)
-            assert all(b - a >= 7 + 35 + 1 for a, b in zip(starts, starts[1:], strict=False))
+            assert all(b - a >= 7 + 35 + 1 for a, b in pairwise(starts))
 
 
 def test_members_of_a_group_are_told_so_once(lively: Block) -> None:

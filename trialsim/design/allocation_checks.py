@@ -104,6 +104,7 @@ def _balance(design: Design, plan: Any) -> Iterator[Problem]:
 
 
 def _changes(design: Design, plan: Any) -> Iterator[Problem]:
+    sizes = plan.block_sizes if plan.kind == "blocks" else ()
     for index, change in enumerate(design.changes):
         path: Path = ("changes", index)
         if change.ratio is not None:
@@ -111,7 +112,8 @@ def _changes(design: Design, plan: Any) -> Iterator[Problem]:
             if plan.kind not in ("simple", "blocks"):
                 yield (*path, "ratio"), f"the ratio cannot change with {plan.kind}", "Use kind: simple or blocks."
             if plan.kind == "blocks":
-                yield from _blocks(path, change.ratio, change.block_sizes or plan.block_sizes)
+                sizes = change.block_sizes or sizes
+                yield from _blocks(path, change.ratio, sizes)
         elif change.block_sizes:
             yield (*path, "block_sizes"), "new block sizes need a new ratio", ""
         yield from _reminders(design, path, change)

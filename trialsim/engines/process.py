@@ -8,7 +8,7 @@ outcomes are computed, on arrays, between the acts. Lists of those who wait are 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import fields
 from typing import Any
 
@@ -19,9 +19,11 @@ from trialsim.design.delivery import Group, Individual
 from trialsim.engines.process_clock import Clock, Phase, Row, Wait, as_log
 from trialsim.engines.process_desks import CoachDesk, Desk, GroupDesk
 from trialsim.engines.process_follow_up import follow_up
+from trialsim.world.allocation import Given
 from trialsim.world.formulas import LONG, NEVER, Ints
 from trialsim.world.histories import NONE, Histories, Kind, Status
 from trialsim.world.plans import DIED, Plan
+from trialsim.world.sequential import Sequential
 
 __all__ = ["deliver", "follow_up"]
 
@@ -34,6 +36,38 @@ def deliver(plan: Plan) -> tuple[Histories, list[Ints]]:
     parts = [trial.histories() for trial in trials]
     whole = {f.name: np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(Histories)}
     return Histories(**whole), [as_log(trial.events) for trial in trials]
+
+
+def _office_rule(plan: Plan, column: int) -> Callable[[int], int]:
+    """How the trial office finds the arm of the participant who is randomized next."""
+    assignment = plan.assignment
+    if isinstance(assignment, Given):
+        arms: list[int] = assignment.arm[:, column].tolist()
+        return arms.__getitem__
+    if isinstance(assignment, Sequential):
+        return Ledger(assignment, column).next_arm
+    envelopes = {code: iter(arms[:, column].tolist()) for code, arms in assignment.arms.items()}
+    stratum_of = plan.cohort.stratum[:, column].tolist()
+    return lambda i: next(envelopes[stratum_of[i]])
+
+
+class Ledger:
+    """The trial office's counts of what was given before, where the next arm depends on them."""
+
+    def __init__(self, assignment: Sequential, column: int) -> None:
+        self.assignment, self.column = assignment, slice(column, column + 1)
+        self.level_of = assignment.level[:, :, column].tolist()
+        n_parts = len(assignment.arm_of_part)
+        self.given: dict[int, list[int]] = {level: [0] * n_parts for level in range(assignment.n_levels)}
+
+    def next_arm(self, i: int) -> int:
+        """Draw a part of the ratio for participant i, and count it at each level that is theirs."""
+        own = [self.given[level] for level in self.level_of[i]]
+        counts = np.array(own, dtype=np.int64).T[:, :, None]
+        part = int(self.assignment.draw(i, counts, self.column)[0])
+        for at_level in own:
+            at_level[part] += 1
+        return int(self.assignment.arm_of_part[part])
 
 
 class Trial:
@@ -57,9 +91,7 @@ class Trial:
         self.step_day = persons.step_day[:, :, c].tolist()
         self.lost_step = persons.lost_step[:, c].tolist()
         self.lost_reason = persons.lost_reason[:, c].tolist()
-        strata = cohort.stratum if self.world.design.allocation.strata else 0 * cohort.stratum
-        self.stratum_of = strata[:, c].tolist()
-        self.envelopes = {code: iter(arms[:, c].tolist()) for code, arms in self.plan.lists.items()}
+        self.next_arm = _office_rule(self.plan, c)
         self.exit_after = self.plan.exit_after[:, :, c].tolist()
         self.exit_kind_of = self.plan.exit_kind[:, :, c].tolist()
         self.courses = [None if course is None else _Course(course, c) for course in self.plan.courses]
@@ -155,9 +187,9 @@ class Trial:
         self.log(Kind.ENROLMENT_CLOSED, NONE)
 
     def randomize(self, person: int) -> None:
-        """Open the next envelope of the person's stratum, and start what the arm delivers."""
+        """Ask for the participant's arm, and start what it delivers."""
         i = self.n_participants
-        arm = next(self.envelopes[self.stratum_of[i]])
+        arm = self.next_arm(i)
         self.n_participants += 1
         self.passed[-1] += 1
         self.book["site"][i], self.book["number"][i] = self.site_of[person], self.number_of[person]

@@ -27,7 +27,7 @@ class FollowUpAct:
     """Act two of one replicate: every participant in the study gets each questionnaire, with reminders."""
 
     def __init__(self, plan: Plan, histories: Histories, answers: Answers, column: int) -> None:
-        self.visits = list(plan.world.design.visits.values())
+        self.visits, self.reminders = list(plan.world.design.visits.values()), plan.world.reminders
         self.clock, self.events = Clock(), list[Row]()
         self.n = int(histories.n_participants[column])
         self.site, self.number = histories.site[:, column].tolist(), histories.number[:, column].tolist()
@@ -62,11 +62,13 @@ class FollowUpAct:
     def questionnaire(self, i: int, v: int, due: int) -> Wait:
         """The window opens; reminders go out until there is an answer; the window closes."""
         visit = self.visits[v]
-        answer_day = due + visit.opens + self.after_days[v][i]
+        opens = due + visit.opens
+        answer_day = opens + self.after_days[v][i]
         answers = self.after_days[v][i] < LONG
         self.book["missing"][v, i] = Missing.DIED if self.exit_kind[i] == DIED else Missing.WITHDREW
-        agenda = [(due + visit.opens, Phase.OPEN)]
-        agenda += [(due + r, Phase.REMIND) for r in visit.reminders if not answers or due + r < answer_day]
+        agenda = [(opens, Phase.OPEN)]
+        reminders = [due + r for told in self.reminders[v] if told.starts <= opens < told.ends for r in told.days]
+        agenda += [(day, Phase.REMIND) for day in reminders if not answers or day < answer_day]
         agenda += [(answer_day, Phase.ANSWER)] if answers else [(due + visit.closes, Phase.CLOSE)]
         for day, phase in agenda:
             if day >= self.exit_day[i]:

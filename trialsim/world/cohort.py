@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import NEVER, Bools, Floats, Ints
+from trialsim.world.periods import period_of
 from trialsim.world.persons import Persons, make_persons
 from trialsim.world.streams import Stream
 from trialsim.world.traits import Rows, Traits, joint_normals
@@ -125,7 +126,7 @@ def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Int
         valid=day < NEVER,
         randomized_day=day,
         site=traits.site,
-        stratum=_stratum(world, traits.site, covariates, baseline),
+        stratum=_stratum(world, day, traits.site, covariates, baseline),
         traits=traits,
         covariates=covariates,
         stable=np.stack([stable for stable, _ in levels]),
@@ -146,10 +147,10 @@ def _baseline(world: World, draws: Draws, entry: list[Floats]) -> NDArray[np.int
 
 
 def _stratum(
-    world: World, site: NDArray[np.int16], covariates: dict[str, Floats], baseline: NDArray[np.int16]
+    world: World, day: Ints, site: NDArray[np.int16], covariates: dict[str, Floats], baseline: NDArray[np.int16]
 ) -> NDArray[np.int16]:
-    """Stratum code: mixed-radix number of the factors in their order."""
-    code = np.zeros(site.shape, dtype=np.int16)
+    """Stratum code: mixed-radix number of the period and the factors in their order."""
+    code = period_of(world.periods, day).astype(np.int16)
     for factor in world.design.allocation.strata:
         if factor == "site":
             code = code * len(world.sites) + site

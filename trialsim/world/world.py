@@ -13,6 +13,7 @@ from trialsim.design.delivery import NoDelivery
 from trialsim.design.outcome_checks import cholesky, correlation_matrix
 from trialsim.design.parts import BinaryCovariate, Covariate, Design, NormalCovariate
 from trialsim.world.formulas import MONTH_DAYS, delay_probabilities, truncated_mean
+from trialsim.world.periods import Period, Reminding, allocation_periods, reminders
 
 if TYPE_CHECKING:
     from trialsim.design.parts import Step
@@ -137,8 +138,11 @@ class World:
 
     @cached_property
     def strata(self) -> list[str]:
-        """Names of the allocation strata in order of their codes: levels of the factors, the last varying fastest."""
-        names = [""]
+        """Names of the allocation strata in order of their codes: levels of the factors, the last varying fastest.
+
+        A period after a change of ratio has strata of its own, behind those before it.
+        """
+        names = [period.label for period in self.periods]
         for factor in self.design.allocation.strata:
             if factor == "site":
                 levels = [f"site={site}" for site in self.sites]
@@ -151,13 +155,28 @@ class World:
 
     @cached_property
     def strata_by_site(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Of each stratum the site (0 where sites are not a factor) and its number among that site's strata."""
+        """Of each stratum of a period the site (0 where not a factor) and its number among that site's strata."""
         factors = self.design.allocation.strata
         after = 2 ** len(factors[factors.index("site") + 1 :]) if "site" in factors else 1
         n_sites = len(self.sites) if "site" in factors else 1
-        code = np.arange(len(self.strata))
+        code = np.arange(math.prod(self.n_levels))
         site = code // after % n_sites
         return site, code // (after * n_sites) * after + code % after
+
+    @cached_property
+    def periods(self) -> list[Period]:
+        """Times with one ratio, in order; nearly always only one."""
+        return allocation_periods(self.design)
+
+    @cached_property
+    def reminders(self) -> list[list[Reminding]]:
+        """Of each visit the reminders, and from when to when they hold; nearly always only one entry."""
+        return [reminders(self.design, visit) for visit in self.visits]
+
+    @cached_property
+    def n_levels(self) -> list[int]:
+        """Levels of each factor of allocation, in order; nothing where there are none."""
+        return [len(self.sites) if factor == "site" else 2 for factor in self.design.allocation.strata]
 
     def coached(self, arm: int) -> bool:
         """Whether the arm is delivered one-to-one by coaches."""
