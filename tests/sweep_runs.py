@@ -26,7 +26,7 @@ PROGRAM = Path(__file__).parent / "sweeps" / "small_files.py"
 """trialsim as a process of its own, with PER_FILE replicates in a file."""
 PER_FILE = 16
 GRID: Data = {"sample_size": [30, 40], "arms.coach.start_prob": [0.7, 0.9]}
-PARTICIPANTS = ["funnel", "participants", "sessions", "components", "observations", "resources", "truth"]
+PARTICIPANTS = ["funnel", "participants", "sessions", "observations", "resources", "truth"]
 
 AS_ROOT = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small disk, which takes root on Linux"

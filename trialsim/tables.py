@@ -59,6 +59,7 @@ PARTICIPANTS = _schema(
     _REPLICATE,
     _PARTICIPANT,
     Column("site", "name", "site"),
+    Column("cluster", "name", "cluster; null where the design has none"),
     Column("screening_number", "int32", "number of the person within the site, from 0"),
     Column(
         "stratum",
@@ -80,6 +81,18 @@ PARTICIPANTS = _schema(
     _day("withdrawn_day", "left the study"),
     _day("died_day", "died"),
     others="covariate, or baseline_<outcome>: baseline value [points]",
+)
+
+CLUSTERS = _schema(
+    "clusters",
+    "replicate cluster",
+    _REPLICATE,
+    Column("cluster", "name", "cluster"),
+    Column("site", "name", "site"),
+    Column("arm", "name", "arm that the cluster was given; null where clusters are not randomized"),
+    Column("expected_share", "float64", "expected share of the site's people once all its clusters are open"),
+    Column("opens_day", "int32", "people are contacted from this day on", "study day"),
+    Column("n_participants", "int32", "participants"),
 )
 
 SESSIONS = _schema(
@@ -236,7 +249,7 @@ PERFORMANCE = _schema(
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
-        FUNNEL, PARTICIPANTS, SESSIONS, COMPONENTS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH,
+        FUNNEL, PARTICIPANTS, CLUSTERS, SESSIONS, COMPONENTS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH,
         ESTIMATES, REPLICATES, MEASURES, PERFORMANCE,
     )
 }  # fmt: skip

@@ -67,6 +67,7 @@ def recruitment(choose: Choose) -> Data:
         "rate_changes": changes[: choose([0, 1, 2])],
         "site_cv": choose([0.0, 0.0, 1.0]),
         "month_cv": choose([0.0, 0.0, 0.5]),
+        "season": choose([None, None, {"amplitude": 1.0, "peak_month": 3.2}]),
     }
 
 
@@ -177,8 +178,8 @@ def arm(choose: Choose, visit_names: list[str]) -> Data:
 
 
 def allocation(choose: Choose, arm_names: list[str]) -> Data:
-    """Every kind but clusters; strata by site, a covariate and a baseline value."""
-    kind = choose(["simple", "blocks", "blocks", "minimization", "biased_coin", "urn", "cohorts"])
+    """Every kind; strata by site, a covariate and a baseline value."""
+    kind = choose(["simple", "blocks", "blocks", "minimization", "biased_coin", "urn", "cohorts", "clusters"])
     told: Data = {"kind": kind, "ratio": {name: choose([1, 1, 2, 3]) for name in arm_names}}
     if kind == "simple":
         return told
@@ -189,6 +190,10 @@ def allocation(choose: Choose, arm_names: list[str]) -> Data:
             {"baseline": {"pain": -0.4, "mood": 0.2}, "motivation": 0.5},
         ]
         return told | {"tendency": choose(tendencies)}
+    if kind == "clusters":
+        method = choose(["stratified", "simple", "matched", "constrained"])
+        factors = choose([["size"], ["pain", "size"]]) + (["site"] if method == "constrained" else [])
+        return told | {"method": method, "balance": factors if method in ("matched", "constrained") else []}
     strata = ["site", "female", {"outcome": "pain", "at_least": 6.0}]
     told["strata"] = strata[choose([2, 0, 1] if kind == "minimization" else [3, 0, 1, 2]) :]
     total = sum(told["ratio"].values())
@@ -203,6 +208,21 @@ def allocation(choose: Choose, arm_names: list[str]) -> Data:
         "urn": {"balls": choose([1, 5]), "added": choose([1, 20])},
     }
     return told | more[kind]
+
+
+def clusters(choose: Choose, plan: Data) -> Data | None:
+    """Clusters where they are randomized, and sometimes where they are not."""
+    if plan["kind"] != "clusters" and choose([True, True, False]):
+        return None
+    told: Data = {
+        "per_site": choose([1, 2, 3, 20]),
+        "size_cv": choose([0.0, 0.5, 3.0]),
+        "recruitment": choose(["random", "even"]),
+        "opening_days": choose([0, 0, 30, 20_000]),
+    }
+    if plan["kind"] == "clusters" and choose([True, False]):
+        told["selection"] = {choose(list(plan["ratio"])): {"prob": choose([0.6, 0.1, 0.0]), "severity": choose([0, 2])}}
+    return told
 
 
 def changes(choose: Choose, plan: Data, schedule: Data) -> list[Data]:
@@ -227,8 +247,17 @@ def awkward(choose: Choose) -> Design:
     schedule = visits(choose)
     names = [f"arm{a}" for a in range(choose([2, 2, 2, 1, 3, 4, 10]))]
     plan = allocation(choose, names)
+    within_sites = clusters(choose, plan)
+    cluster_sd = 1.0 if within_sites else 0.0
     outcomes = {
-        "pain": {"items": 3, "mean": 5.5, "sd": 2.0, "entry_sd": choose([0.0, 1.0]), "coach_sd": choose([0.0, 0.5])},
+        "pain": {
+            "items": 3,
+            "mean": 5.5,
+            "cluster_sd": cluster_sd,
+            "sd": 2.0,
+            "entry_sd": choose([0.0, 1.0]),
+            "coach_sd": choose([0.0, 0.5]),
+        },
         "mood": {"items": 1, "mean": 5.0, "sd": 2.0, "error_sd": 1.0, "correlation": {"pain": 0.5}},
     }
     return Design.model_validate(
@@ -242,6 +271,7 @@ def awkward(choose: Choose) -> Design:
             outcomes=outcomes,
             arms={name: arm(choose, list(schedule)) for name in names},
             allocation=plan,
+            clusters=within_sites,
             changes=changes(choose, plan, schedule),
             adherence={
                 "motivation_on_start": choose([0.0, 0.6]),
@@ -310,7 +340,7 @@ def test_the_random_designs_visit_the_corners_they_are_meant_for() -> None:
         "randomized in two ratios",
         "reminders changed on the way",
     }
-    kinds = {"simple", "blocks", "minimization", "biased_coin", "urn", "cohorts"}
+    kinds = {"simple", "blocks", "minimization", "biased_coin", "urn", "cohorts", "clusters"}
     assert seen >= {f"allocation: {kind}" for kind in kinds}
 
 

@@ -85,9 +85,7 @@ def test_csv_holds_every_number_of_every_table(folder: Path, tmp_path: Path) -> 
             tmp_path / "csv" / f"{name}.csv", **EXACT, keep_default_na=False, na_values=[""],
             dtype={"digest": str},
         )  # fmt: skip
-        assert list(read.columns) == list(kept.columns)
-        if len(kept):  # columns without a row have no type in a text file
-            assert_frame_equal(plain(read), plain(kept), check_exact=True)
+        assert_frame_equal(plain(read), plain(kept), check_exact=True)
 
 
 def test_names_say_what_columns_are(folder: Path, tmp_path: Path) -> None:

@@ -87,6 +87,9 @@ def _clusters(design: Design, plan: Any) -> Iterator[Problem]:
     yield from unknown(("clusters", "selection"), clusters.selection, design.arms, "arm")
     if clusters.selection and plan.kind != "clusters":
         yield ("clusters", "selection"), "selection by arm needs clusters that are randomized", ""
+    name, first = next(iter(design.outcomes.items()))
+    if any(s.severity for s in clusters.selection.values()) and not first.sd + first.entry_sd:
+        yield ("clusters", "selection"), f"severity is counted in SDs of '{name}', whose sd and entry_sd are 0", ""
     if plan.kind == "clusters":
         yield from _balance(design, plan)
 

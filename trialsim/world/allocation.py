@@ -100,8 +100,10 @@ def _by_choice(world: World, draws: Draws, cohort: Cohort, tendency: Tendency) -
 
 def _of_clusters(cohort: Cohort) -> Codes:
     """Everybody has the arm of their cluster."""
-    clusters = getattr(cohort, "clusters")  # noqa: B009
-    return np.asarray(np.take_along_axis(clusters.arm, getattr(cohort, "cluster"), axis=0))  # noqa: B009
+    assert cohort.clusters is not None
+    assert cohort.clusters.arm is not None
+    assert cohort.cluster is not None
+    return np.take_along_axis(cohort.clusters.arm, cohort.cluster, axis=0)
 
 
 # --- permuted blocks --------------------------------------------------------------------------------------------------

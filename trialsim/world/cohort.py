@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.world import formulas
+from trialsim.world.clusters import Clusters, make_clusters
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import NEVER, Bools, Floats, Ints
 from trialsim.world.periods import period_of
@@ -36,6 +37,8 @@ class Cohort:
     stable: Floats  # (n_outcomes, N, R)
     baseline: NDArray[np.int16]  # (n_outcomes, N, R) in grid steps
     motivation: Floats  # (N, R)
+    cluster: NDArray[np.int16] | None = None  # (N, R); None where the design has no clusters
+    clusters: Clusters | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -45,13 +48,13 @@ class Cohort:
 
 def make_cohort(world: World, draws: Draws) -> Cohort:
     """Draw enough persons of every site that enrolment surely ends as it would with all of them."""
-    rows = expected_rows(world)
+    rows, clusters = expected_rows(world), make_clusters(world, draws)
     while True:
-        persons = make_persons(world, draws, rows)
+        persons = make_persons(world, draws, rows, clusters)
         person, day = _in_order(world, persons)
         short = _short_sites(world, persons, day)
         if not short.any():
-            return _cohort(world, draws, persons, person, day)
+            return _cohort(world, draws, persons, person, day, clusters)
         rows = Rows(tuple(int(n * 1.2) + 16 if more else n for n, more in zip(rows.per_site, short, strict=True)))
 
 
@@ -72,7 +75,8 @@ def expected_rows(world: World) -> Rows:
 
 def acceptance(world: World) -> float:
     """Share of persons who pass all steps, from a pilot draw of its own (it only sizes arrays)."""
-    parts = world.design.model_dump_json(include={"funnel", "covariates", "outcomes"})
+    decisive = {"funnel", "covariates", "outcomes", "clusters"} | ({"allocation"} if world.selects_by_arm else set())
+    parts = world.design.model_dump_json(include=decisive)
     return _pilot(_Screening(parts, tuple(world.sites), world))
 
 
@@ -89,7 +93,8 @@ class _Screening:
 def _pilot(screening: _Screening) -> float:
     world = screening.world
     rows = Rows(tuple([max(1, 1_000 // len(world.sites))] * len(world.sites)))
-    pilot = make_persons(world, Draws(seed=0, first=0, n_replicates=16), rows)
+    draws = Draws(seed=0, first=0, n_replicates=16)
+    pilot = make_persons(world, draws, rows, make_clusters(world, draws))
     return max(float((pilot.lost_step == len(world.steps)).mean()), 1e-4)
 
 
@@ -115,7 +120,7 @@ def _short_sites(world: World, persons: Persons, day: Ints) -> Bools:
     return np.asarray((persons.last_contact_day <= closing).any(axis=1))
 
 
-def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Ints) -> Cohort:
+def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Ints, clusters: Clusters | None) -> Cohort:
     traits = persons.traits.of_participants(draws, person)
     levels = [traits.levels(k) for k in range(len(world.outcomes))]
     baseline = _baseline(world, draws, [entry for _, entry in levels])
@@ -132,6 +137,8 @@ def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Int
         stable=np.stack([stable for stable, _ in levels]),
         baseline=baseline,
         motivation=draws.normal(Stream.MOTIVATION, len(person)),
+        cluster=traits.cluster,
+        clusters=clusters,
     )
 
 

@@ -54,6 +54,13 @@ class Stream(IntEnum):
     PRIOR = 39  # one row: an effect drawn from its prior
     SWEEP_DESIGN = 40  # points of a Latin hypercube or Sobol sequence, by number of the axis
     POSTERIOR = 41  # rows: draws of what may be true of a sweep's results, by their common seed
+    CLUSTER = 42  # persons; one row per site where recruitment is even
+    CLUSTER_SIZE = 43  # rows: clusters, by site
+    CLUSTER_OPENING = 44  # rows: clusters, by site
+    CLUSTER_LEVEL = 45  # rows: clusters, by site and outcome
+    CLUSTER_CHANGE = 46  # rows: clusters, by site and outcome
+    CLUSTER_ALLOCATION = 47  # rows: clusters, by site; constrained: one number after another, of each replicate
+    SELECTION = 48  # persons
     COHORT_CHOICE = 49  # participants
     MISSED_SESSION = 50  # participants, by session of a group
     COMPONENT = 51  # participants, by component

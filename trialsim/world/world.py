@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.delivery import NoDelivery
+from trialsim.design.delivery import Group, NoDelivery
 from trialsim.design.outcome_checks import cholesky, correlation_matrix
 from trialsim.design.parts import BinaryCovariate, Covariate, Design, NormalCovariate
 from trialsim.world.formulas import MONTH_DAYS, delay_probabilities, truncated_mean
@@ -17,6 +18,10 @@ from trialsim.world.periods import Period, Reminding, allocation_periods, remind
 
 if TYPE_CHECKING:
     from trialsim.design.parts import Step
+
+
+SELECTED = "selected by arm"
+"""Reason of those who are not recruited by somebody who knows their cluster's arm."""
 
 
 class World:
@@ -34,8 +39,8 @@ class World:
     @cached_property
     def n_lead(self) -> int:
         """Leading funnel steps that do not look at the person (drawn as counts)."""
-        steps = self.design.funnel.values()
-        return next((index for index, step in enumerate(steps) if step.criteria), len(self.steps))
+        last = len(self.steps) - self.selects_by_arm
+        return next((index for index, step in enumerate(self.design.funnel.values()) if step.criteria), last)
 
     @cached_property
     def lead_prob(self) -> float:
@@ -58,7 +63,42 @@ class World:
     @cached_property
     def reasons(self) -> list[list[str]]:
         """Reasons for loss at each step: criteria first, then the reasons for loss by chance."""
-        return [step_reasons(step) for step in self.design.funnel.values()]
+        reasons = [step_reasons(step) for step in self.design.funnel.values()]
+        if self.selects_by_arm:
+            reasons[-1].append(SELECTED)
+        return reasons
+
+    @cached_property
+    def selects_by_arm(self) -> bool:
+        """Whether people are recruited by somebody who knows the arm of their cluster."""
+        return self.design.clusters is not None and bool(self.design.clusters.selection)
+
+    @cached_property
+    def chance_prob(self) -> float:
+        """Chance of not being lost by chance in the steps that look at the person."""
+        steps = [self.design.funnel[name] for name in self.steps[self.n_lead :]]
+        excluded = [c.excluded_prob or 0.0 for step in steps for c in step.criteria.values() if c.measure is None]
+        return math.prod(step.prob for step in steps) * math.prod(1 - prob for prob in excluded)
+
+    @cached_property
+    def cluster_counts(self) -> list[int]:
+        """Clusters at each site; empty where the design has none."""
+        clusters = self.design.clusters
+        if clusters is None:
+            return []
+        return [clusters.per_site if isinstance(clusters.per_site, int) else clusters.per_site[s] for s in self.sites]
+
+    @cached_property
+    def cluster_spans(self) -> list[slice]:
+        """Each site's clusters."""
+        ends = accumulate(self.cluster_counts)
+        return [slice(end - n, end) for n, end in zip(self.cluster_counts, ends, strict=True)]
+
+    @cached_property
+    def cluster_names(self) -> list[str]:
+        """Names of the clusters, by site from 1."""
+        numbered = zip(self.sites, self.cluster_counts, strict=False)
+        return [f"{site}-{number}" for site, n in numbered for number in range(1, n + 1)]
 
     @cached_property
     def session_counts(self) -> list[int]:
@@ -89,7 +129,8 @@ class World:
     def screened(self) -> tuple[list[str], list[int]]:
         """Covariates and outcomes (by number) whose luck decides on eligibility, of itself or through correlations."""
         criteria = [criterion for step in self.design.funnel.values() for criterion in step.criteria.values()]
-        measured = [k for k, name in enumerate(self.outcomes) if any(c.measure == name for c in criteria)]
+        looked_at = {c.measure for c in criteria} | set(self.outcomes[: self.selects_by_arm])
+        measured = [k for k, name in enumerate(self.outcomes) if name in looked_at]
         linked = {name for k in measured for name in self.design.outcomes[self.outcomes[k]].covariates}
         needed = {
             j for k in measured for j, weight in enumerate(self.correlation_factor[k][: k + 1]) if weight or j == k
@@ -128,6 +169,8 @@ class World:
         rate = np.where(opened >= 0, site.rate_per_month / MONTH_DAYS, 0.0)
         if site.ramp_months > 0:
             rate *= np.clip((opened + 0.5) / (site.ramp_months * MONTH_DAYS), 0, 1)
+        if design.recruitment.season:
+            rate *= self._season
         for change in design.recruitment.rate_changes:
             if not change.sites or name in change.sites:
                 rate[days >= design.day_of(change.starts)] *= change.factor
@@ -135,6 +178,15 @@ class World:
             if not pause.sites or name in pause.sites:
                 rate[(days >= design.day_of(pause.starts)) & (days < design.day_of(pause.ends))] = 0.0
         return rate
+
+    @cached_property
+    def _season(self) -> NDArray[np.float64]:
+        """Factor of contact rates on each study day, constant within calendar months, (max_enrolment_days,)."""
+        design, season = self.design, self.design.recruitment.season
+        assert season is not None
+        months = [design.date_of(day).month for day in range(design.max_enrolment_days)]
+        angle = 2 * np.pi / 12 * (np.array(months) + 0.5 - season.peak_month)
+        return 1 + season.amplitude * np.cos(angle)
 
     @cached_property
     def strata(self) -> list[str]:
@@ -185,6 +237,14 @@ class World:
     def grouped(self, arm: int) -> bool:
         """Whether the arm is delivered in groups."""
         return self.design.arms[self.arms[arm]].delivery.kind == "group"
+
+    @cached_property
+    def components(self) -> list[str]:
+        """Components of all arms in groups."""
+        deliveries = [arm.delivery for arm in self.design.arms.values()]
+        return list(
+            dict.fromkeys(name for given in deliveries if isinstance(given, Group) for name in given.components)
+        )
 
     def waits(self, arm: int) -> bool:
         """Whether participants of the arm wait for a place: with a coach, or in a group."""
