@@ -13,6 +13,7 @@ from helpers import run
 from trialsim.block import Block, EngineName
 from trialsim.design.parts import Design
 from trialsim.experiments.measures import measure
+from trialsim.records import table
 from trialsim.world.groups import would_join
 from trialsim.world.held import what_is_held
 from trialsim.world.histories import NONE, Histories, Kind, Status
@@ -237,3 +238,40 @@ def test_teams_that_rotate_add_the_mean_of_their_levels(lively: Block) -> None:
         leaders = (h.coach[i, column] + sessions) % 3
         expected = levels[leaders, column].mean() if len(sessions) else 0.0
         assert level[i, column] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_share_of_the_dose_is_the_weighted_mean_over_components() -> None:
+    parts = {"talk": {"attend_prob": 0.6}, "walk": {"sessions": [2, 3], "weight": 3.0}, "tea": {"weight": 0.0}}
+    arm = {"stop_prob": 0.2, "dose": "components"}
+    group = grouped(sessions=4, miss_prob=0.3, components=parts, arm=arm)
+    block = run(design(arms={"group": group, "usual": usual()}, visits={"v1": {"day": 45}, "v2": {"day": 120}}), n=16)
+    h, share = block.histories, what_is_held(block.plan, block.histories, 0).component_share
+    course = block.plan.courses[0]
+    assert share is not None
+    assert course is not None
+    mine = h.arm == 0
+    for v, due in enumerate(block.follow.due_day):
+        held = (h.attended_day != NONE) & (h.attended_day <= due)
+        talks = course.components["talk"].attended(held.sum(axis=0, dtype=np.int8))
+        expected = (1.0 * talks / 4 + 3.0 * held[1:3].sum(axis=0) / 2) / 4
+        assert np.allclose(share[v][mine], expected[mine], atol=1e-12)
+    assert len(np.unique(share[0][mine])) > 5
+    assert (share[1] > share[0]).any()
+
+
+def test_sessions_are_held_by_whoever_covers() -> None:
+    coach = {"kind": "individual", "modules": ["a", "b", "c", "d"], "coaches": 3, "cover_prob": 0.4}
+    block = run(design(arms={"coach": {"delivery": coach, "stop_prob": 0.2}, "usual": usual()}), n=4)
+    h, course, levels = block.histories, block.plan.courses[0], np.random.default_rng(2).normal(size=(3, 4))
+    level = what_is_held(block.plan, h, 0).staff_level(levels)
+    assert course is not None
+    assert course.led_by is not None
+    assert level is not None
+    rows = table(block, "sessions").to_pandas().set_index(["replicate", "participant", "session"])["coach"]
+    for i, column in zip(*np.nonzero(h.coach != NONE), strict=True):
+        sessions = np.flatnonzero(h.attended_day[:, i, column] != NONE)
+        leaders = (h.coach[i, column] + course.led_by[sessions, i, column]) % 3
+        assert rows.loc[(column, i)].reindex(sessions).tolist() == leaders.tolist()
+        expected = levels[leaders, column].mean() if len(sessions) else 0.0
+        assert level[i, column] == pytest.approx(expected, abs=1e-12)
+    assert (rows.groupby(level=[0, 1]).nunique() > 1).any()

@@ -18,7 +18,7 @@ MOST_REPLICATES = 100_000
 """Of a point, where only a target is given."""
 LARGEST_REPLICATES = 10_000_000
 TABLES = ("funnel", "participants", "sessions", "observations", "resources", "truth")
-"""The participant-level tables of `keep: participants`; events, clusters and components are kept where they are named."""
+"""The participant-level tables of `keep: participants`; events, clusters, components are kept where they are named."""
 
 Table = Literal[
     "funnel", "participants", "sessions", "observations", "resources", "truth", "events", "clusters", "components"
