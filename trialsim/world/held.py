@@ -52,7 +52,8 @@ def what_is_held(plan: Plan, histories: Histories, arm: int) -> Held:
     last = np.minimum(exit_day, LONG) - 1 - start
     due = cohort.randomized_day - start
     by_visit = np.stack([course.sessions_by(np.minimum(due + visit.day, last)) for visit in visits])
-    return Held(by_visit, course.sessions_by(last), coach)
+    in_the_end = course.sessions_by(last)
+    return Held(by_visit, in_the_end, coach, first_day=choose(in_the_end > 0, course.day[0] - due, LONG))
 
 
 def _potential_start(

@@ -54,6 +54,14 @@ class Stream(IntEnum):
     PRIOR = 39  # one row: an effect drawn from its prior
     SWEEP_DESIGN = 40  # points of a Latin hypercube or Sobol sequence, by number of the axis
     POSTERIOR = 41  # rows: draws of what may be true of a sweep's results, by their common seed
+    CLUSTER_CHANGE = 46  # one row per cluster and outcome
+    GROUP_LEVEL = 53  # rows: delivery groups, by arm and outcome
+    CONTAMINATION = 54  # participants from here on
+    CO_INTERVENTION = 55
+    EVENT = 56  # by outcome
+    STOP_DOSE = 58  # by outcome
+    RESUME_DOSE = 59  # by outcome
+    TAPER = 60  # by outcome
 
 
 class _Hash(ISeedSequence):

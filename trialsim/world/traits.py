@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trialsim.design.outcomes import Score
 from trialsim.design.parts import BinaryCovariate, NormalCovariate
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
@@ -111,7 +112,7 @@ class Traits:
     def _work_out(self, k: int) -> tuple[Floats, Floats]:
         outcome = self.world.design.outcomes[self.world.outcomes[k]]
         stable = joint_normal(self.world, self.stable_luck, k) * outcome.sd
-        stable += outcome.mean + self.shift(outcome.covariates)
+        stable += (outcome.mean if isinstance(outcome, Score) else 0.0) + self.shift(outcome.covariates)
         site_level = self.site_level[k]
         if site_level is not None:
             replicate = np.arange(stable.shape[1])
@@ -175,6 +176,12 @@ def joint_normal(world: World, parts: Sequence[Floats] | dict[int, Floats], k: i
         if weight:
             mixed += weight * parts[j]
     return mixed
+
+
+def own_normal(world: World, draws: Draws, stream: Stream, n: int, k: int) -> Floats:
+    """Standard normals of participants for outcome k, with the outcomes' correlation, from one stream by outcome."""
+    needed = [j for j, weight in enumerate(world.correlation_factor[k]) if weight]
+    return joint_normal(world, {j: draws.normal(stream, n, world.outcomes[j]) for j in needed}, k)
 
 
 def joint_normals(world: World, parts: Sequence[Floats]) -> list[Floats]:
