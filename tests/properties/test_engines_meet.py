@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, TypeVar
 
 import pytest
-from designs import Data, modules, plain_data
+from designs import OPIOIDS, Data, every_kind, modules, plain_data
 from helpers import differences, engine_differences, portrait, run
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -129,7 +129,7 @@ def web(choose: Choose) -> Data:
     }
 
 
-def arm(choose: Choose, visit_names: list[str]) -> Data:
+def arm(choose: Choose, visit_names: list[str], *, opioids: bool) -> Data:
     kind = choose(["none", "individual", "self_paced", "individual", "self_paced", "individual"])
     told: Data = {
         "response_prob": {name: choose([0.5, 0.02, 0.98]) for name in visit_names},
@@ -139,6 +139,8 @@ def arm(choose: Choose, visit_names: list[str]) -> Data:
         told["effects"] = {"pain": {"by_visit": dict.fromkeys(visit_names, -2.0), "sd": choose([0.0, 1.0])}}
     if kind == "none":
         return told | {"delivery": {"kind": "none"}}
+    if opioids:
+        told["tapers"] = {"opioids": {"prob": choose([0.5, 1.0, 0.0]), "days": choose([0, 7, 90])}}
     return told | {
         "delivery": one_to_one(choose) if kind == "individual" else web(choose),
         "start_prob": choose([1.0, 0.5, 0.9, 1.0, 0.0]),
@@ -165,20 +167,24 @@ def awkward(choose: Choose) -> Design:
     """A small trial with awkward corners."""
     schedule = visits(choose)
     names = [f"arm{a}" for a in range(choose([2, 2, 2, 1, 3, 4, 10]))]
-    outcomes = {
+    outcomes: Data = {
         "pain": {"items": 3, "mean": 5.5, "sd": 2.0, "entry_sd": choose([0.0, 1.0]), "coach_sd": choose([0.0, 0.5])},
         "mood": {"items": 1, "mean": 5.0, "sd": 2.0, "error_sd": 1.0, "correlation": {"pain": 0.5}},
     }
+    if choose([False, True]):
+        more = every_kind(*schedule)
+        outcomes |= {name: more[name] for name in more if name != "pain"}
     return Design.model_validate(
         plain_data(
             sample_size=choose([12, 25, 40, 12, 25, 40, 2, 1]),
             max_enrolment_days=choose([200] * 6 + [60] * 4 + [2, 1]),
             recruitment=recruitment(choose),
             funnel=funnel(choose),
-            covariates={"female": {"kind": "binary", "prob": 0.6}, "age": {"kind": "normal", "mean": 50.0, "sd": 9.0}},
+            covariates=OPIOIDS
+            | {"female": {"kind": "binary", "prob": 0.6}, "age": {"kind": "normal", "mean": 50.0, "sd": 9.0}},
             visits=schedule,
             outcomes=outcomes,
-            arms={name: arm(choose, list(schedule)) for name in names},
+            arms={name: arm(choose, list(schedule), opioids="opioids" in outcomes) for name in names},
             allocation=allocation(choose, names),
             adherence={
                 "motivation_on_start": choose([0.0, 0.6]),
