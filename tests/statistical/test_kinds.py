@@ -46,8 +46,8 @@ def share_agrees(flags: Array, truth: float) -> bool:
 
 # --- yes/no and ordered levels ----------------------------------------------------------------------------------------
 
-PROBIT: Data = {"sd": 0.8, "entry_sd": 0.4, "error_sd": 0.6, "change_sd": 0.5}
-TOTAL = np.sqrt(0.8**2 + 0.4**2 + 0.6**2)
+PROBIT: Data = {"sd": 0.8, "entry_sd": 1.2, "error_sd": 0.6, "change_sd": 0.5}
+TOTAL = np.sqrt(0.8**2 + 1.2**2 + 0.6**2)
 LATER = np.sqrt(0.8**2 + 0.5**2 + 0.6**2)
 
 
@@ -173,6 +173,18 @@ def test_hazards_of_people_are_lognormal_and_effects_multiply_them() -> None:
     assert found(0.8, effect)
     assert not found(0.0, effect)
     assert not found(0.8, {})
+
+
+def test_two_events_have_the_stated_correlation_of_their_luck() -> None:
+    def both(correlation: float) -> float:
+        told = {"kind": "event", "hazard": HAZARD}
+        block = people({"work": told, "home": {**told, "correlation": {"work": correlation}}})
+        return float(np.mean((event_days(block) <= 365) & (event_days(block, 1) <= 365)))
+
+    limit = stats.norm.ppf(-np.expm1(-UP_TO[365]))
+    truth = stats.multivariate_normal(cov=[[1, 0.6], [0.6, 1]]).cdf([limit, limit])
+    assert agrees(both(0.6), truth, se_of_share(truth, 8_000))
+    assert not agrees(both(0.3), truth, se_of_share(truth, 8_000))
 
 
 @pytest.mark.parametrize("leaving", ["withdrawal", "death"])
@@ -325,14 +337,14 @@ def test_drift_and_season_follow_the_calendar() -> None:
             y = values / 15 - 1_000
             fit, *_ = np.linalg.lstsq(x, y, rcond=None)
             se = np.sqrt(np.diag(np.linalg.inv(x.T @ x)) * np.var(y - x @ fit))
-            truth = (0.5, 0.3 * np.cos(np.pi / 2), 0.3 * np.sin(np.pi / 2))  # highest on 1 April
-            checks.append([agrees(*part) for part in zip(fit[1:], truth, se[1:], strict=True)])
+            truth = (0.0, 0.5, 0.3 * np.cos(np.pi / 2), 0.3 * np.sin(np.pi / 2))  # highest on 1 April
+            checks.append([agrees(*part) for part in zip(fit, truth, se, strict=True)])
         assert checks[0] == checks[1]
         return checks[0]
 
-    assert found(0.5, 0.3, 4.0) == [True] * 3
-    assert found(0.3, 0.3, 4.0)[0] is False
-    assert found(0.5, 0.3, 6.0)[1:] == [False] * 2
+    assert found(0.5, 0.3, 4.0) == [True] * 4
+    assert found(0.3, 0.3, 4.0)[1] is False
+    assert found(0.5, 0.3, 6.0)[2:] == [False] * 2
 
 
 def test_contamination_and_co_intervention_reach_their_shares() -> None:
@@ -374,8 +386,9 @@ def test_what_one_outcome_does_leaves_the_others_alone() -> None:
 
 
 def test_records_know_of_everybody_in_the_study_and_questionnaires_of_who_answers() -> None:
-    block = run(kinds(), n=4)
+    block = run(kinds(arms={"coach": {"withdrawal_prob": 0.9}}), n=16)
     h, data = block.histories, block.observed
+    assert (h.exit_day == block.follow.due_day).any()  # who leaves on the due day is not there any more
     stays = (h.exit_day == NONE) | (block.follow.due_day < h.exit_day)
     for name, outcome in block.world.design.outcomes.items():
         truth = stays.transpose(2, 1, 0) if outcome.source == "record" else data.observed
