@@ -336,7 +336,7 @@ class _Known:
         if times is not None:
             values = np.multiply(values, times, out=self._scratch)
         sums = np.add.reduceat(values, self._edges, dtype=np.int64)[:-1]
-        return sums.reshape(self.n.shape) * (self.n > 0)
+        return np.asarray(sums.reshape(self.n.shape) * (self.n > 0), dtype=np.int64)
 
     def at(self, rank: Wholes) -> Wholes:
         """Change of the given rank (from 0) in each cell; anything in an empty one."""
@@ -366,7 +366,7 @@ def _described(known: _Known, outcome: Outcome) -> Named:
     yield "core_sd_change", (high - low) / 1.349
     yield "responders", 100 * _ratio(known.n_responders, n)
     if outcome.kind == "dose":
-        yield "users", 100 * _ratio(known.sum(known.baseline + known.change > 0), n)
+        yield "users", 100 * _ratio(known.sum((known.baseline + known.change > 0).astype(np.int8)), n)
 
 
 def _quantile(known: _Known, items: int, prob: float) -> Floats:

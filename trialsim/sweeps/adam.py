@@ -186,7 +186,7 @@ def _criterion(outcome: Outcome) -> str:
         return f"Fall from baseline of at least {100 * outcome.responder_fall:g} %"
     if isinstance(outcome, Ordinal):
         return f"{outcome.responder_from} or higher"
-    return {"binary": "Yes", "count": "None", "event": "Has happened", "dose": "Dose of 0"}[outcome.kind]
+    return {"binary": "Yes", "count": "No event", "event": "Has happened", "dose": "Dose of 0"}[outcome.kind]
 
 
 def _parameter_codes(design: Design, *, size: int = 8) -> dict[str, str]:
