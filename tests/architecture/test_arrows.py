@@ -65,7 +65,10 @@ def test_the_engines_do_not_know_each_other() -> None:
     [
         ("simpy", {"trialsim.engines.process"}),
         ("ruamel", {"trialsim.design.yamltree", "trialsim.design.yamlwriter", "trialsim.design.scalars"}),
-        ("click", {f"trialsim.cli.{name}" for name in ("main", "options", "progress", "questions", "sweeps")}),
+        (
+            "click",
+            {f"trialsim.cli.{name}" for name in ("calibrating", "main", "options", "progress", "questions", "sweeps")},
+        ),
         ("concurrent", {"trialsim.experiments.executors", "trialsim.experiments.processes"}),
         ("multiprocessing", {"trialsim.experiments.processes"}),
         ("distributed", {"trialsim.experiments.executors"}),

@@ -30,6 +30,7 @@ COMMANDS = sorted(cli.commands)
 def test_the_commands_are_these() -> None:
     of_designs = [
         "assurance",
+        "calibrate",
         "check",
         "compare",
         "describe",

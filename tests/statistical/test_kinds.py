@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from scipy import integrate, stats
 
 from trialsim.block import Block
-from trialsim.world.draws import Draws
 from trialsim.world.effects import arm_effects
 from trialsim.world.formulas import LONG
 from trialsim.world.held import Held
 from trialsim.world.histories import NONE
-from trialsim.world.latent import latent_course
 
 Array = NDArray[Any]
 VISITS: Data = {"m3": {"day": 91}, "m12": {"day": 365}}
@@ -418,17 +416,18 @@ def test_groups_move_those_of_their_members_who_have_attended(sd: float) -> None
 
 @pytest.mark.parametrize("sd", [0.7, 0.4])
 def test_clusters_move_visits_alike_and_not_baseline(sd: float) -> None:
-    block = run(design(sample_size=60, visits=VISITS, outcomes={"pain": {**WIDE, "sd": 0.0}}), n=64)
-    cluster = np.repeat((np.arange(60) % 20).astype(np.int16)[:, None], 64, axis=1)
-    outcome = block.world.design.outcomes["pain"].model_copy(update={"cluster_change_sd": sd})
-    world = block.world
-    world.design = world.design.model_copy(update={"outcomes": {"pain": outcome}})
-    world.cluster_names = [f"north-{c}" for c in range(20)]  # type: ignore[attr-defined, unused-ignore]
-    plan = replace(block.plan, cohort=replace(block.plan.cohort, cluster=cluster))
-    first, second = (levels[0] for levels, _ in latent_course(plan, Draws(1, 0, 64)))
+    """Values have no other spread; a site has five clusters."""
+    pain = {**WIDE, "sd": 0.0, "cluster_change_sd": sd}
+    block = run(design(visits=VISITS, outcomes={"pain": pain}, arms={"a": usual()}, clusters={"per_site": 5}), n=320)
+    first, second = block.outcomes.potential[0, 0] / 15 - 1_000
     assert np.array_equal(first, second)
-    assert np.array_equal(first[:20], first[20:40])
-    assert agrees(first[:20].std(), 0.7, se_of_sd(0.7, 1_280)) == (sd == 0.7)
+    assert (block.plan.cohort.baseline == 15_000).all()
+    cluster = block.plan.cohort.cluster
+    assert cluster is not None
+    levels = [first[cluster[:, r] == c, r] for r in range(320) for c in range(5)]
+    assert all(np.ptp(values) == 0 for values in levels if values.size)
+    found = np.array([values[0] for values in levels if values.size])
+    assert agrees(found.std(), 0.7, se_of_sd(0.7, found.size)) == (sd == 0.7)
 
 
 def test_a_replicate_s_outcomes_of_every_kind_do_not_depend_on_its_company() -> None:

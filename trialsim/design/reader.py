@@ -33,6 +33,7 @@ from trialsim.design.yamlwriter import yaml_text
 from trialsim.errors import DesignError, TrialsimError
 
 __all__ = [
+    "design_of",
     "digest",
     "json_schema",
     "library",
@@ -60,7 +61,15 @@ def read_design(source: str | Path, *, overrides: Sequence[str] = ()) -> Design:
 
 def read_as(model: type[Model], source: str | Path, *, overrides: Sequence[str] = ()) -> Model:
     """The same for any pydantic model."""
-    file = read_file(locate(source))
+    return _read(model, read_file(locate(source)), overrides)
+
+
+def design_of(text: str, *, at: Path) -> Design:
+    """The design of a text, as if the text stood in the file `at`. DesignError as for `read_design`."""
+    return _read(Design, _file(at, text.encode()), ())
+
+
+def _read(model: type[Model], file: File, overrides: Sequence[str]) -> Model:
     root, findings = file.root, list(file.findings)
     for text in overrides:
         root, found = overridden(root, text, model=model)
@@ -79,8 +88,12 @@ class File(NamedTuple):
 
 def read_file(path: Path) -> File:
     """A file merged over those it extends, not checked against any model; DesignError if it cannot be read."""
+    return _file(path, read_bytes(path))
+
+
+def _file(path: Path, data: bytes) -> File:
     files = _Files()
-    root = files.resolved(path, read_bytes(path))
+    root = files.resolved(path, data)
     return File(root, files.findings, files.names)
 
 
@@ -143,7 +156,7 @@ def new_from(like: str, target: Path) -> None:
     if root is None:
         raise refusal(findings, ())
     text = _with_library_parent(_renamed(data.decode("utf-8-sig"), target.stem), root, origin, target)
-    _write_whole(target, _header(like, target) + text)
+    write_whole(target, _header(like, target) + text)
 
 
 class _Files:
@@ -250,7 +263,7 @@ def _with_library_parent(text: str, root: Node, origin: Path, target: Path) -> s
     return re.sub(rf"(?m)^{EXTENDS}:{_VALUE}", lambda _: f"{EXTENDS}: {value}", text, count=1)
 
 
-def _write_whole(target: Path, text: str) -> None:
+def write_whole(target: Path, text: str) -> None:
     """All of the file or nothing."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from trialsim.block import Block
 from trialsim.design.delivery import Individual, SelfPaced
 from trialsim.design.outcomes import Outcome
+from trialsim.experiments.cluster_measures import cluster_measures
 from trialsim.records import funnel_counts
 from trialsim.world import formulas
 from trialsim.world.formulas import MONTH_DAYS
@@ -35,6 +36,7 @@ def measure(block: Block) -> Measures:
     members = Members(block)
     parts = (_enrolment, _baseline, _treatment, _coaching, _observation, _outcomes)
     measures = {name: np.asarray(values, dtype=float) for part in parts for name, values in part(block, members)}
+    measures |= {name: np.asarray(values, dtype=float) for name, values in cluster_measures(block)}
     measures |= dict(_cost(block, members, measures))
     return measures
 
@@ -338,7 +340,7 @@ class _Known:
         sums = np.add.reduceat(values, self._edges, dtype=np.int64)[:-1]
         return np.asarray(sums.reshape(self.n.shape) * (self.n > 0), dtype=np.int64)
 
-    def at(self, rank: Wholes) -> Wholes:
+    def at(self, rank: Wholes) -> NDArray[np.integer[Any]]:
         """Change of the given rank (from 0) in each cell; anything in an empty one."""
         return self.change[self.first + rank]
 

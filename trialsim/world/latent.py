@@ -8,6 +8,7 @@ import numpy as np
 
 from trialsim.design.outcomes import Outcome
 from trialsim.world import formulas
+from trialsim.world.clusters import cluster_normals
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import Floats
 from trialsim.world.plans import Plan
@@ -48,9 +49,8 @@ def _steady(plan: Plan, draws: Draws, k: int) -> Floats:
     cohort, outcome = plan.cohort, plan.world.design.outcomes[plan.world.outcomes[k]]
     steady = cohort.stable[k] + outcome.motivation * cohort.motivation
     if outcome.cluster_change_sd and cohort.cluster is not None:
-        names = plan.world.cluster_names  # type: ignore[attr-defined]  # comes with clusters
-        change = [draws.normal(Stream.CLUSTER_CHANGE, 1, name, plan.world.outcomes[k])[0] for name in names]
-        steady += outcome.cluster_change_sd * np.array(change)[cohort.cluster, np.arange(steady.shape[1])]
+        change = cluster_normals(plan.world, draws, Stream.CLUSTER_CHANGE, plan.world.outcomes[k])
+        steady += outcome.cluster_change_sd * change[cohort.cluster, np.arange(steady.shape[1])]
     return steady
 
 
