@@ -8,7 +8,8 @@ import pytest
 from designs import Data, busy_data, coached, merged, online, plain_data, usual
 from pydantic import ValidationError
 
-from trialsim.design.checks import CrossCheckError, cholesky
+from trialsim.design.checks import CrossCheckError
+from trialsim.design.outcome_checks import cholesky
 from trialsim.design.parts import Design
 
 
@@ -325,8 +326,10 @@ RULES: list[tuple[Data, str, str, str, Data]] = [
         for kind in ("log_rank", "cox", "rmst")
     ),
     (
-        {"kind": "counts", "visits": ["m12"]},
-        "visits", "a count belongs to all visits together", "Leave visits out.", {"visits": []},
+        {"kind": "counts", "endpoint": "events"},
+        "endpoint", "pain is no number of events but of kind score",
+        "Use endpoint: response_visits, or log_rank, cox or rmst for a time to an event.",
+        {"endpoint": "response_visits", "visits": ["m12"]},
     ),
     (
         {"kind": "counts", "endpoint": "sessions"},

@@ -153,6 +153,11 @@ class ObservedData:
     baseline: Mapping[str, Floats]  # (R, N), by outcome
     value: Mapping[str, Floats]  # (R, N, V), by outcome
     responder: Mapping[str, Bools]  # (R, N, V), by outcome; meaningless where not observed
+    seen: Mapping[str, Bools]  # (R, N, V), by outcome: whether the value is known
+    event_time: Mapping[str, Ints]  # (R, N), by outcome of kind event: days to the event, or to where knowledge ends
+    event: Mapping[str, Bools]  # (R, N), by outcome of kind event: whether it is the event
+    cluster: NDArray[np.int16]  # (R, N), -1 where nobody randomizes clusters
+    group: NDArray[np.int16]  # (R, N), number within the arm, -1 without one
     observed: Bools  # (R, N, V)
     sessions: NDArray[np.int8]  # (R, N, V) attended by the visit's due day
     all_sessions: NDArray[np.int8]  # (R, N) attended in the end
@@ -196,6 +201,11 @@ def observed_data(plan: Plan, histories: Histories, outcomes: Outcomes, follow: 
         baseline=by_outcome(baseline),
         value=by_outcome(value),
         responder=by_outcome(responder),
+        seen=by_outcome(lambda k, outcome: _replicates_first(is_seen)),
+        event_time={},
+        event={},
+        cluster=np.full(cohort.shape[::-1], -1, dtype=np.int16),
+        group=np.full(cohort.shape[::-1], -1, dtype=np.int16),
         observed=_replicates_first(is_seen),
         sessions=_replicates_first(outcomes.realised_sessions),
         all_sessions=_replicates_first(histories.n_sessions),

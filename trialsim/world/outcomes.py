@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.outcomes import Outcome
+from trialsim.design.outcomes import Dose, Events, Ordinal, Outcome, Score
 from trialsim.design.parts import Arm
 from trialsim.world import formulas
 from trialsim.world.choose import of_arm
 from trialsim.world.draws import Draws
-from trialsim.world.formulas import Bools, Floats
+from trialsim.world.formulas import Bools, Floats, Ints
 from trialsim.world.held import Held, what_is_held
 from trialsim.world.histories import Histories
 from trialsim.world.plans import Plan
@@ -34,6 +34,7 @@ class Outcomes:
     realised_sessions: NDArray[np.int8]  # (V, N, R)
     all_sessions: NDArray[np.int8]  # (A, N, R) sessions attended in the end, under each arm
     full_dose: Steps | None  # (K, A, V, N, R) had everybody attended all sessions; None where no analysis asks
+    event_day: dict[int, Ints]  # (A, N, R) by number of each outcome of kind event: days from randomization to it
 
 
 def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
@@ -65,6 +66,7 @@ def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
         realised_sessions=of_arm(sessions, histories.arm),
         all_sessions=np.stack([one.in_the_end for one in held]),
         full_dose=full_dose,
+        event_day={},
     )
 
 
@@ -151,11 +153,19 @@ def _coach_levels(world: World, draws: Draws, arm: int, held: Held) -> list[Floa
 
 
 def is_responder(outcome: Outcome, baseline: Steps, value: Steps) -> Bools:
-    """Whether a value is lower than at baseline by the required fraction; nobody with a baseline of 0 or less is."""
-    return value <= responder_limits(outcome).take(baseline)
+    """Whether a value (in grid steps) is a response by the rule of the outcome's kind.
+
+    score: lower than at baseline by the required fraction (nobody with a baseline of 0 or less); binary: yes; ordinal:
+    at `responder_from` or higher; count: none; event: has happened; dose: 0.
+    """
+    if isinstance(outcome, Score):
+        return value <= responder_limits(outcome).take(baseline)
+    if isinstance(outcome, Ordinal):
+        return value >= list(outcome.levels).index(outcome.responder_from)
+    return value == 0 if isinstance(outcome, Events | Dose) else value > 0
 
 
-def responder_limits(outcome: Outcome) -> Steps:
+def responder_limits(outcome: Score) -> Steps:
     """For each baseline on the grid, the highest value (both in grid steps) that counts as a response; -1: none does.
 
     That is the baseline minus the required fraction of its value.
