@@ -110,6 +110,8 @@ def portrait(block: Block, column: int = 0) -> dict[str, Array]:
     for name in ("randomized_day", "site", "stratum", "baseline", "motivation"):
         picture[f"cohort {name}"] = _rows_of(getattr(cohort, name), column, valid)
     picture["cohort stable"] = _rows_of(np.stack(cohort.stable), column, valid)
+    if cohort.cluster is not None:
+        picture["cohort cluster"] = _rows_of(cohort.cluster, column, valid)
     picture |= {f"covariate {k}": _rows_of(v, column, valid) for k, v in cohort.covariates.items()}
     picture["number"] = block.histories.number[valid, column]
     picture |= _rows(block.outcomes, column, valid)

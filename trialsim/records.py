@@ -17,6 +17,7 @@ from trialsim.world import formulas
 from trialsim.world.histories import NONE, Kind, Missing, Status
 from trialsim.world.outcomes import is_responder
 from trialsim.world.plans import DIED, WITHDREW
+from trialsim.world.world import World
 
 Array = NDArray[Any]
 Ints = NDArray[np.int32]
@@ -122,6 +123,7 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
         "replicate": flat.replicate,
         "participant": flat.participant,
         "site": (flat.take(h.site), world.sites),
+        "cluster": (_cluster(flat), world.cluster_names),
         "screening_number": flat.take(h.number),
         "stratum": flat.take(block.plan.cohort.stratum),
         "consent_day": before_last,
@@ -144,6 +146,30 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
         steps = flat.take(block.plan.cohort.baseline[k])
         frame[f"baseline_{name}"] = formulas.from_grid(steps, outcome.low, outcome.items)
     return frame
+
+
+def _cluster(flat: _Flat) -> Array:
+    cluster = flat.block.plan.cohort.cluster
+    return np.full(len(flat), NONE, dtype=np.int16) if cluster is None else flat.take(cluster)
+
+
+def _clusters(block: Block, columns: NDArray[np.intp]) -> Columns:
+    world, cohort, clusters = block.world, block.plan.cohort, block.plan.cohort.clusters
+    n, times = len(world.cluster_names), len(columns)
+    if clusters is None or cohort.cluster is None:
+        return {c.name: ((np.empty(0), []) if c.type == "name" else np.empty(0)) for c in SCHEMAS["clusters"].columns}
+    arm = np.full((n, block.n_replicates), NONE, dtype=np.int8) if clusters.arm is None else clusters.arm
+    cell = np.where(cohort.valid, cohort.cluster * np.intp(block.n_replicates) + np.arange(block.n_replicates), -1)
+    members = np.bincount(cell.ravel() + 1, minlength=n * block.n_replicates + 1)[1:].reshape(n, -1)
+    return {
+        "replicate": np.repeat((block.first + columns).astype(np.int32), n),
+        "cluster": (np.tile(np.arange(n), times), world.cluster_names),
+        "site": (np.tile(clusters.site, times), world.sites),
+        "arm": (arm[:, columns].T.ravel(), world.arms),
+        "expected_share": clusters.weight[:, columns].T.ravel(),
+        "opens_day": clusters.opens[:, columns].T.ravel(),
+        "n_participants": members[:, columns].T.ravel(),
+    }
 
 
 def _sessions(block: Block, columns: NDArray[np.intp]) -> Columns:
@@ -408,6 +434,7 @@ def _census(place: Array, entered: Array, left: Array, shape: tuple[int, int]) -
 _MAKERS: dict[str, Callable[[Block, NDArray[np.intp]], Columns]] = {
     "funnel": _funnel,
     "participants": _participants,
+    "clusters": _clusters,
     "sessions": _sessions,
     "observations": _observations,
     "events": _events,
@@ -417,3 +444,8 @@ _MAKERS: dict[str, Callable[[Block, NDArray[np.intp]], Columns]] = {
 
 TABLES = tuple(_MAKERS)
 """Names of the tables of a simulated trial."""
+
+
+def tables_of(world: World) -> list[str]:
+    """Names of the tables that a design's trials have something for."""
+    return [name for name in TABLES if name != "clusters" or world.cluster_names]

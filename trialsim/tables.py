@@ -59,8 +59,13 @@ PARTICIPANTS = _schema(
     _REPLICATE,
     _PARTICIPANT,
     Column("site", "name", "site"),
+    Column("cluster", "name", "cluster; null where the design has none"),
     Column("screening_number", "int32", "number of the person within the site, from 0"),
-    Column("stratum", "int16", "allocation stratum: mixed-radix number of the factors in their order"),
+    Column(
+        "stratum",
+        "int16",
+        "allocation stratum: mixed-radix number of the period (after changes of ratio) and the factors in their order",
+    ),
     Column("consent_day", "int32", "day of the last step before randomization", "study day"),
     Column("randomized_day", "int32", "day of randomization", "study day"),
     _ARM,
@@ -75,6 +80,18 @@ PARTICIPANTS = _schema(
     _day("withdrawn_day", "left the study"),
     _day("died_day", "died"),
     others="covariate, or baseline_<outcome>: baseline value [points]",
+)
+
+CLUSTERS = _schema(
+    "clusters",
+    "replicate cluster",
+    _REPLICATE,
+    Column("cluster", "name", "cluster"),
+    Column("site", "name", "site"),
+    Column("arm", "name", "arm that the cluster was given; null where clusters are not randomized"),
+    Column("expected_share", "float64", "expected share of the site's people once all its clusters are open"),
+    Column("opens_day", "int32", "people are contacted from this day on", "study day"),
+    Column("n_participants", "int32", "participants"),
 )
 
 SESSIONS = _schema(
@@ -215,7 +232,7 @@ PERFORMANCE = _schema(
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
-        FUNNEL, PARTICIPANTS, SESSIONS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH,
+        FUNNEL, PARTICIPANTS, CLUSTERS, SESSIONS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH,
         ESTIMATES, REPLICATES, MEASURES, PERFORMANCE,
     )
 }  # fmt: skip

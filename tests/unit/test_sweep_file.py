@@ -139,10 +139,12 @@ def test_with_a_target_replicates_are_the_most(read: Read) -> None:
 
 def test_what_is_kept(read: Read) -> None:
     everything = tuple(
-        name for name in SCHEMAS if name not in ("events", "estimates", "replicates", "measures", "performance")
+        name
+        for name in SCHEMAS
+        if name not in ("clusters", "events", "estimates", "replicates", "measures", "performance")
     )
     assert read(GOOD + "keep: participants\n").tables == everything
-    assert read(GOOD + "keep: [events, truth, events]\n").tables == ("events", "truth")
+    assert read(GOOD + "keep: [events, truth, clusters, events]\n").tables == ("events", "truth", "clusters")
 
 
 def test_overrides(read: Read) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.design.delivery import Individual
-from trialsim.design.parts import Visit
 from trialsim.world.formulas import Bools, Ints
 from trialsim.world.histories import EVENT_COLUMNS, NONE, FollowUp, Histories, Kind, Missing, Status
+from trialsim.world.periods import each_reminder
 from trialsim.world.plans import DIED, WITHDREW, Plan
 
 Keys = NDArray[np.int64]
@@ -196,9 +196,9 @@ class _Book:
         """Windows, reminders, answers."""
         exit_day, due_day = self.cut(self.h.exit_day), self.cut(self.f.due_day)
         observed_day, missing = self.cut(self.f.observed_day), self.cut(self.f.missing)
-        for v, visit in enumerate(self.plan.world.design.visits.values()):
-            due, observed = due_day[v], observed_day[v]
-            for kind, offset, limit in self._moments(visit, missing[v]):
+        for v, observed in enumerate(observed_day):
+            due = due_day[v]
+            for kind, offset, limit in self._moments(v, due, missing[v]):
                 day = due + offset
                 happens = limit & ((exit_day == NONE) | (day < exit_day))
                 if kind != Kind.WINDOW_OPENED:
@@ -206,7 +206,10 @@ class _Book:
                 self.add(kind, happens, day, v)
             self.add(Kind.ANSWERED, observed != NONE, observed, v)
 
-    def _moments(self, visit: Visit, missing: NDArray[np.int8]) -> list[tuple[Kind, int, Bools]]:
-        reminders = [(Kind.REMINDED, r, self.valid) for r in visit.reminders]
-        opens = (Kind.WINDOW_OPENED, visit.opens, self.valid)
-        return [opens, *reminders, (Kind.WINDOW_CLOSED, visit.closes, missing == Missing.NO_ANSWER)]
+    def _moments(self, v: int, due: Ints, missing: NDArray[np.int8]) -> list[tuple[Kind, int, Bools]]:
+        world = self.plan.world
+        visit = world.design.visits[world.visits[v]]
+        moments = [(Kind.WINDOW_OPENED, visit.opens, self.valid)]
+        told = each_reminder(world.reminders[v], visit.opens, due, self.valid)
+        moments += [(Kind.REMINDED, day, meant) for day, meant in told]
+        return [*moments, (Kind.WINDOW_CLOSED, visit.closes, missing == Missing.NO_ANSWER)]

@@ -9,7 +9,7 @@ acts.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import fields
 from enum import IntEnum
 from typing import Any
@@ -19,11 +19,13 @@ import simpy
 from numpy.typing import NDArray
 
 from trialsim.design.delivery import Individual
+from trialsim.world.allocation import Given
 from trialsim.world.formulas import LONG, NEVER, Ints
 from trialsim.world.histories import EVENT_COLUMNS, NONE, FollowUp, Histories, Kind, Missing, Status, sort_events
 from trialsim.world.observation import Answers
 from trialsim.world.places import coach_calendar
 from trialsim.world.plans import DIED, Plan
+from trialsim.world.sequential import Sequential
 
 NAME = "process"
 
@@ -111,6 +113,38 @@ class Coaches:
         return int(self.staff[coach].capacity) - self.staff[coach].count if open_today else 0
 
 
+def _office_rule(plan: Plan, column: int) -> Callable[[int], int]:
+    """How the trial office finds the arm of the participant who is randomized next."""
+    assignment = plan.assignment
+    if isinstance(assignment, Given):
+        arms: list[int] = assignment.arm[:, column].tolist()
+        return arms.__getitem__
+    if isinstance(assignment, Sequential):
+        return Ledger(assignment, column).next_arm
+    envelopes = {code: iter(arms[:, column].tolist()) for code, arms in assignment.arms.items()}
+    stratum_of = plan.cohort.stratum[:, column].tolist()
+    return lambda i: next(envelopes[stratum_of[i]])
+
+
+class Ledger:
+    """The trial office's counts of what was given before, where the next arm depends on them."""
+
+    def __init__(self, assignment: Sequential, column: int) -> None:
+        self.assignment, self.column = assignment, slice(column, column + 1)
+        self.level_of = assignment.level[:, :, column].tolist()
+        n_parts = len(assignment.arm_of_part)
+        self.given: dict[int, list[int]] = {level: [0] * n_parts for level in range(assignment.n_levels)}
+
+    def next_arm(self, i: int) -> int:
+        """Draw a part of the ratio for participant i, and count it at each level that is theirs."""
+        own = [self.given[level] for level in self.level_of[i]]
+        counts = np.array(own, dtype=np.int64).T[:, :, None]
+        part = int(self.assignment.draw(i, counts, self.column)[0])
+        for at_level in own:
+            at_level[part] += 1
+        return int(self.assignment.arm_of_part[part])
+
+
 class Trial:
     """One replicate: sites contact people, the trial office randomizes, coaches and web modules treat."""
 
@@ -132,9 +166,7 @@ class Trial:
         self.step_day = persons.step_day[:, :, c].tolist()
         self.lost_step = persons.lost_step[:, c].tolist()
         self.lost_reason = persons.lost_reason[:, c].tolist()
-        strata = cohort.stratum if self.world.design.allocation.strata else 0 * cohort.stratum
-        self.stratum_of = strata[:, c].tolist()
-        self.envelopes = {code: iter(arms[:, c].tolist()) for code, arms in self.plan.lists.items()}
+        self.next_arm = _office_rule(self.plan, c)
         self.exit_after = self.plan.exit_after[:, :, c].tolist()
         self.exit_kind_of = self.plan.exit_kind[:, :, c].tolist()
         self.courses = [None if course is None else _Course(course, c) for course in self.plan.courses]
@@ -226,9 +258,9 @@ class Trial:
         self.log(Kind.ENROLMENT_CLOSED, NONE)
 
     def randomize(self, person: int) -> None:
-        """Open the next envelope of the person's stratum, and start what the arm delivers."""
+        """Ask for the participant's arm, and start what it delivers."""
         i = self.n_participants
-        arm = next(self.envelopes[self.stratum_of[i]])
+        arm = self.next_arm(i)
         self.n_participants += 1
         self.passed[-1] += 1
         self.book["site"][i], self.book["number"][i] = self.site_of[person], self.number_of[person]
@@ -449,7 +481,7 @@ class FollowUpAct:
     """Act two of one replicate: every participant in the study gets each questionnaire, with reminders."""
 
     def __init__(self, plan: Plan, histories: Histories, answers: Answers, column: int) -> None:
-        self.visits = list(plan.world.design.visits.values())
+        self.visits, self.reminders = list(plan.world.design.visits.values()), plan.world.reminders
         self.clock, self.events = Clock(), list[Row]()
         self.n = int(histories.n_participants[column])
         self.site, self.number = histories.site[:, column].tolist(), histories.number[:, column].tolist()
@@ -484,11 +516,13 @@ class FollowUpAct:
     def questionnaire(self, i: int, v: int, due: int) -> Wait:
         """The window opens; reminders go out until there is an answer; the window closes."""
         visit = self.visits[v]
-        answer_day = due + visit.opens + self.after_days[v][i]
+        opens = due + visit.opens
+        answer_day = opens + self.after_days[v][i]
         answers = self.after_days[v][i] < LONG
         self.book["missing"][v, i] = Missing.DIED if self.exit_kind[i] == DIED else Missing.WITHDREW
-        agenda = [(due + visit.opens, Phase.OPEN)]
-        agenda += [(due + r, Phase.REMIND) for r in visit.reminders if not answers or due + r < answer_day]
+        agenda = [(opens, Phase.OPEN)]
+        reminders = [due + r for told in self.reminders[v] if told.starts <= opens < told.ends for r in told.days]
+        agenda += [(day, Phase.REMIND) for day in reminders if not answers or day < answer_day]
         agenda += [(answer_day, Phase.ANSWER)] if answers else [(due + visit.closes, Phase.CLOSE)]
         for day, phase in agenda:
             if day >= self.exit_day[i]:

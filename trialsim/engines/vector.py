@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 
 from trialsim.design.delivery import Individual
 from trialsim.world import formulas
-from trialsim.world.allocation import count_strata, strata_or_nobody
+from trialsim.world.allocation import Given, count_strata, strata_or_nobody
 from trialsim.world.choose import choose
-from trialsim.world.formulas import LONG, Ints
+from trialsim.world.cohort import Cohort
+from trialsim.world.formulas import LONG, Bools, Ints
 from trialsim.world.histories import NONE, FollowUp, Histories, Missing, Status
 from trialsim.world.observation import Answers
+from trialsim.world.periods import each_reminder
 from trialsim.world.places import Places, Queue
 from trialsim.world.plans import DIED, Course, Plan
+from trialsim.world.sequential import Sequential
 
 NAME = "vector"
 
@@ -205,11 +208,33 @@ def _code(status: Status) -> np.int8:
 
 
 def _allocate(plan: Plan) -> NDArray[np.int8]:
-    """The next arm of each participant's stratum, in order of randomization; NONE for rows without a participant."""
-    codes, nobody = strata_or_nobody(plan.cohort)
+    """Everybody's arm, (N, R); NONE for rows without a participant."""
+    assignment = plan.assignment
+    if isinstance(assignment, Given):
+        return assignment.arm
+    if isinstance(assignment, Sequential):
+        return _in_turn(assignment, plan.cohort.valid)
+    return _from_lists(assignment.arms, plan.cohort)
+
+
+def _in_turn(assignment: Sequential, valid: Bools) -> NDArray[np.int8]:
+    """One participant after another, those of all replicates at once."""
+    n, width = int(valid.sum(axis=0).max()), assignment.n_levels * valid.shape[1]
+    place = assignment.level * valid.shape[1] + np.arange(valid.shape[1])  # (N, F, R) in a row of the counts
+    counts = np.zeros((len(assignment.arm_of_part), width), dtype=np.int64)
+    flat, part = counts.ravel(), np.zeros(valid.shape, dtype=np.intp)
+    for i, own in enumerate(place[:n]):
+        part[i] = assignment.draw(i, counts.take(own, axis=1))
+        flat[part[i] * width + own] += 1  # no place twice: factors and replicates have places of their own
+    return np.where(valid, assignment.arm_of_part.take(part), np.int8(NONE))
+
+
+def _from_lists(lists: dict[int, NDArray[np.int8]], cohort: Cohort) -> NDArray[np.int8]:
+    """The next arm of each participant's stratum, in order of randomization."""
+    codes, nobody = strata_or_nobody(cohort)
     counts = count_strata(codes, nobody)
     # Rows without a participant are a stratum, too, whose list says that there is no arm.
-    lists = plan.lists | {nobody: np.full((counts[:, nobody].max(), len(counts)), NONE, dtype=np.int8)}
+    lists = lists | {nobody: np.full((counts[:, nobody].max(), len(counts)), NONE, dtype=np.int8)}
     lengths = [len(sequence) for sequence in lists.values()]
     stratum = np.repeat(list(lists), lengths)
     place = np.concatenate([np.arange(length) for length in lengths])
@@ -258,6 +283,6 @@ def follow_up(plan: Plan, histories: Histories, answers: Answers) -> FollowUp:
             valid, choose(answers_it, np.int8(Missing.ANSWERED), not_answered), Missing.NOT_RANDOMIZED
         )
         stops = np.minimum(exit_day, choose(answers_it, answered, LONG))
-        for reminder in visit.reminders:
-            reminders[v] += valid & (scheduled + reminder < stops)
+        for reminder, meant in each_reminder(plan.world.reminders[v], visit.opens, scheduled, valid):
+            reminders[v] += meant & (scheduled + reminder < stops)
     return FollowUp(due, observed, missing, reminders)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trialsim.block import Block
 from trialsim.design.delivery import Individual, SelfPaced
+from trialsim.experiments.cluster_measures import cluster_measures
 from trialsim.records import funnel_counts
 from trialsim.world import formulas
 from trialsim.world.formulas import MONTH_DAYS
@@ -33,6 +34,7 @@ def measure(block: Block) -> Measures:
     members = Members(block)
     parts = (_enrolment, _baseline, _treatment, _coaching, _observation, _outcomes)
     measures = {name: np.asarray(values, dtype=float) for part in parts for name, values in part(block, members)}
+    measures |= {name: np.asarray(values, dtype=float) for name, values in cluster_measures(block)}
     measures |= dict(_cost(block, members, measures))
     return measures
 

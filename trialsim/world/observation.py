@@ -17,6 +17,7 @@ from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
 from trialsim.world.histories import FollowUp, Histories
 from trialsim.world.outcomes import Outcomes, Steps, grid_points, is_responder
+from trialsim.world.periods import answering_shift
 from trialsim.world.plans import Plan
 from trialsim.world.streams import Stream
 from trialsim.world.world import World
@@ -95,13 +96,14 @@ def _steady_shift(plan: Plan) -> Floats | float:
 
 
 def _visit_shift(plan: Plan, outcomes: Outcomes, arm: NDArray[np.intp], v: int) -> Floats | float:
-    """Shifts by sessions attended and by the current value."""
+    """Shifts by changes of the protocol, by sessions attended and by the current value."""
     world, observation = plan.world, plan.world.design.observation
-    shift: Floats | float = 0.0
+    visit = world.design.visits[world.visits[v]]
+    shift = answering_shift(world.design, visit.day + visit.opens, plan.cohort.randomized_day)
     if observation.attendance:
         counts = np.arange(world.max_sessions + 1)
         by_count = observation.attendance * counts / np.maximum(world.session_counts, 1)[:, None]  # (arms, sessions)
-        shift = by_count.take(arm * len(counts) + outcomes.realised_sessions[v])
+        shift = shift + by_count.take(arm * len(counts) + outcomes.realised_sessions[v])
     for name, slope in observation.current_value.items():
         k = world.outcomes.index(name)
         shift = shift + slope * _centred(world, name, outcomes.realised[k, v])

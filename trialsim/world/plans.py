@@ -16,7 +16,7 @@ from trialsim.design.delivery import Individual, SelfPaced
 from trialsim.design.parts import Arm
 from trialsim.design.values import Delay
 from trialsim.world import formulas
-from trialsim.world.allocation import Codes, randomization_lists
+from trialsim.world.allocation import Assignment, Codes, make_assignment
 from trialsim.world.choose import choose
 from trialsim.world.cohort import Cohort
 from trialsim.world.draws import Draws
@@ -106,11 +106,11 @@ class Course:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything an engine is told: the cohort, the randomization lists and the courses under each arm."""
+    """Everything an engine is told: the cohort, how arms are assigned and the courses under each arm."""
 
     world: World
     cohort: Cohort
-    lists: dict[int, Codes]
+    assignment: Assignment
     courses: list[Course | None]  # by arm
     exit_after: Ints  # (n_arms, N, R) days from randomization to leaving the study; LONG: stays
     exit_kind: Codes  # (n_arms, N, R) STAYS, WITHDREW or DIED
@@ -122,8 +122,8 @@ def make_plan(world: World, draws: Draws, cohort: Cohort) -> Plan:
     margin = _start_inclination(world, draws, cohort)
     stop_luck = cache(partial(draws.uniform, Stream.STOP, len(cohort.valid)))
     courses = [_course(world, draws, cohort, arm, margin, stop_luck) for arm in world.design.arms.values()]
-    lists = randomization_lists(world, draws, cohort)
-    return Plan(world, cohort, lists, courses, exit_after, exit_kind)
+    assignment = make_assignment(world, draws, cohort)
+    return Plan(world, cohort, assignment, courses, exit_after, exit_kind)
 
 
 def _exits(world: World, draws: Draws, cohort: Cohort) -> tuple[Ints, Codes]:
