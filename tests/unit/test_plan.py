@@ -367,6 +367,7 @@ def test_values_that_were_not_observed_do_not_matter(block: Block, estimates: Es
 def test_observed_data_hold_nothing_latent() -> None:
     assert {f.name for f in fields(ObservedData)} == {
         "arm", "site", "coach", "covariates", "baseline", "value", "responder", "observed", "sessions", "all_sessions",
+        "seen", "event_time", "event", "cluster", "group",
     }  # fmt: skip
 
 

@@ -483,6 +483,8 @@ def test_components_are_attended_at_sessions_attended(with_groups: Block) -> Non
         assert ((mine["attended"] == times).all()) == (prob == 1.0)
     everyone = table(with_groups, "participants").to_pandas()
     assert len(parts) == 2 * everyone["group"].notna().sum()
+
+
 def test_observations_from_records_say_when_and_why_not() -> None:
     """Recounted from the study days of leaving; questionnaires stay as they were answered."""
     block = run(kinds(arms={"coach": {"withdrawal_prob": 0.9}}), n=2)
