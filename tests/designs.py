@@ -34,6 +34,12 @@ def coached(*, sessions: int = 8, arm: Data | None = None, **delivery: Any) -> D
     return {"delivery": plan, **(arm or {})}
 
 
+def grouped(*, sessions: int = 4, arm: Data | None = None, **delivery: Any) -> Data:
+    """An arm with sessions in groups; keywords belong to its delivery, `arm` to the arm."""
+    plan = {"kind": "group", "modules": modules(sessions), "size": 4, "facilitators": 2, **delivery}
+    return {"delivery": plan, **(arm or {})}
+
+
 def online(*, sessions: int = 8, arm: Data | None = None, **delivery: Any) -> Data:
     """An arm with web modules; keywords belong to its delivery, `arm` to the arm."""
     return {"delivery": {"kind": "self_paced", "modules": modules(sessions), **delivery}, **(arm or {})}

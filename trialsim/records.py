@@ -130,6 +130,7 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
         "randomized_day": flat.take(h.randomized_day),
         "arm": (flat.take(h.arm), world.arms),
         "coach": flat.take(h.coach),
+        "group": flat.take(h.group),
         "asked_day": flat.take(h.asked_day),
         "offered_day": flat.take(h.offered_day),
         "first_session_day": attended,
@@ -189,9 +190,47 @@ def _sessions(block: Block, columns: NDArray[np.intp]) -> Columns:
         "session": session.astype(np.int8),
         "arm": (arm, world.arms),
         "module": (code.ravel()[arm.astype(np.intp) * world.max_sessions + session], names),
-        "coach": flat.take(h.coach)[row],
+        "coach": _leaders(flat, arm, row, session),
+        "group": flat.take(h.group)[row],
         "scheduled_day": scheduled[due],
         "attended_day": attended[due],
+    }
+
+
+def _leaders(flat: _Flat, arm: Array, row: Array, session: Array) -> Array:
+    """Who leads sessions, given as rows of participants (of these arms) and numbers: the own coach, or another."""
+    block = flat.block
+    coach = flat.take(block.histories.coach)[row]
+    for a, course in enumerate(block.plan.courses):
+        if course is None or course.led_by is None:
+            continue
+        mine = np.flatnonzero((arm == a) & (coach != NONE))
+        after = flat.take(np.broadcast_to(course.led_by, course.day.shape))[session[mine], row[mine]]
+        coach[mine] = (coach[mine] + after) % len(block.world.design.coaches(block.world.arms[a]))
+    return coach
+
+
+def _components(block: Block, columns: NDArray[np.intp]) -> Columns:
+    flat, world = _Flat(block, columns), block.world
+    arm, group = flat.take(block.histories.arm), flat.take(block.histories.group)
+    names = world.components
+    parts = [np.empty((4, 0), dtype=np.int32)]
+    for a in range(len(world.arms)):
+        mine = np.flatnonzero((arm == a) & (group != NONE))
+        course = block.plan.courses[a]
+        for name, part in ({} if course is None else course.components).items():
+            code, planned = (np.full(len(mine), n) for n in (names.index(name), len(part.sessions)))
+            attended = flat.take(part.attended_in(block.histories))[mine]
+            parts.append(np.stack([mine, code, planned, attended]).astype(np.int32))
+    rows = np.concatenate(parts, axis=1)
+    row, code, planned, attended = rows[:, np.lexsort(rows[1::-1])]
+    return {
+        "replicate": flat.replicate[row],
+        "participant": flat.participant[row],
+        "component": (code, names),
+        "arm": (arm[row], world.arms),
+        "planned": planned,
+        "attended": attended,
     }
 
 
@@ -381,12 +420,14 @@ def _detail(block: Block, kind: Kind, arm: int, detail: int) -> str | None:
         return world.visits[detail]
     if kind == Kind.COACH_ASSIGNED:
         return f"coach {detail}"
+    if kind == Kind.GROUP_FORMED:
+        return f"group {detail}"
     return f"after {detail} sessions" if kind == Kind.DISCONTINUED else None
 
 
 def _resources(block: Block, columns: NDArray[np.intp]) -> Columns:
     world = block.world
-    staff = {arm: len(world.design.coaches(name)) for arm, name in enumerate(world.arms) if world.coached(arm)}
+    staff = {arm: len(world.design.coaches(name)) for arm, name in enumerate(world.arms) if world.waits(arm)}
     parts = [_one_resource(block, int(column), arm, n) for column in columns for arm, n in staff.items()]
     replicate, arm, coach, day, in_use, waiting = np.concatenate([np.empty((6, 0), dtype=np.int32), *parts], axis=1)
     return {
@@ -436,6 +477,7 @@ _MAKERS: dict[str, Callable[[Block, NDArray[np.intp]], Columns]] = {
     "participants": _participants,
     "clusters": _clusters,
     "sessions": _sessions,
+    "components": _components,
     "observations": _observations,
     "events": _events,
     "resources": _resources,
@@ -448,4 +490,5 @@ TABLES = tuple(_MAKERS)
 
 def tables_of(world: World) -> list[str]:
     """Names of the tables that a design's trials have something for."""
-    return [name for name in TABLES if name != "clusters" or world.cluster_names]
+    has = {"clusters": bool(world.cluster_names), "components": bool(world.components)}
+    return [name for name in TABLES if has.get(name, True)]

@@ -69,9 +69,10 @@ PARTICIPANTS = _schema(
     Column("consent_day", "int32", "day of the last step before randomization", "study day"),
     Column("randomized_day", "int32", "day of randomization", "study day"),
     _ARM,
-    Column("coach", "int16", "coach within the arm, from 0; null without one"),
-    _day("asked_day", "put on the list for a coach"),
-    _day("offered_day", "given a coach"),
+    Column("coach", "int16", "coach within the arm, or team that leads the group, from 0; null without one"),
+    Column("group", "int16", "delivery group within the arm, from 0; null without one"),
+    _day("asked_day", "put on the list for a coach or a group"),
+    _day("offered_day", "given a coach, or the group made up"),
     _day("first_session_day", "first session attended"),
     Column("n_sessions", "int8", "sessions attended"),
     Column("n_calls", "int16", "calls after stalling"),
@@ -102,9 +103,21 @@ SESSIONS = _schema(
     Column("session", "int8", "session of the programme, from 0"),
     _ARM,
     Column("module", "name", "the session's name"),
-    Column("coach", "int16", "coach within the arm; null without one"),
+    Column("coach", "int16", "coach or team within the arm who leads it; null without one"),
+    Column("group", "int16", "delivery group within the arm; null without one"),
     Column("scheduled_day", "int32", "first due", "study day"),
     _day("attended_day", "took place"),
+)
+
+COMPONENTS = _schema(
+    "components",
+    "replicate participant component",
+    _REPLICATE,
+    _PARTICIPANT,
+    Column("component", "name", "component of a programme in groups"),
+    _ARM,
+    Column("planned", "int8", "sessions at which it takes place"),
+    Column("attended", "int8", "times attended"),
 )
 
 OBSERVATIONS = _schema(
@@ -134,7 +147,7 @@ EVENTS = _schema(
     Column("screening_number", "int32", "person within the site; null for the trial as a whole"),
     Column("participant", "int32", "participant; null before randomization"),
     Column("arm", "name", "arm; null before randomization"),
-    Column("detail", "name", "step, reason, session's name, coach or visit"),
+    Column("detail", "name", "step, reason, session's name, coach, group or visit"),
 )
 
 RESOURCES = _schema(
@@ -142,9 +155,13 @@ RESOURCES = _schema(
     "replicate arm coach day",
     _REPLICATE,
     _ARM,
-    Column("coach", "int16", "coach within the arm; null in the row that counts those who wait"),
+    Column("coach", "int16", "coach or team within the arm; null in the row that counts those who wait"),
     Column("day", "int32", "day", "study day"),
-    Column("in_use", "int32", "participants who hold a place with the coach; null in the waiting row"),
+    Column(
+        "in_use",
+        "int32",
+        "participants who hold a place with the coach or in the team's group; null in the waiting row",
+    ),
     Column("waiting", "int32", "participants on the list at the day's end; null in coaches' rows"),
 )
 
@@ -232,7 +249,7 @@ PERFORMANCE = _schema(
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
-        FUNNEL, PARTICIPANTS, CLUSTERS, SESSIONS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH,
+        FUNNEL, PARTICIPANTS, CLUSTERS, SESSIONS, COMPONENTS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH,
         ESTIMATES, REPLICATES, MEASURES, PERFORMANCE,
     )
 }  # fmt: skip

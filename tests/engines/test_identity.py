@@ -19,7 +19,7 @@ from trialsim.world.world import World
 
 LIBRARY = sorted(library())
 NAMES = [*LIBRARY, "busy", "full dose"]
-TABLES = ("funnel", "participants", "sessions", "observations", "events", "resources", "truth")
+TABLES = ("funnel", "participants", "sessions", "components", "observations", "events", "resources", "truth")
 
 
 @cache

@@ -116,6 +116,31 @@ def one_to_one(choose: Choose) -> Data:
         "no_show_prob": choose([0.0, 0.3, 0.8]),
         "max_reschedules": choose([0, 1, 2, 3]),
         "max_wait_days": choose([365, 0, 1, 7, 30]),
+        "cover_prob": choose([0.0, 0.0, 0.4]),
+    }
+
+
+def in_groups(choose: Choose) -> Data:
+    size, n = choose([3, 1, 2, 8]), choose([4, 1, 2, 10])
+    parts = {"talk": {}, "exercise": {"sessions": [1], "attend_prob": 0.5}, "sleep": {"attend_prob": 0.0, "weight": 2}}
+    return {
+        "kind": "group",
+        "modules": modules(n),
+        "size": size,
+        "min_size": min(size, choose([1, 2, 3])),
+        "start_after_days": choose([28, 0, 7, None]),
+        "intake_days": choose([None, None, 1, 7, 30]),
+        "facilitators": choose([4, 2, 20]),
+        "facilitators_per_group": choose([1, 2]),
+        "rooms": choose([None, 1, 2]),
+        "staffing": choose(["fixed", "rotating"]),
+        "days_per_week": choose([1, 2, 5, 7]),
+        "weeks_apart": choose([1, 2]),
+        "referral_days": choose([0, 0, 2]),
+        "lead_days": choose([0, 0, 5]),
+        "miss_prob": choose([0.0, 0.3, 0.8]),
+        "max_wait_days": choose([365, 0, 1, 7, 30]),
+        "components": dict(list(parts.items())[: choose([0, 1, 3])]),
     }
 
 
@@ -134,7 +159,8 @@ def web(choose: Choose) -> Data:
 
 
 def arm(choose: Choose, visit_names: list[str]) -> Data:
-    kind = choose(["none", "individual", "self_paced", "individual", "self_paced", "individual"])
+    makers = {"individual": one_to_one, "self_paced": web, "group": in_groups}
+    kind = choose(["none", "individual", "self_paced", "individual", "self_paced", "group", "group"])
     told: Data = {
         "response_prob": {name: choose([0.5, 0.02, 0.98]) for name in visit_names},
         "withdrawal_prob": choose([0.0, 0.0, 0.3, 0.95]),
@@ -144,7 +170,7 @@ def arm(choose: Choose, visit_names: list[str]) -> Data:
     if kind == "none":
         return told | {"delivery": {"kind": "none"}}
     return told | {
-        "delivery": one_to_one(choose) if kind == "individual" else web(choose),
+        "delivery": makers[kind](choose),
         "start_prob": choose([1.0, 0.5, 0.9, 1.0, 0.0]),
         "stop_prob": choose([0.0, 0.3, 0.9, 1.0]),
         "dose": choose(["saturating", "assigned"]),
@@ -309,6 +335,8 @@ def test_the_random_designs_visit_the_corners_they_are_meant_for() -> None:
         "enrolment ran out of time",
         "waited for a coach",
         "called",
+        "waited for a group",
+        "a second group",
         "randomized in two ratios",
         "reminders changed on the way",
     }
@@ -350,8 +378,10 @@ def corners(block: Block) -> set[str]:
         "nobody randomized": not h.n_participants.any(),
         "full sample": bool((h.n_participants == len(h.arm)).any()),
         "enrolment ran out of time": bool((h.n_participants < len(h.arm)).any()),
-        "waited for a coach": bool((h.offered_day > h.asked_day).any()),
+        "waited for a coach": bool(((h.offered_day > h.asked_day) & (h.group == NONE)).any()),
         "called": bool((h.call_day >= 0).any()),
+        "waited for a group": bool(((h.offered_day > h.asked_day) & (h.group != NONE)).any()),
+        "a second group": bool((h.group > 0).any()),
         "randomized in two ratios": any(np.ptp(_periods(block)[h.arm[:, c] >= 0, c]) for c in range(2) if n[c]),
         "reminders changed on the way": _has_changed_reminders(block),
         f"allocation: {block.world.design.allocation.kind}": True,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from designs import busy
+from designs import THREE_VISITS, busy, grouped
 from golden.small_trial import small_trial
 from helpers import run
 
@@ -24,6 +24,15 @@ TYPES = {
 ORDER_OF_THE_DAY = [kind.name.lower().replace("_", " ") for kind in Kind]
 ENDS = {"declined", "discontinued", "completed", "withdrew", "died"}
 
+PARTS = {"talk": {}, "walk": {"sessions": [2, 3], "attend_prob": 0.6}}
+GROUP = grouped(
+    miss_prob=0.2,
+    staffing="rotating",
+    components=PARTS,
+    arm={"stop_prob": 0.1, "withdrawal_prob": 0.1, "response_prob": dict.fromkeys(THREE_VISITS, 0.8)},
+)
+WITH_GROUPS = {"sample_size": 200, "arms": {"group": GROUP}, "allocation": {"ratio": {"group": 1}, "block_sizes": [5]}}
+
 Frames = dict[str, pd.DataFrame]
 
 
@@ -34,14 +43,20 @@ def block(engine: EngineName) -> Block:
 
 
 @pytest.fixture(scope="module")
-def tables(block: Block) -> dict[str, pa.Table]:
-    return {name: table(block, name) for name in TABLES}
+def with_groups(engine: EngineName) -> Block:
+    """The same with an arm in groups."""
+    return run(busy(**WITH_GROUPS), n=3, first=5, engine=engine)
 
 
 @pytest.fixture(scope="module")
-def frames(tables: dict[str, pa.Table]) -> Frames:
-    """The tables of one of the trials, in pandas."""
-    whole = {name: arrow.to_pandas() for name, arrow in tables.items()}
+def tables(with_groups: Block) -> dict[str, pa.Table]:
+    return {name: table(with_groups, name) for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def frames(block: Block) -> Frames:
+    """The tables of one of the busy trials, in pandas."""
+    whole = {name: table(block, name).to_pandas() for name in TABLES}
     return {name: frame[frame["replicate"] == 6].reset_index(drop=True) for name, frame in whole.items()}
 
 
@@ -139,7 +154,7 @@ def test_nulls_do_occur(tables: dict[str, pa.Table]) -> None:
 def test_names_are_those_of_the_design(tables: dict[str, pa.Table]) -> None:
     names = {
         ("participants", "site"): ["north", "south", "west"],
-        ("participants", "arm"): ["coach", "web", "usual"],
+        ("participants", "arm"): ["coach", "web", "usual", "group"],
         ("participants", "treatment"): [
             "no treatment",
             "declined",
@@ -165,8 +180,8 @@ def test_a_table_that_does_not_exist(block: Block) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_some_of_a_blocks_replicates(block: Block, tables: dict[str, pa.Table], name: str) -> None:
-    chosen = table(block, name, columns=[2, 0]).to_pandas()
+def test_some_of_a_blocks_replicates(with_groups: Block, tables: dict[str, pa.Table], name: str) -> None:
+    chosen = table(with_groups, name, columns=[2, 0]).to_pandas()
     whole = tables[name].to_pandas()
     expected = pd.concat([whole[whole["replicate"] == 7], whole[whole["replicate"] == 5]], ignore_index=True)
     pd.testing.assert_frame_equal(chosen, expected, check_categorical=False)
@@ -441,3 +456,30 @@ def test_resources_cover_every_day_from_the_first_request_to_the_last_release(fr
     assert resources.groupby("day").size().unique().tolist() == [1 + 3]
     last = resources[resources["day"] == days[-1]]
     assert last["in_use"].sum() + last["waiting"].sum() > 0
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+def test_sessions_of_a_group_are_led_by_the_teams_in_turn(with_groups: Block) -> None:
+    sessions = table(with_groups, "sessions").to_pandas()
+    own = table(with_groups, "participants").to_pandas()[["replicate", "participant", "coach"]]
+    mine = sessions[sessions["arm"] == "group"].merge(own, on=["replicate", "participant"], suffixes=("", "_own"))
+    assert (mine["coach"] == (mine["coach_own"] + mine["session"]) % 2).all()
+    assert set(mine["coach"]) == {0, 1}
+    per_meeting = mine.groupby(["replicate", "group", "session"])[["coach", "scheduled_day"]].nunique()
+    assert (per_meeting == 1).all(axis=None)
+
+
+def test_components_are_attended_at_sessions_attended(with_groups: Block) -> None:
+    parts, sessions = (table(with_groups, name).to_pandas() for name in ("components", "sessions"))
+    held = sessions[(sessions["arm"] == "group") & sessions["attended_day"].notna()]
+    keys = ["replicate", "participant"]
+    for name, numbers, prob in (("talk", range(4), 1.0), ("walk", (1, 2), 0.6)):
+        mine = parts[parts["component"] == name].set_index(keys)
+        times = held[held["session"].isin(numbers)].groupby(keys).size().reindex(mine.index, fill_value=0)
+        assert (mine["planned"] == len(numbers)).all()
+        assert (mine["attended"] <= times).all()
+        assert ((mine["attended"] == times).all()) == (prob == 1.0)
+    everyone = table(with_groups, "participants").to_pandas()
+    assert len(parts) == 2 * everyone["group"].notna().sum()

@@ -141,7 +141,7 @@ def test_what_is_kept(read: Read) -> None:
     everything = tuple(
         name
         for name in SCHEMAS
-        if name not in ("clusters", "events", "estimates", "replicates", "measures", "performance")
+        if name not in ("clusters", "components", "events", "estimates", "replicates", "measures", "performance")
     )
     assert read(GOOD + "keep: participants\n").tables == everything
     assert read(GOOD + "keep: [events, truth, clusters, events]\n").tables == ("events", "truth", "clusters")

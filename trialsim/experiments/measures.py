@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.block import Block
-from trialsim.design.delivery import Individual, SelfPaced
+from trialsim.design.delivery import Group, Individual, SelfPaced
 from trialsim.experiments.cluster_measures import cluster_measures
 from trialsim.records import funnel_counts
 from trialsim.world import formulas
 from trialsim.world.formulas import MONTH_DAYS
+from trialsim.world.groups import sessions_held
 from trialsim.world.histories import NONE, Missing, Status
 from trialsim.world.outcomes import is_responder
 from trialsim.world.places import coach_calendar
@@ -32,7 +33,7 @@ Named = Iterator[tuple[str, NDArray[Any]]]
 def measure(block: Block) -> Measures:
     """All measures of a block's replicates, each of shape (R,); NaN where a trial has nothing to measure."""
     members = Members(block)
-    parts = (_enrolment, _baseline, _treatment, _coaching, _observation, _outcomes)
+    parts = (_enrolment, _baseline, _treatment, _coaching, _groups, _components, _observation, _outcomes)
     measures = {name: np.asarray(values, dtype=float) for part in parts for name, values in part(block, members)}
     measures |= {name: np.asarray(values, dtype=float) for name, values in cluster_measures(block)}
     measures |= dict(_cost(block, members, measures))
@@ -214,11 +215,7 @@ def _coaching(block: Block, members: Members) -> Named:
         delivery = world.design.arms[name].delivery
         assert isinstance(delivery, Individual)
         served = (h.arm == arm) & (h.offered_day != NONE)
-        wait = (h.offered_day - h.asked_day) * served
-        n_served = formulas.count(served)
-        yield f"coaches/{name}/mean_wait_days", _ratio(_sum(wait), n_served)
-        yield f"coaches/{name}/longest_wait_days", np.where(n_served > 0, wait.max(axis=0), np.nan)
-        yield f"coaches/{name}/waited", _percent(formulas.count(wait > 0), n_served)
+        yield from _waits(f"coaches/{name}", block, served)
         yield f"coaches/{name}/sessions", members.sessions[arm]
         yield f"coaches/{name}/hours", members.sessions[arm] * delivery.session_minutes / 60
         n = len(of_coach)
@@ -227,6 +224,45 @@ def _coaching(block: Block, members: Members) -> Named:
         yield f"coaches/{name}/smallest_load", loads[:, 0]
         yield f"coaches/{name}/largest_load", loads[:, -1]
         yield f"coaches/{name}/places_used", _use(block, served, sum(of_coach))
+
+
+def _waits(path: str, block: Block, served: NDArray[np.bool_]) -> Named:
+    """Waits of those who were given a place, (N, R)."""
+    h = block.histories
+    wait, n_served = (h.offered_day - h.asked_day) * served, formulas.count(served)
+    yield f"{path}/mean_wait_days", _ratio(_sum(wait), n_served)
+    yield f"{path}/longest_wait_days", np.where(n_served > 0, wait.max(axis=0), np.nan)
+    yield f"{path}/waited", _percent(formulas.count(wait > 0), n_served)
+
+
+def _groups(block: Block, members: Members) -> Named:
+    h, world = block.histories, block.world
+    for arm, name in enumerate(world.arms):
+        delivery = world.design.arms[name].delivery
+        if not isinstance(delivery, Group):
+            continue
+        size = members.counts(h.group + 1, int(h.group.max(initial=NONE)) + 2)[arm, :, 1:]  # (R, groups)
+        n_groups = (size > 0).sum(axis=1)
+        yield f"groups/{name}/n_groups", n_groups
+        yield f"groups/{name}/mean_size", _ratio(size.sum(axis=1), n_groups)
+        smallest = np.where(size > 0, size, len(h.arm) + 1).min(axis=1, initial=len(h.arm) + 1)
+        yield f"groups/{name}/smallest", np.where(n_groups > 0, smallest, np.nan)
+        yield f"groups/{name}/largest", np.where(n_groups > 0, size.max(axis=1, initial=0), np.nan)
+        yield from _waits(f"groups/{name}", block, (h.arm == arm) & (h.group != NONE))
+        held = sessions_held(arm, h, delivery)
+        yield f"groups/{name}/sessions", held
+        yield f"groups/{name}/hours", held * delivery.session_minutes / 60
+
+
+def _components(block: Block, members: Members) -> Named:
+    """Percentage of component sessions attended, of those planned for everybody who attended a session."""
+    h, world = block.histories, block.world
+    for arm, name in enumerate(world.arms):
+        started = (h.arm == arm) & (h.n_sessions > 0)
+        course, n_started = block.plan.courses[arm], formulas.count(started)
+        for part in course.components.values() if course is not None else ():
+            attended = _sum(part.attended_in(h) * started)
+            yield f"components/{name}/{part.name}/attended", _percent(attended, len(part.sessions) * n_started)
 
 
 def _use(block: Block, served: NDArray[np.bool_], places: int) -> Floats:
@@ -346,14 +382,29 @@ def _cost_items(block: Block, members: Members, done: Measures) -> Named:
     screened = done[f"funnel/{world.steps[world.n_lead - 1]}/passed"] if world.n_lead else done["funnel/contacted"]
     yield "letters", costs.letter * done["funnel/contacted"]
     yield "screening", costs.screening * screened
-    yield "coaches", costs.coach_hour * _over_arms(block, done, "coaches/{}/hours")
+    yield "coaches", costs.coach_hour * (_over_arms(block, done, "coaches/{}/hours") + _facilitator_hours(world, done))
     yield "calls", costs.call * _over_arms(block, done, "treatment/{}/calls")
     yield "reminders", costs.reminder * _sum(block.follow.n_reminders)
     answered = members.n_observed.sum(axis=(0, 1))
     yield "assessments", costs.assessment * (answered + h.n_participants)
     each = [(f"randomized/{name}", arm.cost_per_participant) for name, arm in world.design.arms.items()]
     yield "materials", sum((cost * done[name] for name, cost in each), np.zeros(block.n_replicates))
+    if any(arm.cost_per_start for arm in world.design.arms.values()):
+        yield "starts", _start_costs(block, members)
     yield "sites", costs.site_month * _site_months(world, np.nan_to_num(done["calendar/last_visit_day"]))
+
+
+def _facilitator_hours(world: World, done: Measures) -> Floats | float:
+    """Hours of all who lead groups."""
+    deliveries = {name: arm.delivery for name, arm in world.design.arms.items()}
+    groups = {name: given for name, given in deliveries.items() if isinstance(given, Group)}
+    return sum((done[f"groups/{name}/hours"] * given.facilitators_per_group for name, given in groups.items()), 0.0)
+
+
+def _start_costs(block: Block, members: Members) -> Floats:
+    """What is paid for those who attend at least one session."""
+    each = [arm.cost_per_start for arm in block.world.design.arms.values()]
+    return np.asarray(np.array(each) @ (members.n - members.attended[..., 0]))
 
 
 def _over_arms(block: Block, done: Measures, pattern: str) -> Floats:

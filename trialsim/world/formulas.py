@@ -152,6 +152,15 @@ def binomial_inverse(uniform: Floats, n: Ints, prob: Floats | float) -> Ints:
     return np.where(n == 0, 0, np.clip(k, 0, size)).astype(np.int32)
 
 
+def binomial_of_few(uniform: Floats, n: NDArray[np.int8], prob: float, most: int) -> NDArray[np.int8]:
+    """Smallest k with P(Binomial(n, prob) <= k) > u, elementwise, for n of at most `most`: looked up in tables."""
+    # All distribution functions in one ascending list: that of n lies between n and n + 1 and has n entries below 1.
+    limits = np.concatenate([k + special.bdtr(np.arange(k), k, prob) for k in range(1, most + 1)])
+    size = n.astype(np.int32)
+    below = np.searchsorted(limits, size + np.minimum(uniform, 1 - 1e-12), side="right")
+    return np.asarray(below - size * (size - 1) // 2, dtype=np.int8)
+
+
 def geometric_failures(uniform: Floats, prob: float, most: int) -> Ints:
     """Failures in a row, each with chance prob, before the first success, at most `most`.
 

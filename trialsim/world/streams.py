@@ -62,6 +62,9 @@ class Stream(IntEnum):
     CLUSTER_ALLOCATION = 47  # rows: clusters, by site; constrained: one number after another, of each replicate
     SELECTION = 48  # persons
     COHORT_CHOICE = 49  # participants
+    MISSED_SESSION = 50  # participants, by session of a group
+    COMPONENT = 51  # participants, by component
+    COVER = 52  # participants, by session
 
 
 class _Hash(ISeedSequence):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.delivery import NoDelivery
+from trialsim.design.delivery import Group, NoDelivery
 from trialsim.design.outcome_checks import cholesky, correlation_matrix
 from trialsim.design.parts import BinaryCovariate, Covariate, Design, NormalCovariate
 from trialsim.world.formulas import MONTH_DAYS, delay_probabilities, truncated_mean
@@ -233,6 +233,22 @@ class World:
     def coached(self, arm: int) -> bool:
         """Whether the arm is delivered one-to-one by coaches."""
         return self.design.arms[self.arms[arm]].delivery.kind == "individual"
+
+    def grouped(self, arm: int) -> bool:
+        """Whether the arm is delivered in groups."""
+        return self.design.arms[self.arms[arm]].delivery.kind == "group"
+
+    @cached_property
+    def components(self) -> list[str]:
+        """Components of all arms in groups."""
+        deliveries = [arm.delivery for arm in self.design.arms.values()]
+        return list(
+            dict.fromkeys(name for given in deliveries if isinstance(given, Group) for name in given.components)
+        )
+
+    def waits(self, arm: int) -> bool:
+        """Whether participants of the arm wait for a place: with a coach, or in a group."""
+        return self.coached(arm) or self.grouped(arm)
 
     def has_sessions(self, arm: int) -> bool:
         """Whether the arm's delivery has sessions at all."""
