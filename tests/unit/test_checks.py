@@ -8,7 +8,8 @@ import pytest
 from designs import Data, busy_data, coached, merged, online, plain_data, usual
 from pydantic import ValidationError
 
-from trialsim.design.checks import CrossCheckError, cholesky
+from trialsim.design.checks import CrossCheckError
+from trialsim.design.outcome_checks import cholesky
 from trialsim.design.parts import Design
 
 
@@ -39,7 +40,7 @@ CASES: list[tuple[Data, str, str]] = [
     (
         {"funnel": {"eligible": {"criteria": {"too little pain": {"measure": "pian"}}}}},
         "funnel.eligible.criteria.too little pain.measure",
-        "there is no outcome 'pian'",
+        "there is no score 'pian'",
     ),
     (
         {"funnel": {"eligible": {"criteria": {"too little pain": {"at_least": None}}}}},
@@ -113,13 +114,12 @@ CASES: list[tuple[Data, str, str]] = [
     ({"allocation": {"ratio": {"sham": 1}}}, "allocation.ratio.sham", "there is no arm 'sham'"),
     ({"allocation": {"block_sizes": [5]}}, "allocation.block_sizes.0", "block size 5 does not fit the ratio"),
     ({"allocation": {"block_sizes": []}}, "allocation.block_sizes", "permuted blocks need block_sizes"),
-    ({"allocation": {"kind": "simple"}}, "allocation.kind", "simple allocation has neither block_sizes nor strata"),
     ({"allocation": {"strata": ["femal"]}}, "allocation.strata.0", "there is no site or yes/no covariate 'femal'"),
     ({"allocation": {"strata": ["female", "female"]}}, "allocation.strata", "a stratification factor is named twice"),
     (
         {"allocation": {"strata": [{"outcome": "pian", "at_least": 7.0}]}},
         "allocation.strata.0.outcome",
-        "there is no outcome 'pian'",
+        "there is no outcome with a baseline value 'pian'",
     ),
     ({"adherence": {"covariates": {"sex": 0.1}}}, "adherence.covariates.sex", "there is no covariate 'sex'"),
     ({"observation": {"baseline": {"pian": 0.1}}}, "observation.baseline.pian", "there is no outcome 'pian'"),

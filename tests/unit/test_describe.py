@@ -336,7 +336,7 @@ STOPPED = "A participant has stopped by a visit if sessions are left and none of
 SAID: list[tuple[Data, list[str]]] = [
     (
         {"kind": "linear"},
-        ["at each visit the difference in mean change from baseline in pain, had everybody randomized been assigned"],
+        ["at each visit the difference in mean change from baseline in pain, had every participant been assigned"],
     ),
     ({"kind": "linear", "visits": ["m6"]}, ["Estimand (treatment policy): at m6 the difference in mean change"]),
     ({"kind": "t_test"}, ["Model: t tests (Welch) at each visit. Missing data: all answers are used"]),
@@ -593,7 +593,7 @@ def test_a_count_of_sessions_is_known_of_everybody() -> None:
         "main": {"kind": "counts", "outcome": "pain", "endpoint": "sessions", "family": "quasi_poisson"}
     }
     text = flat("\n".join(plan.analyses(Design.model_validate(data))))
-    assert "the ratio of the mean numbers of sessions attended, had everybody" in text
+    assert "the ratio of the mean numbers of sessions attended, had every participant" in text
     assert "Model: quasi-Poisson regression (log link); without covariates. Missing data: none, attendance is" in text
     assert "intervals. Costs" in f"{text} Costs"  # two arms and one number: nothing to adjust
 

@@ -197,7 +197,8 @@ def test_a_mistake_of_the_base_stays_in_the_base(read: Read) -> None:
     Path("base.yaml").write_text(text, "utf-8")
     (told,) = faults(read, with_axes("[{grid: {arms.coach.start_prob: [0.5, 0.6]}}]"))
     assert re.fullmatch(
-        r"base\.yaml:\d+:\d+: arms\.coach\.stop_prob: must be at most 1 \(given: 7\) In every point\.", told
+        r"base\.yaml:\d+:\d+: arms\.coach\.stop_prob: must be at most 1 \(given: 7\) For 7% write 0\.07\. In every point\.",
+        told,
     )
 
 

@@ -327,9 +327,9 @@ def list_() -> None:
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--like", default="resolve", show_default=True, help="Scenario to copy.")
-def new(file: Path, like: str) -> None:
-    """Write a commented copy of a scenario to start from."""
+@click.option("--like", help="Scenario to copy, comments and all. Default: a short trial of two arms.")
+def new(file: Path, like: str | None) -> None:
+    """Write a commented design to start from, in which what must be changed is marked, or a copy of a scenario."""
     from trialsim.design.reader import new_from
 
     new_from(like, file)

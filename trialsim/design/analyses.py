@@ -333,7 +333,11 @@ class UserFunction(Adjusted):
 
     kind: Literal["user"]
     """Says that a Python function makes the estimates."""
-    function: Annotated[str, Strict(), Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=200)]
+    function: Annotated[
+        str,
+        Strict(),
+        Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=200, examples=["my_analyses:robust_mean"]),
+    ]
     """`module:function`, importable; it gets the observed data of one trial and gives estimates (docs/analyses.md)."""
     endpoint: Literal["change", "response"] = "change"
     """What the truth beside the estimates is the value of."""

@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 EXTENDS = "extends"
+STARTERS, STARTER = "starters", "two_arms"
+"""Folder of the library with short designs to start from, and the one that is taken."""
 _VALUE = r"""[ \t]*(?:"[^"\n]*"|'[^'\n]*'|[^#\n]*?)(?=[ \t]*(?:#|$))"""
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -140,8 +142,10 @@ def json_schema(model: type[BaseModel] = Design) -> dict[str, Any]:
     }
 
 
-def new_from(like: str, target: Path) -> None:
+def new_from(like: str | None, target: Path) -> None:
     """Write a copy of a library scenario, comments and all, to a new file, named after the file.
+
+    Without a scenario it is a short design of two arms in which all that must be changed is marked.
 
     Raises TrialsimError if there is no such scenario or the target exists or cannot be written.
     """
@@ -150,7 +154,7 @@ def new_from(like: str, target: Path) -> None:
     if os.path.lexists(target):
         name = printable(str(target))
         raise TrialsimError(f"'{name}' exists already and is left as it is. Choose another name.")
-    origin = locate(like)
+    origin = locate(like) if like else locate(STARTER, shelf=STARTERS)
     data = read_bytes(origin)
     root, findings = read_tree(data, source=printable(str(origin)))
     if root is None:
@@ -235,13 +239,11 @@ def refusal(findings: Iterable[Finding], names: Sequence[str]) -> DesignError:
     return DesignError([finding.fault() for finding in sorted(dict.fromkeys(findings), key=place)])
 
 
-def _header(like: str, target: Path) -> str:
+def _header(like: str | None, target: Path) -> str:
     file = printable(shlex.quote(target.as_posix()))
-    return (
-        f"# Copied from the scenario '{printable(like)}'. Change what differs in your trial, then\n"
-        f"#   check it:  trialsim check {file}\n"
-        f"#   run it:    trialsim run {file}\n\n"
-    )
+    copied = f"# Copied from the scenario '{printable(like or '')}'. Change what differs in your trial, then"
+    marked = "# A trial to start from. All numbers in lines marked CHANGE are invented: put yours there, then"
+    return f"{copied if like else marked}\n#   check it:  trialsim check {file}\n#   run it:    trialsim run {file}\n\n"
 
 
 def _renamed(text: str, stem: str) -> str:

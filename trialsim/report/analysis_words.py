@@ -195,7 +195,7 @@ _TITLES = {
     "composite": "composite",
     "complier": "complier average causal effect",
 }
-_ASSIGNED = "had everybody randomized been assigned to the one arm rather than the other"
+_ASSIGNED = "had every participant been assigned to the one arm rather than the other"
 _STRATEGIES = {
     "treatment_policy": f"{_ASSIGNED}, whether they start and stop treatment or not, as if alive and in the study",
     "hypothetical": f"{_ASSIGNED} and attended all of its sessions, as if alive and in the study",

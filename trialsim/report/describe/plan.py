@@ -10,6 +10,7 @@ from trialsim.design.analysis_checks import pairs_of
 from trialsim.design.decisions import Hypothesis, hypotheses_of
 from trialsim.design.parts import Design
 from trialsim.report import analysis_words as words
+from trialsim.report.describe.phrases import confounded
 from trialsim.report.layout import heading, listed, number, paragraph, percent, table
 
 
@@ -18,6 +19,9 @@ def analyses(design: Design) -> list[str]:
     if not design.analyses:
         return [heading("Analyses"), paragraph("No analysis is planned.")]
     blocks = [heading("Analyses")]
+    warning = confounded(design)
+    if warning:
+        blocks.append(paragraph(f"{warning} Estimates are set beside what randomizing would have found."))
     for name, analysis in design.analyses.items():
         outcome = str(analysis.outcome)
         texts = [f"{words.estimand(analysis, outcome)} {words.cut(analysis)}", _model(design, analysis)]
@@ -148,6 +152,7 @@ def costs(design: Design) -> list[str]:
         "site and month, from opening to the last visit": prices.site_month,
     }
     units |= {f"participant in {name}": arm.cost_per_participant for name, arm in design.arms.items()}
+    units |= {f"participant in {name} who starts": arm.cost_per_start for name, arm in design.arms.items()}
     rows = [[unit, number(price)] for unit, price in units.items() if price]
     if not rows:
         return [heading("Costs"), paragraph("No costs are stated.")]
