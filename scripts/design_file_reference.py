@@ -1,6 +1,9 @@
 #!/usr/bin/env python
 """Write the reference of all keys of a design file into docs/design-file.md, from the models' own field texts.
 
+Examples are values that occur in the library's designs (the first by name of file that has the key), else in the page's
+own examples, else `examples` of the field, else made from type and default.
+
     python scripts/design_file_reference.py [--check]
 
 With --check nothing is written; exit code 1 says that the file is stale.
@@ -10,25 +13,36 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from trialsim.design.analyses import Adjusted, AnalysisPart
+from trialsim.design.library import library
+from trialsim.design.outcomes import Latent
 from trialsim.design.parts import Design
+from trialsim.design.reader import read_file
+from trialsim.design.shape import descend, fields_of, kinds_of, narrowed
+from trialsim.design.yamltree import plain
+from trialsim.design.yamlwriter import scalar
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "design-file.md"
 BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
-HEADER = "| key | type | unit | default | meaning |\n|---|---|---|---|---|"
+HEADER = "| key | type | unit | default | example | meaning |\n|---|---|---|---|---|---|"
+EXAMPLE = re.compile(r"(?ms)^<!-- example [^\n]* -->\n```yaml\n(.*?)^```$")
+WIDEST = 60
+"""Longest example that is shown whole [characters]."""
 BOUNDS = ("gt", "ge", "lt", "le", "min_length", "max_length", "pattern")
 BY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 
 Model = type[BaseModel]
-SHARED: tuple[type[BaseModel], ...] = (AnalysisPart, Adjusted)
+SHARED: tuple[type[BaseModel], ...] = (Latent, AnalysisPart, Adjusted)
 """Models that others are built on: their keys are listed once."""
 
 
@@ -123,6 +137,99 @@ def unit_and_meaning(text: str) -> tuple[str, str]:
     return unit, text.replace(found[0], f" ({remark})" if remark else "", 1)
 
 
+# --- examples -----------------------------------------------------------------------------------------------------
+
+
+def occurring(kinds: tuple[Any, ...], value: Any) -> Iterator[tuple[Model, str, Any]]:
+    """Every key of the models at a place of a file's data and below, with its value."""
+    kinds = narrowed(kinds, value)
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            for model in kinds:
+                if key in fields_of(model):
+                    yield from ((owner, key, inner) for owner in (model, *(b for b in SHARED if issubclass(model, b))))
+            yield from occurring(descend(kinds, key), inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from occurring(descend(kinds, index), inner)
+
+
+def page_designs(folder: Path) -> Iterator[Path]:
+    """The page's examples, each written to a file of its name."""
+    for text in EXAMPLE.findall(PAGE.read_text("utf-8")):
+        file = folder / f"{re.search(r'(?m)^name: (.*)$', text)[1]}.yaml"  # type: ignore[index]
+        file.write_text(text, "utf-8")
+        yield file
+
+
+@cache
+def found() -> dict[tuple[Model, str], Any]:
+    """The first value of each key in the library's designs, else in the page's."""
+    values: dict[tuple[Model, str], Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for file in [*library().values(), *page_designs(Path(folder))]:
+            for model, key, value in occurring((Design,), plain(read_file(file).root)):
+                values.setdefault((model, key), value)
+    return values
+
+
+def example_of(model: Model, key: str) -> Any:
+    """A value that the key may have."""
+    field = model.model_fields[key]
+    if (model, key) in found():
+        return found()[model, key]
+    if field.examples:
+        return field.examples[0]
+    default = field.get_default(call_default_factory=True)
+    if not field.is_required() and default and not isinstance(default, bool | str):
+        return default.model_dump(mode="json") if isinstance(default, BaseModel) else default
+    return made(Annotated[get_type_hints(model, include_extras=True)[key], field], other_than=default)
+
+
+def made(annotation: Any, *, other_than: Any = None) -> Any:
+    """The simplest value of a type among some, if possible another than the default."""
+    tried = [value for part in kinds_of(annotation) for value in _simplest(part)]
+    for value in sorted(tried, key=lambda value: value == other_than):
+        try:
+            TypeAdapter(annotation).validate_python(value)
+        except ValidationError:
+            continue
+        return value
+    raise ValueError(f"no example for {annotation}: give the field `examples`")
+
+
+def _simplest(kind: Any) -> Iterator[Any]:
+    inner = get_args(kind)
+    if get_origin(kind) is Literal:
+        yield from inner
+    elif get_origin(kind) is dict:
+        yield {"NAME": made(inner[1])}
+    elif get_origin(kind) is tuple:
+        items = [made(part) for part in inner if part is not Ellipsis]
+        yield from (items, 2 * items)
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield {name: example_of(kind, name) for name, field in kind.model_fields.items() if field.is_required()}
+    else:
+        yield from {bool: (True, False), int: (1, 2), float: (0.1, 0.5, 1), str: ("NAME",)}.get(kind, ("2026-01-05",))
+
+
+def flow(value: Any) -> str:
+    """Plain data as YAML on one line."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{scalar(key)}: {flow(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(flow, value))}]"
+    return scalar(value)
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning up to a comma or a space and an ellipsis."""
+    if len(text) <= WIDEST:
+        return text
+    beginning = text[: WIDEST - 2]
+    return f"{beginning[: max(beginning.rfind(', '), beginning.rfind(' '))]} …"
+
+
 # --- sections -----------------------------------------------------------------------------------------------------
 
 
@@ -170,7 +277,7 @@ def own_fields(model: Model) -> dict[str, FieldInfo]:
 def section(model: Model, paths: list[str]) -> str:
     """Heading, places and table of one model."""
     hints = get_type_hints(model, include_extras=True)
-    rows = [_row(name, field, hints[name]) for name, field in own_fields(model).items()]
+    rows = [_row(model, name, hints[name]) for name in own_fields(model)]
     where = ", ".join(f"`{path}`" for path in paths if path)
     about = " ".join((model.__doc__ or "").split())
     base = next((base for base in SHARED[::-1] if model is not base and issubclass(model, base)), None)
@@ -179,9 +286,11 @@ def section(model: Model, paths: list[str]) -> str:
     return "\n".join([f"### {title_of(model)}", "", f"At {where}. {about}" if where else about, "", HEADER, *rows])
 
 
-def _row(name: str, field: FieldInfo, annotation: Any) -> str:
+def _row(model: Model, name: str, annotation: Any) -> str:
+    field = model.model_fields[name]
     unit, meaning = unit_and_meaning(field.description or "")
-    cells = (f"`{name}`", type_of(annotation), unit, default_of(field), meaning)
+    example = f"`{shortened(flow(example_of(model, name)))}`"
+    cells = (f"`{name}`", type_of(annotation), unit, default_of(field), example, meaning)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

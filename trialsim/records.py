@@ -15,8 +15,10 @@ from trialsim.block import Block
 from trialsim.tables import SCHEMA_VERSION, SCHEMAS, Column, Schema
 from trialsim.world import formulas
 from trialsim.world.histories import NONE, Kind, Missing, Status
+from trialsim.world.observation import is_known, known_event
 from trialsim.world.outcomes import is_responder
 from trialsim.world.plans import DIED, WITHDREW
+from trialsim.world.world import World
 
 Array = NDArray[Any]
 Ints = NDArray[np.int32]
@@ -122,12 +124,14 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
         "replicate": flat.replicate,
         "participant": flat.participant,
         "site": (flat.take(h.site), world.sites),
+        "cluster": (_cluster(flat), world.cluster_names),
         "screening_number": flat.take(h.number),
         "stratum": flat.take(block.plan.cohort.stratum),
         "consent_day": before_last,
         "randomized_day": flat.take(h.randomized_day),
         "arm": (flat.take(h.arm), world.arms),
         "coach": flat.take(h.coach),
+        "group": flat.take(h.group),
         "asked_day": flat.take(h.asked_day),
         "offered_day": flat.take(h.offered_day),
         "first_session_day": attended,
@@ -143,7 +147,36 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
     for k, (name, outcome) in enumerate(world.design.outcomes.items()):
         steps = flat.take(block.plan.cohort.baseline[k])
         frame[f"baseline_{name}"] = formulas.from_grid(steps, outcome.low, outcome.items)
+    for k, name in enumerate(world.outcomes):
+        if k in block.outcomes.event_day:
+            day = block.outcomes.realised_event_day(k, h)
+            time, happened = known_event(world.design.outcomes[name], day, h, block.follow)
+            frame |= {f"time_{name}": flat.take(time), f"event_{name}": flat.take(happened)}
     return frame
+
+
+def _cluster(flat: _Flat) -> Array:
+    cluster = flat.block.plan.cohort.cluster
+    return np.full(len(flat), NONE, dtype=np.int16) if cluster is None else flat.take(cluster)
+
+
+def _clusters(block: Block, columns: NDArray[np.intp]) -> Columns:
+    world, cohort, clusters = block.world, block.plan.cohort, block.plan.cohort.clusters
+    n, times = len(world.cluster_names), len(columns)
+    if clusters is None or cohort.cluster is None:
+        return {c.name: ((np.empty(0), []) if c.type == "name" else np.empty(0)) for c in SCHEMAS["clusters"].columns}
+    arm = np.full((n, block.n_replicates), NONE, dtype=np.int8) if clusters.arm is None else clusters.arm
+    cell = np.where(cohort.valid, cohort.cluster * np.intp(block.n_replicates) + np.arange(block.n_replicates), -1)
+    members = np.bincount(cell.ravel() + 1, minlength=n * block.n_replicates + 1)[1:].reshape(n, -1)
+    return {
+        "replicate": np.repeat((block.first + columns).astype(np.int32), n),
+        "cluster": (np.tile(np.arange(n), times), world.cluster_names),
+        "site": (np.tile(clusters.site, times), world.sites),
+        "arm": (arm[:, columns].T.ravel(), world.arms),
+        "expected_share": clusters.weight[:, columns].T.ravel(),
+        "opens_day": clusters.opens[:, columns].T.ravel(),
+        "n_participants": members[:, columns].T.ravel(),
+    }
 
 
 def _sessions(block: Block, columns: NDArray[np.intp]) -> Columns:
@@ -163,9 +196,47 @@ def _sessions(block: Block, columns: NDArray[np.intp]) -> Columns:
         "session": session.astype(np.int8),
         "arm": (arm, world.arms),
         "module": (code.ravel()[arm.astype(np.intp) * world.max_sessions + session], names),
-        "coach": flat.take(h.coach)[row],
+        "coach": _leaders(flat, arm, row, session),
+        "group": flat.take(h.group)[row],
         "scheduled_day": scheduled[due],
         "attended_day": attended[due],
+    }
+
+
+def _leaders(flat: _Flat, arm: Array, row: Array, session: Array) -> Array:
+    """Who leads sessions, given as rows of participants (of these arms) and numbers: the own coach, or another."""
+    block = flat.block
+    coach = flat.take(block.histories.coach)[row]
+    for a, course in enumerate(block.plan.courses):
+        if course is None or course.led_by is None:
+            continue
+        mine = np.flatnonzero((arm == a) & (coach != NONE))
+        after = flat.take(np.broadcast_to(course.led_by, course.day.shape))[session[mine], row[mine]]
+        coach[mine] = (coach[mine] + after) % len(block.world.design.coaches(block.world.arms[a]))
+    return coach
+
+
+def _components(block: Block, columns: NDArray[np.intp]) -> Columns:
+    flat, world = _Flat(block, columns), block.world
+    arm, group = flat.take(block.histories.arm), flat.take(block.histories.group)
+    names = world.components
+    parts = [np.empty((4, 0), dtype=np.int32)]
+    for a in range(len(world.arms)):
+        mine = np.flatnonzero((arm == a) & (group != NONE))
+        course = block.plan.courses[a]
+        for name, part in ({} if course is None else course.components).items():
+            code, planned = (np.full(len(mine), n) for n in (names.index(name), len(part.sessions)))
+            attended = flat.take(part.attended_in(block.histories))[mine]
+            parts.append(np.stack([mine, code, planned, attended]).astype(np.int32))
+    rows = np.concatenate(parts, axis=1)
+    row, code, planned, attended = rows[:, np.lexsort(rows[1::-1])]
+    return {
+        "replicate": flat.replicate[row],
+        "participant": flat.participant[row],
+        "component": (code, names),
+        "arm": (arm[row], world.arms),
+        "planned": planned,
+        "attended": attended,
     }
 
 
@@ -177,7 +248,7 @@ def _observations(block: Block, columns: NDArray[np.intp]) -> Columns:
     def by_visit(values: Array) -> Array:
         return np.repeat(_by_person(flat.take(values)), n_outcomes)
 
-    missing = by_visit(f.missing)
+    missing, day = _known(flat)
     value, responder = _values(flat, block.outcomes.realised[:, None])
     nothing = missing != Missing.ANSWERED
     return {
@@ -187,12 +258,28 @@ def _observations(block: Block, columns: NDArray[np.intp]) -> Columns:
         "outcome": (_cycle(n_outcomes, times=len(flat) * n_visits), world.outcomes),
         "arm": (np.repeat(flat.take(block.histories.arm), per_person), world.arms),
         "due_day": by_visit(f.due_day),
-        "observed_day": by_visit(f.observed_day),
+        "observed_day": day,
         "reason_missing": (missing - np.int8(1), ["no answer", "withdrew", "died"]),
         "n_reminders": by_visit(f.n_reminders),
         "value": arrow(value, nothing),
         "responder": arrow(responder, nothing),
     }
+
+
+def _known(flat: _Flat) -> tuple[Array, Array]:
+    """Why a value is missing (`Missing`) and the day of the answer or of the record; by participant, visit, outcome."""
+    f, h, outcomes = flat.block.follow, flat.block.histories, flat.block.world.design.outcomes
+    if all(outcome.source == "questionnaire" for outcome in outcomes.values()):
+        missing, day = (np.repeat(_by_person(flat.take(one)), len(outcomes)) for one in (f.missing, f.observed_day))
+        return missing, day
+    missing, day = (np.stack([one] * len(outcomes), axis=1) for one in (f.missing, f.observed_day))
+    for k, outcome in enumerate(outcomes.values()):
+        if outcome.source == "record":
+            known = is_known(outcome, h, f)
+            left = np.where(h.exit_kind == DIED, np.int8(Missing.DIED), np.int8(Missing.WITHDREW))
+            missing[:, k] = np.where(known, np.int8(Missing.ANSWERED), left)
+            day[:, k] = np.where(known, f.due_day, NONE)
+    return _by_person(flat.take(missing)), _by_person(flat.take(day))
 
 
 def _by_person(values: Array) -> Array:
@@ -355,12 +442,14 @@ def _detail(block: Block, kind: Kind, arm: int, detail: int) -> str | None:
         return world.visits[detail]
     if kind == Kind.COACH_ASSIGNED:
         return f"coach {detail}"
+    if kind == Kind.GROUP_FORMED:
+        return f"group {detail}"
     return f"after {detail} sessions" if kind == Kind.DISCONTINUED else None
 
 
 def _resources(block: Block, columns: NDArray[np.intp]) -> Columns:
     world = block.world
-    staff = {arm: len(world.design.coaches(name)) for arm, name in enumerate(world.arms) if world.coached(arm)}
+    staff = {arm: len(world.design.coaches(name)) for arm, name in enumerate(world.arms) if world.waits(arm)}
     parts = [_one_resource(block, int(column), arm, n) for column in columns for arm, n in staff.items()]
     replicate, arm, coach, day, in_use, waiting = np.concatenate([np.empty((6, 0), dtype=np.int32), *parts], axis=1)
     return {
@@ -408,7 +497,9 @@ def _census(place: Array, entered: Array, left: Array, shape: tuple[int, int]) -
 _MAKERS: dict[str, Callable[[Block, NDArray[np.intp]], Columns]] = {
     "funnel": _funnel,
     "participants": _participants,
+    "clusters": _clusters,
     "sessions": _sessions,
+    "components": _components,
     "observations": _observations,
     "events": _events,
     "resources": _resources,
@@ -417,3 +508,9 @@ _MAKERS: dict[str, Callable[[Block, NDArray[np.intp]], Columns]] = {
 
 TABLES = tuple(_MAKERS)
 """Names of the tables of a simulated trial."""
+
+
+def tables_of(world: World) -> list[str]:
+    """Names of the tables that a design's trials have something for."""
+    has = {"clusters": bool(world.cluster_names), "components": bool(world.components)}
+    return [name for name in TABLES if has.get(name, True)]

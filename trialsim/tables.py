@@ -59,14 +59,20 @@ PARTICIPANTS = _schema(
     _REPLICATE,
     _PARTICIPANT,
     Column("site", "name", "site"),
+    Column("cluster", "name", "cluster; null where the design has none"),
     Column("screening_number", "int32", "number of the person within the site, from 0"),
-    Column("stratum", "int16", "allocation stratum: mixed-radix number of the factors in their order"),
+    Column(
+        "stratum",
+        "int16",
+        "allocation stratum: mixed-radix number of the period (after changes of ratio) and the factors in their order",
+    ),
     Column("consent_day", "int32", "day of the last step before randomization", "study day"),
     Column("randomized_day", "int32", "day of randomization", "study day"),
     _ARM,
-    Column("coach", "int16", "coach within the arm, from 0; null without one"),
-    _day("asked_day", "put on the list for a coach"),
-    _day("offered_day", "given a coach"),
+    Column("coach", "int16", "coach within the arm, or team that leads the group, from 0; null without one"),
+    Column("group", "int16", "delivery group within the arm, from 0; null without one"),
+    _day("asked_day", "put on the list for a coach or a group"),
+    _day("offered_day", "given a coach, or the group made up"),
     _day("first_session_day", "first session attended"),
     Column("n_sessions", "int8", "sessions attended"),
     Column("n_calls", "int16", "calls after stalling"),
@@ -74,7 +80,20 @@ PARTICIPANTS = _schema(
     _day("discontinued_day", "stopped treatment, stays in the study"),
     _day("withdrawn_day", "left the study"),
     _day("died_day", "died"),
-    others="covariate, or baseline_<outcome>: baseline value [points]",
+    others="covariate, or baseline_<outcome>: baseline value [points]; of outcomes of kind event, time_<outcome>: days "
+    "from randomization to the event or to where knowledge of it ends, and event_<outcome>: 1 if it is the event",
+)
+
+CLUSTERS = _schema(
+    "clusters",
+    "replicate cluster",
+    _REPLICATE,
+    Column("cluster", "name", "cluster"),
+    Column("site", "name", "site"),
+    Column("arm", "name", "arm that the cluster was given; null where clusters are not randomized"),
+    Column("expected_share", "float64", "expected share of the site's people once all its clusters are open"),
+    Column("opens_day", "int32", "people are contacted from this day on", "study day"),
+    Column("n_participants", "int32", "participants"),
 )
 
 SESSIONS = _schema(
@@ -85,9 +104,21 @@ SESSIONS = _schema(
     Column("session", "int8", "session of the programme, from 0"),
     _ARM,
     Column("module", "name", "the session's name"),
-    Column("coach", "int16", "coach within the arm; null without one"),
+    Column("coach", "int16", "coach or team within the arm who leads it; null without one"),
+    Column("group", "int16", "delivery group within the arm; null without one"),
     Column("scheduled_day", "int32", "first due", "study day"),
     _day("attended_day", "took place"),
+)
+
+COMPONENTS = _schema(
+    "components",
+    "replicate participant component",
+    _REPLICATE,
+    _PARTICIPANT,
+    Column("component", "name", "component of a programme in groups"),
+    _ARM,
+    Column("planned", "int8", "sessions at which it takes place"),
+    Column("attended", "int8", "times attended"),
 )
 
 OBSERVATIONS = _schema(
@@ -99,11 +130,11 @@ OBSERVATIONS = _schema(
     _OUTCOME,
     _ARM,
     Column("due_day", "int32", "day on which the visit is due", "study day"),
-    _day("observed_day", "answered"),
+    _day("observed_day", "answered, or due and read from records"),
     Column("reason_missing", "name", "why there is no value; null if there is one"),
     Column("n_reminders", "int8", "reminders sent"),
     Column("value", "float64", "value; null if missing", "points"),
-    Column("responder", "bool", "fell from baseline by the required fraction; null if missing"),
+    Column("responder", "bool", "a response by the rule of the outcome's kind; null if missing"),
 )
 
 EVENTS = _schema(
@@ -117,7 +148,7 @@ EVENTS = _schema(
     Column("screening_number", "int32", "person within the site; null for the trial as a whole"),
     Column("participant", "int32", "participant; null before randomization"),
     Column("arm", "name", "arm; null before randomization"),
-    Column("detail", "name", "step, reason, session's name, coach or visit"),
+    Column("detail", "name", "step, reason, session's name, coach, group or visit"),
 )
 
 RESOURCES = _schema(
@@ -125,9 +156,13 @@ RESOURCES = _schema(
     "replicate arm coach day",
     _REPLICATE,
     _ARM,
-    Column("coach", "int16", "coach within the arm; null in the row that counts those who wait"),
+    Column("coach", "int16", "coach or team within the arm; null in the row that counts those who wait"),
     Column("day", "int32", "day", "study day"),
-    Column("in_use", "int32", "participants who hold a place with the coach; null in the waiting row"),
+    Column(
+        "in_use",
+        "int32",
+        "participants who hold a place with the coach or in the team's group; null in the waiting row",
+    ),
     Column("waiting", "int32", "participants on the list at the day's end; null in coaches' rows"),
 )
 
@@ -215,7 +250,7 @@ PERFORMANCE = _schema(
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
-        FUNNEL, PARTICIPANTS, SESSIONS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH,
+        FUNNEL, PARTICIPANTS, CLUSTERS, SESSIONS, COMPONENTS, OBSERVATIONS, EVENTS, RESOURCES, TRUTH,
         ESTIMATES, REPLICATES, MEASURES, PERFORMANCE,
     )
 }  # fmt: skip

@@ -30,6 +30,7 @@ COMMANDS = sorted(cli.commands)
 def test_the_commands_are_these() -> None:
     of_designs = [
         "assurance",
+        "calibrate",
         "check",
         "compare",
         "describe",
@@ -180,9 +181,25 @@ def test_new_writes_a_commented_copy_that_can_be_run(terminal: Terminal, here: P
     assert mine.model_copy(update={"name": original.name}) == original
 
 
-def test_new_is_like_resolve_unless_told_otherwise(terminal: Terminal, here: Path) -> None:
+def test_new_without_a_scenario_is_a_short_trial_that_can_be_run(terminal: Terminal, here: Path) -> None:
     assert terminal("new", "mine.yaml").exit_code == 0
-    assert read_design("mine.yaml").title == read_design("resolve").title
+    text = (here / "mine.yaml").read_text("utf-8")
+    assert len(text.splitlines()) < 60
+    assert text.startswith("# A trial to start from. All numbers in lines marked CHANGE are invented")
+    assert terminal("check", "mine.yaml").stdout.startswith("mine.yaml: a design that can be run (mine, digest ")
+    assert terminal("run", "mine.yaml", "--out", "results").exit_code == 0
+    assert terminal("verify", "mine.yaml", "--replicates", 2).exit_code == 0
+
+
+def test_every_number_of_the_starting_design_is_marked(terminal: Terminal, here: Path) -> None:
+    terminal("new", "mine.yaml")
+    unmarked, marked_above = [], [False] * 20
+    for line in (here / "mine.yaml").read_text("utf-8").splitlines()[4:]:
+        depth = (len(line) - len(line.lstrip())) // 2
+        marked_above[depth:] = ["CHANGE" in line] * (20 - depth)
+        if re.search(r"\d", re.sub(r"#.*|\b[a-z]+_?\d\b", "", line)) and not any(marked_above[: depth + 1]):
+            unmarked.append(line)
+    assert unmarked == []
 
 
 def test_new_does_not_overwrite(terminal: Terminal, here: Path) -> None:

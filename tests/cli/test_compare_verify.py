@@ -13,6 +13,7 @@ from golden.small_trial import small_trial
 from outside import Terminal, cells, titles, write_design
 
 from trialsim.block import simulate_block
+from trialsim.design import library as library_module
 from trialsim.experiments import targets as targets_module
 from trialsim.experiments import verify as verify_module
 from trialsim.experiments.runner import run
@@ -65,7 +66,11 @@ def test_a_simulation_inside_its_ranges(terminal: Terminal, library: Path, simul
     )
     result = terminal("compare", design, "--replicates", REPLICATES)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert titles(result.stdout) == ["A small trial of three arms: simulated against published"]
+    assert titles(result.stdout) == [
+        "A small trial of three arms: simulated against published",
+        "Fitted: numbers of the design were chosen to meet these",
+        "Predicted: not used to choose numbers",
+    ]
     row = cells(result.stdout, "treatment/coach/started")
     assert row[:2] == [f"{started:.1f}", f"{started - 3:.1f} to {started + 3:.1f}"]
     assert row[2].startswith(f"{simulated['treatment/coach/started']:.1f} ± ")
@@ -79,7 +84,8 @@ def test_a_simulation_inside_its_ranges(terminal: Terminal, library: Path, simul
         "seen: table 1",
     ]
     assert result.stdout.endswith(
-        "\n\nHeld.\n\n2 of 2 targets inside their range (12 replicates). Simulated: mean ± Monte Carlo standard error.\n"
+        "\n\nHeld.\n\nFitted: 1 of 1, predicted: 1 of 1 inside their range (12 replicates). Simulated: mean ±\n"
+        "Monte Carlo standard error.\n"
     )
 
 
@@ -89,7 +95,7 @@ def test_a_simulation_outside_a_range_is_exit_code_1(terminal: Terminal, library
     assert (result.exit_code, result.stderr) == (1, "")
     assert cells(result.stdout, "randomized/all")[3] == "yes"
     assert cells(result.stdout, "randomized/coach")[3] == "NO"
-    assert "\n\n1 of 2 targets inside their range (12 replicates)." in result.stdout
+    assert "\n\nFitted: 1 of 2 inside their range (12 replicates)." in result.stdout
 
 
 def test_a_value_that_is_only_shown_is_not_held(terminal: Terminal, library: Path) -> None:
@@ -99,7 +105,7 @@ def test_a_value_that_is_only_shown_is_not_held(terminal: Terminal, library: Pat
     held, shown = result.stdout.split("Shown, not held")
     assert "randomized/coach" not in held
     assert cells(shown, "randomized/coach")[:2] == ["50.0", "45.0 to 55.0"]
-    assert "1 of 1 target inside their range" in result.stdout
+    assert "Fitted: 1 of 1 inside their range" in result.stdout
 
 
 def test_estimates_and_power_are_held_too(terminal: Terminal, library: Path) -> None:
@@ -196,6 +202,103 @@ def test_mistakes_in_a_targets_file_are_told_with_their_place(terminal: Terminal
     assert "targets.0.knid: unknown key. " in result.stderr
     put(library)
     assert "targets: must" in terminal("compare", design).stderr
+
+
+def test_a_benchmark_stands_apart_and_a_miss_is_told_with_its_distance_and_note(
+    terminal: Terminal, library: Path
+) -> None:
+    note = "No arm was randomized there."
+    design = put(library, target("randomized/all", 90, 1), target("randomized/coach", 50, 5, benchmark=True, note=note))
+    result = terminal("compare", design, "--replicates", REPLICATES)
+    assert result.exit_code == 1
+    fitted, benchmarks = result.stdout.split("Uncontrolled benchmarks: not effects of randomization\n")
+    assert "randomized/coach" not in fitted
+    assert cells(benchmarks, "randomized/coach")[3] == "NO"
+    assert "Outside their range:\n\n- randomized/coach: 4.0 tolerances below 50.0. " + note in benchmarks
+    assert "Fitted: 1 of 1, benchmarks: 0 of 1 inside their range" in result.stdout
+
+
+def test_the_standard_error_of_an_estimate_is_held_too(terminal: Terminal, library: Path) -> None:
+    estimates = run(small_trial(), replicates=REPLICATES).estimates
+    assert estimates is not None
+    place = estimates.place(analysis="responders", contrast="coach - usual", visit="m3", measure="risk ratio")
+    mean = estimates.std_error[:, place].mean()
+    design = put(library, target("std_error/responders/coach - usual/m3/risk ratio", mean, 0.001))
+    (told,) = json.loads(terminal("compare", design, "--replicates", REPLICATES, "--json").stdout)
+    assert told["simulated"] == pytest.approx(mean)
+    assert told["distance"] == pytest.approx(0, abs=1e-6)
+
+
+# --- the whole library ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_scenarios(library: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A library of two scenarios; what is published of the first is up to the test."""
+    write_design(library / "other.yaml", name="other")
+    monkeypatch.setattr(library_module, "library_dir", lambda: library)
+    return library
+
+
+def test_one_table_over_the_library(terminal: Terminal, two_scenarios: Path) -> None:
+    put(
+        two_scenarios,
+        target("randomized/all", 90, 1),
+        target("randomized/usual", 25, 2.5),
+        target("randomized/coach", 50, 5),
+        target("randomized/web", 30, 9, kind="predicted"),
+        target("randomized/web", 30, 9, kind="predicted", benchmark=True, label="seen elsewhere"),
+    )
+    usual = run(small_trial(), replicates=REPLICATES).measures["randomized/usual"].mean()
+    inside = abs(usual - 25) <= 2.5
+    result = terminal("compare", "--all", "--replicates", REPLICATES)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert cells(result.stdout, "other") == ["-", "-", "-", "no targets", "-"]
+    met, predicted, benchmarks, miss, n = cells(result.stdout, "small_trial")
+    assert (met, predicted, benchmarks, n) == (f"{1 + inside} of 3", "1 of 1", "1 of 1", str(REPLICATES))
+    assert miss == "randomized/coach (-4.0)"
+    told = json.loads(terminal("compare", "--all", "--replicates", REPLICATES, "--json").stdout)
+    assert [row["scenario"] for row in told] == ["other", "small_trial"]
+    assert told[1]["worst_miss"]["distance"] == pytest.approx(-4, abs=0.2)
+    assert told[1]["inside"]["predicted"] == {"met": 1, "held": 1}
+
+
+def test_a_scenario_that_is_refused_does_not_end_the_table(terminal: Terminal, two_scenarios: Path) -> None:
+    put(two_scenarios, target("randomized/nobody", 90, 1))
+    result = terminal("compare", "--all", "--replicates", 2)
+    assert result.exit_code == 1
+    assert cells(result.stdout, "other") == ["-", "-", "-", "no targets", "-"]
+    assert "- small_trial: target 'randomized/nobody': the simulation has no measure" in result.stdout
+
+
+def test_the_engines_agree_on_the_library(terminal: Terminal, two_scenarios: Path) -> None:
+    result = terminal("verify", "--all")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert cells(result.stdout, "small_trial") == cells(result.stdout, "other") == ["1", "1"]
+    assert result.stdout.endswith("\nThe engines agree exactly in 2 of 2 scenarios.\n")
+
+
+def test_a_difference_in_one_scenario_is_exit_code_1(
+    terminal: Terminal, two_scenarios: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def simulate(world: Any, **how: Any) -> Any:
+        block = simulate_block(world, **how)
+        if how["engine"] == "process" or world.design.name != "other":
+            return block
+        return replace(block, histories=replace(block.histories, randomized_day=block.histories.randomized_day + 1))
+
+    monkeypatch.setattr(verify_module, "simulate_block", simulate)
+    result = terminal("verify", "--all", "--replicates", 2)
+    assert result.exit_code == 1
+    assert (cells(result.stdout, "other"), cells(result.stdout, "small_trial")) == (["0", "2"], ["2", "2"])
+    assert "other, replicate 0, participants: randomized_day[0, 0]: process " in result.stdout
+
+
+@pytest.mark.parametrize("command", ["compare", "verify"])
+@pytest.mark.parametrize("words", [(), ("resolve", "--all"), ("--all", "--set", "sample_size=30")])
+def test_either_a_design_or_all(terminal: Terminal, command: str, words: tuple[str, ...]) -> None:
+    result = terminal(command, *words)
+    assert (result.exit_code, result.stdout) == (2, "")
 
 
 # --- verify -----------------------------------------------------------------------------------------------------------

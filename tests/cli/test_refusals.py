@@ -44,7 +44,7 @@ typos.yaml:3:14: sample_size: must be a whole number (given: 'sixty')
 typos.yaml:7:13: recruitment.sites.north.rate_per_moth: unknown key. Did you mean 'rate_per_month'?
 typos.yaml:16:64: arms.coach.delivery.coaches: must be at least 1 (given: 0)
 typos.yaml:17:17: arms.coach.start_prob: must be at most 1 (given: 1.2)
-typos.yaml:20:22: arms.usual.delivery.kind: must be one of 'none', 'self_paced', 'individual' (given: 'nothing')
+typos.yaml:20:22: arms.usual.delivery.kind: must be one of 'none', 'self_paced', 'individual', 'group' (given: 'nothing')
 """
 
 

@@ -11,16 +11,19 @@ from itertools import pairwise
 from random import Random
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
-from designs import Data, modules, plain_data
+from designs import OPIOIDS, Data, every_kind, modules, plain_data
 from helpers import differences, engine_differences, portrait, run
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from trialsim.block import Block
 from trialsim.design.parts import Design
 from trialsim.records import table
 from trialsim.world.histories import NONE, Status
+from trialsim.world.periods import period_of
 
 T = TypeVar("T")
 Choose = Callable[[Sequence[Any]], Any]
@@ -64,6 +67,7 @@ def recruitment(choose: Choose) -> Data:
         "rate_changes": changes[: choose([0, 1, 2])],
         "site_cv": choose([0.0, 0.0, 1.0]),
         "month_cv": choose([0.0, 0.0, 0.5]),
+        "season": choose([None, None, {"amplitude": 1.0, "peak_month": 3.2}]),
     }
 
 
@@ -112,6 +116,31 @@ def one_to_one(choose: Choose) -> Data:
         "no_show_prob": choose([0.0, 0.3, 0.8]),
         "max_reschedules": choose([0, 1, 2, 3]),
         "max_wait_days": choose([365, 0, 1, 7, 30]),
+        "cover_prob": choose([0.0, 0.0, 0.4]),
+    }
+
+
+def in_groups(choose: Choose) -> Data:
+    size, n = choose([3, 1, 2, 8]), choose([4, 1, 2, 10])
+    parts = {"talk": {}, "exercise": {"sessions": [1], "attend_prob": 0.5}, "sleep": {"attend_prob": 0.0, "weight": 2}}
+    return {
+        "kind": "group",
+        "modules": modules(n),
+        "size": size,
+        "min_size": min(size, choose([1, 2, 3])),
+        "start_after_days": choose([28, 0, 7, None]),
+        "intake_days": choose([None, None, 1, 7, 30]),
+        "facilitators": choose([4, 2, 20]),
+        "facilitators_per_group": choose([1, 2]),
+        "rooms": choose([None, 1, 2]),
+        "staffing": choose(["fixed", "rotating"]),
+        "days_per_week": choose([1, 2, 5, 7]),
+        "weeks_apart": choose([1, 2]),
+        "referral_days": choose([0, 0, 2]),
+        "lead_days": choose([0, 0, 5]),
+        "miss_prob": choose([0.0, 0.3, 0.8]),
+        "max_wait_days": choose([365, 0, 1, 7, 30]),
+        "components": dict(list(parts.items())[: choose([0, 1, 3])]),
     }
 
 
@@ -129,8 +158,9 @@ def web(choose: Choose) -> Data:
     }
 
 
-def arm(choose: Choose, visit_names: list[str]) -> Data:
-    kind = choose(["none", "individual", "self_paced", "individual", "self_paced", "individual"])
+def arm(choose: Choose, visit_names: list[str], *, opioids: bool) -> Data:
+    makers = {"individual": one_to_one, "self_paced": web, "group": in_groups}
+    kind = choose(["none", "individual", "self_paced", "individual", "self_paced", "group", "group"])
     told: Data = {
         "response_prob": {name: choose([0.5, 0.02, 0.98]) for name in visit_names},
         "withdrawal_prob": choose([0.0, 0.0, 0.3, 0.95]),
@@ -139,8 +169,10 @@ def arm(choose: Choose, visit_names: list[str]) -> Data:
         told["effects"] = {"pain": {"by_visit": dict.fromkeys(visit_names, -2.0), "sd": choose([0.0, 1.0])}}
     if kind == "none":
         return told | {"delivery": {"kind": "none"}}
+    if opioids:
+        told["tapers"] = {"opioids": {"prob": choose([0.5, 1.0, 0.0]), "days": choose([0, 7, 90])}}
     return told | {
-        "delivery": one_to_one(choose) if kind == "individual" else web(choose),
+        "delivery": makers[kind](choose),
         "start_prob": choose([1.0, 0.5, 0.9, 1.0, 0.0]),
         "stop_prob": choose([0.0, 0.3, 0.9, 1.0]),
         "dose": choose(["saturating", "assigned"]),
@@ -148,38 +180,106 @@ def arm(choose: Choose, visit_names: list[str]) -> Data:
 
 
 def allocation(choose: Choose, arm_names: list[str]) -> Data:
-    ratio = {name: choose([1, 1, 2, 3]) for name in arm_names}
-    if choose([True, False]):
-        return {"kind": "simple", "ratio": ratio}
+    """Every kind; strata by site, a covariate and a baseline value."""
+    kind = choose(["simple", "blocks", "blocks", "minimization", "biased_coin", "urn", "cohorts", "clusters"])
+    told: Data = {"kind": kind, "ratio": {name: choose([1, 1, 2, 3]) for name in arm_names}}
+    if kind == "simple":
+        return told
+    if kind == "cohorts":
+        tendencies = [
+            {},
+            {"covariates": {"female": 99.0}},
+            {"baseline": {"pain": -0.4, "mood": 0.2}, "motivation": 0.5},
+        ]
+        return told | {"tendency": choose(tendencies)}
+    if kind == "clusters":
+        method = choose(["stratified", "simple", "matched", "constrained"])
+        factors = choose([["size"], ["pain", "size"]]) + (["site"] if method == "constrained" else [])
+        return told | {"method": method, "balance": factors if method in ("matched", "constrained") else []}
     strata = ["site", "female", {"outcome": "pain", "at_least": 6.0}]
-    sizes = [k * sum(ratio.values()) for k in (1, 2, 3)]
-    return {
-        "kind": "blocks",
-        "ratio": ratio,
-        "block_sizes": [choose(sizes) for _ in range(choose([1, 2, 3]))],
-        "strata": strata[choose([3, 0, 1, 2]) :],
+    told["strata"] = strata[choose([2, 0, 1] if kind == "minimization" else [3, 0, 1, 2]) :]
+    total = sum(told["ratio"].values())
+    more: dict[str, Data] = {
+        "blocks": {"block_sizes": [choose([total, 2 * total, 3 * total]) for _ in range(choose([1, 2, 3]))]},
+        "minimization": {
+            "best_prob": choose([0.8, 1.0, 0.1]),
+            "imbalance": choose(["range", "variance"]),
+            "weights": choose([[], [3, 1, 2][: len(told["strata"])]]),
+        },
+        "biased_coin": {"coin_prob": choose([0.667, 0.99])},
+        "urn": {"balls": choose([1, 5]), "added": choose([1, 20])},
     }
+    return told | more[kind]
+
+
+def clusters(choose: Choose, plan: Data) -> Data | None:
+    """Clusters where they are randomized, and sometimes where they are not."""
+    if plan["kind"] != "clusters" and choose([True, True, False]):
+        return None
+    told: Data = {
+        "per_site": choose([1, 2, 3, 20]),
+        "size_cv": choose([0.0, 0.5, 3.0]),
+        "recruitment": choose(["random", "even"]),
+        "opening_days": choose([0, 0, 30, 20_000]),
+    }
+    if plan["kind"] == "clusters" and choose([True, False]):
+        told["selection"] = {choose(list(plan["ratio"])): {"prob": choose([0.6, 0.1, 0.0]), "severity": choose([0, 2])}}
+    return told
+
+
+def changes(choose: Choose, plan: Data, schedule: Data) -> list[Data]:
+    """None, one or two changes of the protocol; reminders like the edges of their window, as in `visits`."""
+    told: list[Data] = []
+    for day in [[], [], [15], [0, 40]][choose([0, 1, 2, 3])]:
+        change: Data = {"starts": day, "answering": choose([0.0, 1.0, -2.0])}
+        if plan["kind"] in ("simple", "blocks") and choose([True, False]):
+            change["ratio"] = {name: choose([1, 2]) for name in plan["ratio"]}
+            total = sum(change["ratio"].values())
+            change["block_sizes"] = [total, 2 * total] if plan["kind"] == "blocks" else []
+        for name, visit in schedule.items():
+            if choose([True, False]):
+                edges = [visit["opens"], 0, visit["closes"]]
+                change.setdefault("reminders", {})[name] = sorted({choose(edges) for _ in range(choose([0, 1, 2]))})
+        told.append(change)
+    return told
 
 
 def awkward(choose: Choose) -> Design:
     """A small trial with awkward corners."""
     schedule = visits(choose)
     names = [f"arm{a}" for a in range(choose([2, 2, 2, 1, 3, 4, 10]))]
-    outcomes = {
-        "pain": {"items": 3, "mean": 5.5, "sd": 2.0, "entry_sd": choose([0.0, 1.0]), "coach_sd": choose([0.0, 0.5])},
+    plan = allocation(choose, names)
+    within_sites = clusters(choose, plan)
+    cluster_sd = 1.0 if within_sites else 0.0
+    outcomes: Data = {
+        "pain": {
+            "items": 3,
+            "mean": 5.5,
+            "cluster_sd": cluster_sd,
+            "cluster_change_sd": cluster_sd / 2,
+            "sd": 2.0,
+            "entry_sd": choose([0.0, 1.0]),
+            "coach_sd": choose([0.0, 0.5]),
+        },
         "mood": {"items": 1, "mean": 5.0, "sd": 2.0, "error_sd": 1.0, "correlation": {"pain": 0.5}},
     }
+    if choose([False, True]):
+        more = every_kind(*schedule)
+        outcomes |= {name: more[name] for name in more if name != "pain"}
     return Design.model_validate(
         plain_data(
             sample_size=choose([12, 25, 40, 12, 25, 40, 2, 1]),
             max_enrolment_days=choose([200] * 6 + [60] * 4 + [2, 1]),
             recruitment=recruitment(choose),
             funnel=funnel(choose),
-            covariates={"female": {"kind": "binary", "prob": 0.6}, "age": {"kind": "normal", "mean": 50.0, "sd": 9.0}},
+            covariates=OPIOIDS
+            | {"female": {"kind": "binary", "prob": 0.6}, "age": {"kind": "normal", "mean": 50.0, "sd": 9.0}},
             visits=schedule,
             outcomes=outcomes,
-            arms={name: arm(choose, list(schedule)) for name in names},
-            allocation=allocation(choose, names),
+            arms={name: arm(choose, list(schedule), opioids="opioids" in outcomes) for name in names},
+            allocation=plan,
+            clusters=within_sites,
+            changes=changes(choose, plan, schedule),
             adherence={
                 "motivation_on_start": choose([0.0, 0.6]),
                 "motivation_on_stop": choose([0.0, 0.6]),
@@ -242,7 +342,13 @@ def test_the_random_designs_visit_the_corners_they_are_meant_for() -> None:
         "enrolment ran out of time",
         "waited for a coach",
         "called",
+        "waited for a group",
+        "a second group",
+        "randomized in two ratios",
+        "reminders changed on the way",
     }
+    kinds = {"simple", "blocks", "minimization", "biased_coin", "urn", "cohorts", "clusters"}
+    assert seen >= {f"allocation: {kind}" for kind in kinds}
 
 
 def assert_engines_meet(design: Design, *, seed: int, first: int) -> Block:
@@ -274,16 +380,33 @@ def assert_funnel_balances(block: Block) -> None:
 
 def corners(block: Block) -> set[str]:
     """Which awkward things happened."""
-    h = block.histories
+    h, n = block.histories, block.histories.n_participants
     happened = {
         "nobody randomized": not h.n_participants.any(),
         "full sample": bool((h.n_participants == len(h.arm)).any()),
         "enrolment ran out of time": bool((h.n_participants < len(h.arm)).any()),
-        "waited for a coach": bool((h.offered_day > h.asked_day).any()),
+        "waited for a coach": bool(((h.offered_day > h.asked_day) & (h.group == NONE)).any()),
         "called": bool((h.call_day >= 0).any()),
+        "waited for a group": bool(((h.offered_day > h.asked_day) & (h.group != NONE)).any()),
+        "a second group": bool((h.group > 0).any()),
+        "randomized in two ratios": any(np.ptp(_periods(block)[h.arm[:, c] >= 0, c]) for c in range(2) if n[c]),
+        "reminders changed on the way": _has_changed_reminders(block),
+        f"allocation: {block.world.design.allocation.kind}": True,
     }
     ended = {f"treatment ended: {Status(code).name}" for code in h.status[h.arm >= 0]}
     return ended | {name for name, flag in happened.items() if flag}
+
+
+def _periods(block: Block) -> NDArray[np.int16]:
+    """Number of the ratio in which each participant was randomized, (N, R)."""
+    return period_of(block.world.periods, block.histories.randomized_day)
+
+
+def _has_changed_reminders(block: Block) -> bool:
+    """Whether some windows opened before and some after a visit's reminders changed."""
+    visits = zip(block.world.design.visits.values(), block.world.reminders, block.follow.due_day, strict=True)
+    opened = [(due[due != NONE] + visit.opens, told[1:]) for visit, told, due in visits]
+    return any(0 < (days >= later.starts).mean() < 1 for days, told in opened for later in told if len(days))
 
 
 def note_corners(block: Block) -> None:

@@ -8,7 +8,7 @@ from helpers import run
 from numpy.typing import NDArray
 
 from trialsim.world import formulas
-from trialsim.world.plans import Course
+from trialsim.world.courses import Course
 
 Z = 4.5
 

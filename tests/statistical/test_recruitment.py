@@ -12,6 +12,7 @@ from helpers import Z, agrees, run
 from numpy.typing import NDArray
 from scipy import stats
 
+from trialsim.block import EngineName
 from trialsim.records import table
 from trialsim.world.formulas import MONTH_DAYS
 
@@ -21,14 +22,14 @@ YEAR_RATE = ALPHA / BETA * MONTHS * MONTH_DAYS / 365
 ONE_ARM: Data = {"usual": usual()}
 
 
-def contacts(n: int, *, sample_size: int = 420, **recruitment: Any) -> NDArray[np.int64]:
+def contacts(n: int, *, sample_size: int = 420, engine: EngineName = "vector", **recruitment: Any) -> NDArray[np.int64]:
     """People contacted by one site in a year, one number per replicate."""
     rate = recruitment.pop("rate", YEAR_RATE)
     sites = {"north": {"rate_per_month": rate, **recruitment.pop("site", {})}}
     plan = design(
         recruitment={"sites": sites, **recruitment}, sample_size=sample_size, max_enrolment_days=365, arms=ONE_ARM
     )
-    counts = run(plan, n=n).histories.n_participants.astype(np.int64)
+    counts = run(plan, n=n, engine=engine).histories.n_participants.astype(np.int64)
     assert counts.max() < sample_size, "enrolment must not stop at the sample size here"
     return counts
 
@@ -48,11 +49,11 @@ def test_a_site_s_contacts_are_poisson() -> None:
 
 
 @pytest.mark.slow
-def test_contacts_of_sites_that_differ_are_poisson_gamma() -> None:
+def test_contacts_of_sites_that_differ_are_poisson_gamma(engine: EngineName) -> None:
     """Oracle E4: alpha 1.2, beta 0.6, 12 months: mean 24, variance 504; site_cv is alpha^-1/2."""
     law = stats.nbinom(ALPHA, BETA / (BETA + MONTHS))
     assert [float(m) for m in law.stats()] == pytest.approx([24, 504])
-    right = contacts(1_600, site_cv=ALPHA**-0.5)
+    right = contacts(1_600, site_cv=ALPHA**-0.5, engine=engine)
     assert mean_and_variance_agree(right, law) == (True, True)
     none = float((right == 0).mean())
     assert agrees(none, law.pmf(0), np.sqrt(law.pmf(0) * (1 - law.pmf(0)) / 1_600))

@@ -38,6 +38,7 @@ ELSEWHERE: dict[str, dict[str, Any]] = {
     "analyses": {"analyses": PLAN},
     "decisions": {"analyses": PLAN, "decisions": {"primary": {"analysis": "main"}}},
     "costs": {"costs": {"letter": 3.0}},
+    "changes": {"changes": [{"starts": 40, "answering": -0.2}]},
 }
 
 DECISIVE: dict[str, dict[str, Any]] = {
@@ -48,11 +49,12 @@ DECISIVE: dict[str, dict[str, Any]] = {
     "level": {"outcomes": {"pain": {"mean": 4.0}}},
     "spread between sites": {"outcomes": {"pain": {"site_sd": 1.5}}},
     "site": {"recruitment": {"sites": {"east": {"rate_per_month": 30.0}}}},
+    "clusters": {"clusters": {"per_site": 5}, "outcomes": {"pain": {"cluster_sd": 1.5}}},
 }
 
 
 def test_every_part_of_a_design_is_looked_at() -> None:
-    assert ELSEWHERE.keys() | {"funnel", "covariates", "outcomes"} == Design.model_fields.keys()
+    assert ELSEWHERE.keys() | {"funnel", "covariates", "outcomes", "clusters"} == Design.model_fields.keys()
 
 
 def fresh(world: World) -> float:

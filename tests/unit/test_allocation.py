@@ -10,7 +10,7 @@ from designs import Data, design, usual
 from helpers import run
 from numpy.typing import NDArray
 
-from trialsim.world.allocation import randomization_lists
+from trialsim.world.allocation import Assignment, Lists, make_assignment
 from trialsim.world.cohort import make_cohort
 from trialsim.world.draws import Draws
 from trialsim.world.world import World
@@ -18,14 +18,19 @@ from trialsim.world.world import World
 ARMS = {name: usual() for name in ("a", "b", "c")}
 
 
-def lists(
-    allocation: Data, *, n: int = 48, n_replicates: int = 16, seed: int = 1, **parts: Any
-) -> dict[int, NDArray[np.int8]]:
-    """The lists of a trial of n participants."""
+def assignment(allocation: Data, *, n: int = 48, n_replicates: int = 16, seed: int = 1, **parts: Any) -> Assignment:
+    """What a trial of n participants goes by."""
     arms = {name: ARMS[name] for name in allocation["ratio"]}
     world = World(design(arms=arms, allocation=allocation, sample_size=n, **parts))
     draws = Draws(seed, 0, n_replicates)
-    return randomization_lists(world, draws, make_cohort(world, draws))
+    return make_assignment(world, draws, make_cohort(world, draws))
+
+
+def lists(allocation: Data, **keys: Any) -> dict[int, NDArray[np.int8]]:
+    """The lists of a trial of n participants."""
+    made = assignment(allocation, **keys)
+    assert isinstance(made, Lists)
+    return made.arms
 
 
 def blocks(ratio: Data, *sizes: int, strata: tuple[Any, ...] = ()) -> Data:
@@ -71,12 +76,29 @@ def test_the_order_in_which_block_sizes_are_written_does_not_matter() -> None:
     assert lists(blocks(ratio, 2, 6))[0].tolist() == lists(blocks(ratio, 6, 2))[0].tolist()
 
 
-@pytest.mark.parametrize(
-    "allocation", [blocks({"a": 1, "b": 1}, 2, 4, 6), {"kind": "simple", "ratio": {"a": 1, "b": 1}}]
-)
-def test_a_longer_list_begins_with_the_same_arms(allocation: Data) -> None:
-    (shorter,), (longer,) = lists(allocation, n=30).values(), lists(allocation, n=90).values()
+def test_a_longer_list_begins_with_the_same_arms() -> None:
+    plan = blocks({"a": 1, "b": 1}, 2, 4, 6)
+    (shorter,), (longer,) = lists(plan, n=30).values(), lists(plan, n=90).values()
     assert longer[:30].tolist() == shorter.tolist()
+
+
+SITE = {"strata": ["site"]}
+KINDS: list[Data] = [
+    {"kind": "simple"},
+    {"kind": "minimization", **SITE},
+    {"kind": "biased_coin", **SITE},
+    {"kind": "urn"},
+    {"kind": "cohorts", "tendency": {"baseline": {"pain": 0.2}}},
+]
+
+
+@pytest.mark.parametrize("plan", KINDS, ids=lambda plan: plan["kind"])
+def test_a_larger_trial_keeps_the_arms_of_its_first_participants(plan: Data) -> None:
+    allocation = {**plan, "ratio": {"a": 1, "b": 2}}
+    arms = {"a": usual(), "b": usual()}
+    shorter, longer = (run(design(arms=arms, allocation=allocation, sample_size=n)).histories.arm for n in (30, 90))
+    assert longer[:30].tolist() == shorter.tolist()
+    assert set(np.unique(longer)) == {0, 1}
 
 
 def test_each_stratum_has_a_list_of_its_own() -> None:
@@ -93,7 +115,8 @@ def test_a_list_is_long_enough_for_its_stratum_in_every_replicate() -> None:
     factors = ("rare", "site", {"outcome": "pain", "at_least": 6.0})
     strata = blocks({"a": 1, "b": 1}, 2, strata=factors)
     block = run(design(arms={"a": usual(), "b": usual()}, covariates=people, allocation=strata))
-    for code, sequence in block.plan.lists.items():
+    assert isinstance(block.plan.assignment, Lists)
+    for code, sequence in block.plan.assignment.arms.items():
         counts = (block.plan.cohort.stratum == code).sum(axis=0)
         assert len(sequence) == counts.max()
         for column, n in enumerate(counts):

@@ -336,7 +336,7 @@ STOPPED = "A participant has stopped by a visit if sessions are left and none of
 SAID: list[tuple[Data, list[str]]] = [
     (
         {"kind": "linear"},
-        ["at each visit the difference in mean change from baseline in pain, had everybody randomized been assigned"],
+        ["at each visit the difference in mean change from baseline in pain, had every participant been assigned"],
     ),
     ({"kind": "linear", "visits": ["m6"]}, ["Estimand (treatment policy): at m6 the difference in mean change"]),
     ({"kind": "t_test"}, ["Model: t tests (Welch) at each visit. Missing data: all answers are used"]),
@@ -389,7 +389,7 @@ SAID: list[tuple[Data, list[str]]] = [
     ({"kind": "cluster_robust", "correction": "CR0"}, ["CR0 variance clustered on coaches", "normal distribution."]),
     (
         {"kind": "cluster_means", "weights": "size", "pooled": True},
-        ["t tests (one variance for all arms) at each visit of the means by coach (a", "all counting by their size"],
+        ["t tests (one variance for all arms) at each visit of the means of coaches (a", "all counting by their size"],
     ),
     (
         {"kind": "log_rank"},
@@ -575,10 +575,10 @@ def test_an_analysis_is_said_in_words(keys: Data, sentences: list[str]) -> None:
 def test_a_summary_says_the_same_of_an_analysis_by_its_label(keys: Data, sentences: list[str]) -> None:
     design = changed(SMALL, "analyses", {"main": {"outcome": "pain", **keys}})
     analysis, text = design.analyses["main"], words.about(design, design.analyses["main"])
-    assert words.endpoint(analysis, "average pain").lower() in text.lower()
-    for part in (words.model, words.multiplicity):
+    assert words.endpoint(design, analysis, "average pain").lower() in text.lower()
+    for part in (words.model, words.multiplicity, words.missing):
         assert part(design, analysis).lower() in text.lower()
-    for said in (words.adjustment, words.variance, words.missing, words.cut, words.hypothesis):
+    for said in (words.adjustment, words.variance, words.cut, words.hypothesis):
         assert said(analysis) in text
     silent = analysis.estimand == "treatment_policy" and analysis.kind != "complier"
     assert ("Estimand" in text) is not silent
@@ -593,7 +593,7 @@ def test_a_count_of_sessions_is_known_of_everybody() -> None:
         "main": {"kind": "counts", "outcome": "pain", "endpoint": "sessions", "family": "quasi_poisson"}
     }
     text = flat("\n".join(plan.analyses(Design.model_validate(data))))
-    assert "the ratio of the mean numbers of sessions attended, had everybody" in text
+    assert "the ratio of the mean numbers of sessions attended, had every participant" in text
     assert "Model: quasi-Poisson regression (log link); without covariates. Missing data: none, attendance is" in text
     assert "intervals. Costs" in f"{text} Costs"  # two arms and one number: nothing to adjust
 

@@ -8,12 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated, Any, get_type_hints
 
 import pytest
 from helpers import engine_differences, run
+from pydantic import TypeAdapter, ValidationError
 
 from trialsim.cli.main import cli
-from trialsim.design.reader import read_design
+from trialsim.design.outcomes import Score
+from trialsim.design.reader import read_design, read_file
+from trialsim.design.yamltree import plain, read_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 DESIGN_PAGE = ROOT / "docs" / "design-file.md"
@@ -62,6 +66,24 @@ def test_the_example_that_extends_is_a_design_with_two_arms(tmp_path: Path) -> N
     assert run(design, n=1).histories.n_participants[0] == 300
 
 
+EXAMPLES = [mark for mark, _ in blocks(DESIGN_PAGE.read_text("utf-8"), "yaml")]
+
+
+@pytest.mark.parametrize("mark", EXAMPLES)
+def test_every_example_is_a_design_whose_own_keys_all_count(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "sleep_calls.yaml").write_text(example("example design"), "utf-8")
+    file = tmp_path / "mine.yaml"
+    file.write_text(example(mark), "utf-8")
+    design = read_design(file)
+    root = read_tree(file.read_bytes(), source="mine").root
+    assert root is not None
+    own = plain(root)
+    if "extends" in own:
+        base = read_design(tmp_path / "sleep_calls.yaml")
+        said = {key for key, value in own.items() if value is not None} - {"extends"}
+        assert {key for key in said if getattr(design, key) == getattr(base, key)} == set()
+
+
 # --- its reference --------------------------------------------------------------------------------------------------
 
 
@@ -90,19 +112,59 @@ def test_the_reference_has_every_key_with_a_meaning(script: ModuleType) -> None:
     assert [f"{model.__name__}.{name}" for model, name, field in fields if not field.description] == []
     rows = [line for line in script.reference().splitlines() if line.startswith("| `")]
     assert len(rows) == len(fields)
-    assert [row for row in rows if len(re.split(r"(?<!\\)\|", row)) != 7] == []
+    assert [row for row in rows if len(re.split(r"(?<!\\)\|", row)) != 8] == []
+
+
+def refused_examples(script: ModuleType) -> list[str]:
+    """Keys whose whole example, as it stands before it is shortened, the model does not take."""
+    refused = []
+    for model in script.places():
+        hints = get_type_hints(model, include_extras=True)
+        for name, field in script.own_fields(model).items():
+            try:
+                kind: Any = Annotated[hints[name], field]
+                TypeAdapter(kind).validate_python(script.example_of(model, name))
+            except ValidationError:
+                refused.append(f"{model.__name__}.{name}")
+    return refused
+
+
+def test_every_key_has_an_example_that_its_model_takes(script: ModuleType) -> None:
+    assert refused_examples(script) == []
+
+
+def test_a_wrong_example_is_noticed(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(script.found(), (Score, "items"), 0)
+    assert refused_examples(script) == ["Score.items"]
+
+
+def test_examples_stand_in_the_first_design_of_the_library_that_has_the_key(script: ModuleType) -> None:
+    resolve = read_file(ROOT / "configs" / "resolve.yaml").root
+    assert script.found()[Score, "items"] == next(
+        value
+        for file in script.library().values()
+        for model, key, value in script.occurring((script.Design,), plain(read_file(file).root))
+        if (model, key) == (Score, "items")
+    )
+    assert (Score, "items", 11) in list(script.occurring((script.Design,), plain(resolve)))
+
+
+def test_long_examples_are_cut_between_words(script: ModuleType) -> None:
+    cut = script.shortened("[" + ", ".join(["Pain education"] * 9) + "]")
+    assert cut == "[Pain education, Pain education, Pain education, Pain …"
+    assert script.shortened("[1, 2]") == "[1, 2]"
 
 
 @pytest.mark.parametrize(
     ("key", "row"),
     [
-        ("persistence", "| `persistence` | number ≥ 0 and < 1 |  | 0.7 |"),
-        ("strata", "| `strata` | list: name or [At least](#at-least) |  | empty |"),
-        ("contrasts", "| `contrasts` | list: pair of names |  | empty |"),
-        ("pace", "| `pace` | [Delay](#delay) |  | `{days: 7}` |"),
-        ("by_visit", "| `by_visit` | by name: number | points | required | Mean effect at each visit at full dose"),
-        ("start_date", "| `start_date` | date |  | required |"),
-        ("pool", "| `pool` | whole number ≥ 1 |  | none |"),
+        ("persistence", "| `persistence` | number ≥ 0 and < 1 |  | 0.7 | `0.7` |"),
+        ("contrasts", "| `contrasts` | list: pair of names |  | empty | `[["),
+        ("pace", "| `pace` | [Delay](#delay) |  | `{days: 7}` | `{days: "),
+        ("by_visit", "| `by_visit` | by name: number | points | required | `{"),
+        ("start_date", "| `start_date` | date |  | required | `20"),
+        ("pool", "| `pool` | whole number ≥ 1 |  | none | `"),
+        ("function", '| `function` | short name |  | required | `"my_analyses:robust_mean"` | `module:function`'),
     ],
 )
 def test_rows_of_the_reference(script: ModuleType, key: str, row: str) -> None:

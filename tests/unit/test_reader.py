@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import subprocess
 import sys
 import uuid
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import jsonschema
 import pytest
+from designs import Data, plain_data, usual
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
 from trialsim.design import library as library_module
@@ -27,6 +29,7 @@ from trialsim.design.reader import (
     read_design,
     resolved_yaml,
 )
+from trialsim.design.yamlwriter import yaml_text
 from trialsim.errors import DesignError, Fault, TrialsimError
 
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -183,9 +186,12 @@ def told(fault: Fault) -> str:
         ("{kind: none}", "{kind: ~}",
          "12:22 | arms.usual.delivery.kind | null | must be one of 'none', 'coached' | "),
         ("{kind: none}", "{kind: none, coaches: 3}",
-         "12:28 | arms.usual.delivery.coaches |  | unknown key | Keys here: kind."),
+         "12:28 | arms.usual.delivery.coaches |  | unknown key | It is a key of kind coached."),
         ("{kind: none}", "none",
-         "12:15 | arms.usual.delivery | 'none' | must be a mapping of keys to values | "),
+         "12:15 | arms.usual.delivery | 'none' | must be a mapping of keys to values | Write {kind: none}."),
+        ("{kind: none}", "nobody",
+         "12:15 | arms.usual.delivery | 'nobody' | must be a mapping of keys to values "
+         "| Keys here: kind, coaches, wait_days."),
         ("usual:", "usual care:", "11:3 | arms.usual care | 'usual care' "
          "| the key must be a name: a letter, then letters, digits or _ | "),
         ("[{caseload: 10}, {}]", "many",
@@ -210,7 +216,7 @@ def test_one_mistake_is_one_fault_at_its_place(write: Write, old: str, new: str,
         ("blinded: no", "10 | blinded | 'no' | must be true or false | "),
         ("opens: soon", "8 | opens | 'soon' | must be a whole number or a date (YYYY-MM-DD) | "),
         ("opens: -1", "8 | opens | -1 | must be at least 0 | "),
-        ("strata: 3", "9 | strata | 3 | must be a list | "),
+        ("strata: 3", "9 | strata | 3 | must be a list | Write [3]."),
         ("strata: [a, 3]",
          "13 | strata.1 | 3 | must be text or a mapping of keys to values | Put it in quotes."),
         ("strata: [{day: 3}]", "11 | strata.0.day |  | unknown key | Did you mean 'days'?"),
@@ -219,7 +225,9 @@ def test_one_mistake_is_one_fault_at_its_place(write: Write, old: str, new: str,
         ("pair: [1, 2, 3]", "1 | pair | [1, 2, 3] | must have at most 2 entries | "),
         ("prob: 0", "7 | prob | 0 | must be above 0 | "),
         ("prob: 1.5", "7 | prob | 1.5 | must be at most 1 | "),
-        ("delay: 3", "8 | delay | 3 | must be a mapping of keys to values | "),
+        ("prob: 15", "7 | prob | 15 | must be at most 1 | For 15% write 0.15."),
+        ("prob: 15%", "7 | prob | '15%' | must be a number | For 15% write 0.15."),
+        ("delay: 3", "8 | delay | 3 | must be a mapping of keys to values | Keys here: days, extra."),
         ("extra: {days: x}", "15 | extra.days | 'x' | must be a whole number | "),
         ("colour: blue", "9 | colour | 'blue' | must be another colour | "),
         ("KIND: simple", "1 | KIND |  | unknown key | Did you mean 'kind'?"),
@@ -229,6 +237,50 @@ def test_one_mistake_is_one_fault_at_its_place(write: Write, old: str, new: str,
 )  # fmt: skip
 def test_one_wrong_line(write: Write, line: str, fault: str) -> None:
     assert [told(found) for found in faults(write(f"{GOOD}{line}\n"))] == [f"13:{fault}"]
+
+
+def of_trial(path: Path, **parts: Any) -> list[str]:
+    """What is told of a trial made with these parts, without the place in the file."""
+    path.write_text(yaml_text(plain_data(**parts)), encoding="utf-8")
+    with pytest.raises(DesignError) as caught:
+        read_design(path)
+    assert all(re.fullmatch(r".*t\.yaml:\d+:\d+", fault.where) for fault in caught.value.faults)
+    return [f"{fault.path}: {fault.rule}. {fault.hint}" for fault in caught.value.faults]
+
+
+KINDS_OF_OUTCOME = "must be one of 'score', 'binary', 'ordinal', 'count', 'event', 'dose'"
+GROUP = {"kind": "group", "modules": ["one"], "size": 8, "facilitators": 2}
+EQUAL = {"coach": 1, "usual": 1}
+
+
+@pytest.mark.parametrize(
+    ("parts", "fault"),
+    [
+        ({"outcomes": {"pain": {"mean": 5.0, "itemz": 5}}}, "pain.itemz: unknown key. Did you mean 'items'?"),
+        ({"outcomes": {"pain": {"maen": 5.0}}}, "pain.maen: unknown key. Did you mean 'mean'?"),
+        ({"outcomes": {"pain": {"mean": 5.0, "levels": {}}}}, "pain.levels: unknown key. It is a key of kind ordinal."),
+        ({"outcomes": {"pain": {"sd": 1.0}}}, "pain.mean: required key is missing. "),
+        ({"outcomes": {"pain": {"kind": "binry", "prob": 0.5}}}, f"pain.kind: {KINDS_OF_OUTCOME}. Did you mean 'binary'?"),
+        ({"outcomes": {"pain": {"kind": "binary", "prob": 0.5, "items": 4}}},
+         "pain.items: unknown key. It is a key of kind score."),
+        ({"arms": {"coach": {"delivery": {**GROUP, "max_size": 8}}, "usual": usual()}},
+         "coach.delivery.max_size: unknown key. Did you mean 'min_size'?"),
+        ({"arms": {"coach": {"delivery": {**GROUP, "caseload": 8}}, "usual": usual()}},
+         "coach.delivery.caseload: unknown key. It is a key of kind individual."),
+        ({"allocation": {"kind": "simple", "ratio": EQUAL, "block_sizes": [2]}},
+         "block_sizes: unknown key. It is a key of kind blocks."),
+        ({"allocation": {"kind": "simple", "ratio": EQUAL, "strata": ["site"]}},
+         "strata: unknown key. It is a key of kind blocks or minimization or biased_coin or urn."),
+        ({"allocation": {"kind": "minimisation", "ratio": EQUAL}},
+         "kind: must be one of 'simple', 'blocks', 'minimization', 'biased_coin', 'urn', 'clusters', 'cohorts'. "
+         "Did you mean 'minimization'?"),
+        ({"arms": {"coach": {"delivery": usual()["delivery"], "response_prob": 0.8}, "usual": usual()}},
+         "coach.response_prob: must be a mapping of keys to values. Write {NAME: 0.8}, with a value for every name."),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_part_of_some_kind_is_judged_as_that_kind(tmp_path: Path, parts: Data, fault: str) -> None:
+    (section,) = parts
+    assert of_trial(tmp_path / "t.yaml", **parts) == [f"{section}.{fault}"]
 
 
 def test_all_mistakes_at_once_in_file_order(write: Write) -> None:

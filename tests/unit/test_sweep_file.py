@@ -139,10 +139,12 @@ def test_with_a_target_replicates_are_the_most(read: Read) -> None:
 
 def test_what_is_kept(read: Read) -> None:
     everything = tuple(
-        name for name in SCHEMAS if name not in ("events", "estimates", "replicates", "measures", "performance")
+        name
+        for name in SCHEMAS
+        if name not in ("clusters", "components", "events", "estimates", "replicates", "measures", "performance")
     )
     assert read(GOOD + "keep: participants\n").tables == everything
-    assert read(GOOD + "keep: [events, truth, events]\n").tables == ("events", "truth")
+    assert read(GOOD + "keep: [events, truth, clusters, events]\n").tables == ("events", "truth", "clusters")
 
 
 def test_overrides(read: Read) -> None:
@@ -195,7 +197,8 @@ def test_a_mistake_of_the_base_stays_in_the_base(read: Read) -> None:
     Path("base.yaml").write_text(text, "utf-8")
     (told,) = faults(read, with_axes("[{grid: {arms.coach.start_prob: [0.5, 0.6]}}]"))
     assert re.fullmatch(
-        r"base\.yaml:\d+:\d+: arms\.coach\.stop_prob: must be at most 1 \(given: 7\) In every point\.", told
+        r"base\.yaml:\d+:\d+: arms\.coach\.stop_prob: must be at most 1 \(given: 7\) For 7% write 0\.07\. In every point\.",
+        told,
     )
 
 

@@ -95,6 +95,26 @@ def test_the_ends_of_a_range_are_inside(value: float, inside: bool) -> None:
     assert Finding(target(), value, 0.1, 10).inside is inside
 
 
+@pytest.mark.parametrize(
+    ("value", "distance"), [(90.0, 0), (91.0, 1), (92.0, 2), (88.0, -1), (84.0, -3), (math.nan, math.nan)]
+)
+def test_a_distance_is_in_half_widths_of_its_side(value: float, distance: float) -> None:
+    one = target(low=88.0, high=91.0)
+    assert Finding(one, value, 0.1, 10).distance == pytest.approx(distance, nan_ok=True)
+
+
+def test_a_ratio_is_as_far_below_as_above_on_the_log_scale() -> None:
+    one = target(measure="estimate/a/b - c/m3/risk ratio", published=2.0, low=1.0, high=4.0)
+    assert [one.distance(x) for x in (0.5, 1.0, 2.0, 8.0)] == pytest.approx([-2, -1, 0, 2])
+    assert target(measure="std_error/a/b - c/m3/risk ratio").distance(91.5) == 1.5
+
+
+def test_a_side_without_width_takes_the_other_sides_and_none_has_no_distance() -> None:
+    assert target(low=90.0).distance(88.0) == -2
+    assert target(high=90.0).distance(92.0) == 2
+    assert math.isnan(target(low=90.0, high=90.0).distance(92.0))
+
+
 def test_findings_are_in_the_order_of_the_file_and_each_from_its_own_design(monkeypatch: pytest.MonkeyPatch) -> None:
     other = small_trial(sample_size=30)
     monkeypatch.setattr(targets_module, "read_design", lambda name: {"other": other}[name])
@@ -153,4 +173,4 @@ def test_different_numbers_of_replicates_are_told() -> None:
     one, two = target(label="one"), target(label="two")
     found = [Finding(one, 90.0, 0.1, 50), Finding(two, 95.0, 0.1, 5_000)]
     text = comparison_text(small_trial(), Targets(design="x", targets=(one, two)), found)
-    assert "1 of 2 targets inside their range (50 to 5000 replicates)." in text
+    assert "Fitted: 1 of 2 inside their range (50 to 5000 replicates)." in text

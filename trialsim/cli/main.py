@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from trialsim import __version__
-from trialsim.cli.options import AS_JSON, DESIGN, SEED, SET, WORKERS, command_line, load, options
+from trialsim.cli.calibrating import calibrate
+from trialsim.cli.options import (
+    AS_JSON,
+    DESIGN,
+    OPTIONAL_DESIGN,
+    SEED,
+    SET,
+    WORKERS,
+    command_line,
+    load,
+    one_or_all,
+    options,
+)
 from trialsim.cli.progress import progress_on
 from trialsim.cli.questions import assurance, power, size
 from trialsim.cli.sweeps import COMMANDS as OF_SWEEPS
@@ -21,6 +33,7 @@ from trialsim.errors import TrialsimError
 if TYPE_CHECKING:
     from trialsim.block import EngineName
     from trialsim.design.parts import Design
+    from trialsim.experiments.verify import Difference
 
 INTERRUPTED = 130
 
@@ -61,7 +74,7 @@ def cli() -> None:
     """
 
 
-for command in (power, size, assurance, *OF_SWEEPS):
+for command in (power, size, assurance, calibrate, *OF_SWEEPS):
     cli.add_command(command)
 
 
@@ -175,16 +188,29 @@ def _as_override(estimators: tuple[str, ...], design: Design) -> str:
 
 
 @cli.command()
-@DESIGN
+@OPTIONAL_DESIGN
+@click.option("--all", "whole_library", is_flag=True, help="Every scenario of the library, in one table; exit code 0.")
 @click.option(
     "--replicates", type=click.IntRange(2, 1_000_000), default=200, show_default=True, help="Trials to simulate."
 )
 @options(SEED, SET, WORKERS, AS_JSON)
-def compare(design: str, replicates: int, seed: int, overrides: tuple[str, ...], workers: int, as_json: bool) -> None:
+def compare(
+    design: str | None,
+    whole_library: bool,
+    replicates: int,
+    seed: int,
+    overrides: tuple[str, ...],
+    workers: int,
+    as_json: bool,
+) -> None:
     """Hold a simulation against published values; exit code 1 if one lies outside its range."""
+    one_or_all(design, whole_library, overrides)
     from trialsim.experiments.threads import one_thread_per_worker
 
     one_thread_per_worker()
+    if design is None:
+        _compare_library(replicates, seed, workers, as_json)
+        return
     from trialsim.experiments.targets import compare as hold
     from trialsim.experiments.targets import targets_of
     from trialsim.report.comparison import comparison_json, comparison_text
@@ -200,27 +226,66 @@ def compare(design: str, replicates: int, seed: int, overrides: tuple[str, ...],
         sys.exit(1)
 
 
+def _compare_library(replicates: int, seed: int, workers: int, as_json: bool) -> None:
+    """A row for each scenario; a miss is no fault here, a scenario that could not be compared is."""
+    from trialsim.design.library import library
+    from trialsim.experiments.targets import compare_library
+    from trialsim.report.comparison import library_json, library_text
+
+    rows = []
+    n = len(library())
+    with progress_on(n, "scenarios") as progress:
+        for row in compare_library(replicates=replicates, seed=seed, workers=workers):
+            rows.append(row)
+            progress(len(rows), n)
+    click.echo(json.dumps(library_json(rows), indent=2) if as_json else library_text(rows))
+    if any(row.why for row in rows):
+        sys.exit(1)
+
+
 @cli.command()
-@DESIGN
+@OPTIONAL_DESIGN
+@click.option("--all", "whole_library", is_flag=True, help="Every scenario of the library.")
 @click.option(
-    "--replicates", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="Trials to compare."
+    "--replicates", type=click.IntRange(1, 1_000_000), help="Trials to compare. [default: 20, with --all 1 of each]"
 )
 @options(SEED, SET)
-def verify(design: str, replicates: int, seed: int, overrides: tuple[str, ...]) -> None:
+def verify(
+    design: str | None, whole_library: bool, replicates: int | None, seed: int, overrides: tuple[str, ...]
+) -> None:
     """Run both engines and say whether every participant, session, observation and event is equal."""
+    one_or_all(design, whole_library, overrides)
+    from trialsim.report.comparison import library_verification_text, verification_text
+
+    if design is not None:
+        differences = _differences([design], overrides, replicates or 20, seed)
+        text = verification_text(replicates or 20, differences[design])
+    else:
+        from trialsim.design.library import library
+
+        differences = _differences(list(library()), (), replicates or 1, seed)
+        text = library_verification_text(replicates or 1, differences)
+    click.echo(text)
+    if any(differences.values()):
+        sys.exit(1)
+
+
+def _differences(
+    designs: list[str], overrides: tuple[str, ...], replicates: int, seed: int
+) -> dict[str, list[Difference]]:
+    """Differences between the engines, by design."""
     from trialsim.experiments.verify import verify_replicate
-    from trialsim.report.comparison import verification_text
     from trialsim.world.world import World
 
-    world = World(load(design, overrides))
-    differences = []
-    with progress_on(replicates, "replicates") as progress:
-        for replicate in range(replicates):
-            differences += verify_replicate(world, seed=seed, replicate=replicate)
-            progress(replicate + 1, replicates)
-    click.echo(verification_text(replicates, differences))
-    if differences:
-        sys.exit(1)
+    found: dict[str, list[Difference]] = {name: [] for name in designs}
+    total = len(designs) * replicates
+    with progress_on(total, "replicates") as progress:
+        for k, name in enumerate(designs):
+            world = World(load(name, overrides))
+            for replicate in range(replicates):
+                found[name] += verify_replicate(world, seed=seed, replicate=replicate)
+                progress(k * replicates + replicate + 1, total)
+    return found
 
 
 @cli.command()
@@ -262,9 +327,9 @@ def list_() -> None:
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--like", default="resolve", show_default=True, help="Scenario to copy.")
-def new(file: Path, like: str) -> None:
-    """Write a commented copy of a scenario to start from."""
+@click.option("--like", help="Scenario to copy, comments and all. Default: a short trial of two arms.")
+def new(file: Path, like: str | None) -> None:
+    """Write a commented design to start from, in which what must be changed is marked, or a copy of a scenario."""
     from trialsim.design.reader import new_from
 
     new_from(like, file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -25,6 +27,7 @@ def options(*given: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 DESIGN = click.argument("design")
+OPTIONAL_DESIGN = click.argument("design", required=False)
 SET = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change one value, e.g. arms.coach.start_prob=0.7."
 )
@@ -39,5 +42,27 @@ def load(design: str, overrides: tuple[str, ...]) -> Design:
     return read_design(design, overrides=overrides)
 
 
+def one_or_all(design: str | None, whole_library: bool, overrides: tuple[str, ...]) -> None:
+    """Refuse anything but a DESIGN alone or --all alone."""
+    if (design is None) != whole_library:
+        raise click.UsageError("Give either a DESIGN or --all.")
+    if whole_library and overrides:
+        raise click.UsageError("--set goes with one DESIGN, not with --all.")
+
+
 def command_line() -> str:
     return shlex.join(["trialsim", *sys.argv[1:]])
+
+
+def show(text: str, data: dict[str, Any], as_json: bool) -> None:
+    """Print the text (which ends its own lines), or the data as JSON."""
+    click.echo(json.dumps(plain(data), indent=2) if as_json else text, nl=as_json)
+
+
+def plain(data: Any) -> Any:
+    """Data as JSON has it: null for what is not a finite number."""
+    if isinstance(data, dict):
+        return {key: plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [plain(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trialsim.cli.options import AS_JSON, DESIGN, SEED, SET, WORKERS, load, options
+from trialsim.cli.options import AS_JSON, DESIGN, SEED, SET, WORKERS, load, options, show
 from trialsim.cli.progress import progress_on
 
 if TYPE_CHECKING:
@@ -92,7 +90,7 @@ def power(
         differences = compare_designs(experiment, simulated(other, n, None))
         found["versus"] = powers.versus_json(differences)
         texts.append(powers.versus_text(loaded, other, differences))
-    _show("\n".join(texts), found, as_json)
+    show("\n".join(texts), found, as_json)
 
 
 def _simulated(
@@ -156,19 +154,6 @@ def _decided(experiment: Experiment) -> list[Decided]:
     return [decide(experiment.design, name, experiment.estimates) for name in experiment.design.decisions]
 
 
-def _show(text: str, data: dict[str, Any], as_json: bool) -> None:
-    click.echo(json.dumps(_plain(data), indent=2) if as_json else text, nl=as_json)
-
-
-def _plain(data: Any) -> Any:
-    """Data as JSON has it: null for what is not a finite number."""
-    if isinstance(data, dict):
-        return {key: _plain(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_plain(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data
-
-
 @click.command()
 @DESIGN
 @click.option(
@@ -224,7 +209,7 @@ def size(
             progress=lambda n, x, error: progress(n, max(expected, n)),
         )  # fmt: skip
     seconds = time.perf_counter() - started
-    _show(sizing_text(found, seconds=seconds), sizing_json(found), as_json)
+    show(sizing_text(found, seconds=seconds), sizing_json(found), as_json)
     if not found.answer.found:
         raise SystemExit(1)
 
@@ -270,4 +255,4 @@ def assurance(
             loaded, [read_prior(text) for text in priors], question=question, seed=seed, nodes=nodes,
             replicates=replicates, workers=workers, progress=progress,
         )  # fmt: skip
-    _show(assurance_text(found), assurance_json(found), as_json)
+    show(assurance_text(found), assurance_json(found), as_json)

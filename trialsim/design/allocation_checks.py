@@ -87,6 +87,9 @@ def _clusters(design: Design, plan: Any) -> Iterator[Problem]:
     yield from unknown(("clusters", "selection"), clusters.selection, design.arms, "arm")
     if clusters.selection and plan.kind != "clusters":
         yield ("clusters", "selection"), "selection by arm needs clusters that are randomized", ""
+    name, first = next(iter(design.outcomes.items()))
+    if any(s.severity for s in clusters.selection.values()) and not first.sd + first.entry_sd:
+        yield ("clusters", "selection"), f"severity is counted in SDs of '{name}', whose sd and entry_sd are 0", ""
     if plan.kind == "clusters":
         yield from _balance(design, plan)
 
@@ -104,6 +107,7 @@ def _balance(design: Design, plan: Any) -> Iterator[Problem]:
 
 
 def _changes(design: Design, plan: Any) -> Iterator[Problem]:
+    sizes = plan.block_sizes if plan.kind == "blocks" else ()
     for index, change in enumerate(design.changes):
         path: Path = ("changes", index)
         if change.ratio is not None:
@@ -111,7 +115,8 @@ def _changes(design: Design, plan: Any) -> Iterator[Problem]:
             if plan.kind not in ("simple", "blocks"):
                 yield (*path, "ratio"), f"the ratio cannot change with {plan.kind}", "Use kind: simple or blocks."
             if plan.kind == "blocks":
-                yield from _blocks(path, change.ratio, change.block_sizes or plan.block_sizes)
+                sizes = change.block_sizes or sizes
+                yield from _blocks(path, change.ratio, sizes)
         elif change.block_sizes:
             yield (*path, "block_sizes"), "new block sizes need a new ratio", ""
         yield from _reminders(design, path, change)

@@ -64,6 +64,8 @@ def _calendar(design: Design) -> Iterator[Problem]:
     for name, site in recruitment.sites.items():
         if design.day_of(site.opens) < 0:
             yield ("recruitment", "sites", name, "opens"), "a site opens before start_date", ""
+    if recruitment.season and recruitment.season.amplitude > 1:
+        yield ("recruitment", "season", "amplitude"), "an amplitude above 1 would make rates negative", ""
     concerned = [("rate_changes", index, change.sites) for index, change in enumerate(recruitment.rate_changes)]
     concerned += [("pauses", index, pause.sites) for index, pause in enumerate(recruitment.pauses)]
     for field, index, sites in concerned:
@@ -154,6 +156,7 @@ MOST_PEOPLE = 20_000_000
 
 def _size(design: Design) -> Iterator[Problem]:
     factor = max([1.0, *(change.factor for change in design.recruitment.rate_changes)])
+    factor *= 1 + (design.recruitment.season.amplitude if design.recruitment.season else 0.0)
     months = design.max_enrolment_days / 30.4375
     people = sum(site.rate_per_month for site in design.recruitment.sites.values()) * months * factor
     for step in design.funnel.values():

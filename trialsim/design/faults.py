@@ -9,7 +9,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from trialsim.design import wording
-from trialsim.design.shape import close_to, keys_of, kinds_at, located, tags_of
+from trialsim.design.shape import (
+    DISCRIMINATOR,
+    alternatives_at,
+    close_to,
+    fields_of,
+    keys_of,
+    kinds_at,
+    located,
+    tags_of,
+)
 from trialsim.design.yamltree import Finding, Mark, Node, Path, plain, shown
 
 
@@ -97,16 +106,33 @@ class _Teller:
 
     def _value(self, path: Path, detail: Mapping[str, Any]) -> _Draft:
         rule, node = wording.rule_of(detail), self._node(path)
-        hint = wording.hint_of(rule, node.content if node else None)
+        value = node.content if node else None
+        hint = wording.hint_of(rule, value) or self._form_hint(path, rule, value)
         return _Draft(Finding(self._mark(path), path, rule, hint, self._given(path)))
+
+    def _form_hint(self, path: Path, rule: str, value: object) -> str:
+        """What form the value should have, where only one will do."""
+        kinds = alternatives_at(self.model, self.root, path)
+        if len(kinds) > 1 and not all(map(tags_of, kinds)):
+            return ""
+        tags = [str(tag) for kind in kinds for tag in tags_of(kind)]
+        return wording.form_hint(rule, value, tags=tags, keys=keys_of(kinds))
 
     def _unknown(self, path: Path, detail: Mapping[str, Any]) -> _Draft:
         parent, node = path[:-1], self._node(path)
         known = [*keys_of(kinds_at(self.model, self.root, parent)), *(() if parent else self.top_keys)]
-        meant = close_to(str(path[-1]), [key for key in known if not self._beside(node, (*parent, key))]) or ""
-        hint = f"Did you mean '{meant}'?" if meant else f"Keys here: {', '.join(known)}."
+        others = self._kinds_with(path)
+        free = [key for key in known if not self._beside(node, (*parent, key))]
+        meant = "" if others else close_to(str(path[-1]), free) or ""
+        hint = f"Did you mean '{meant}'?" if meant else others or f"Keys here: {', '.join(known)}."
         mark = node.key_mark if node else self._mark(path)
         return _Draft(Finding(mark, path, wording.UNKNOWN_KEY, hint), meant=meant)
+
+    def _kinds_with(self, path: Path) -> str:
+        """Says for which other kinds of this part the key is made; empty if for none."""
+        kinds = alternatives_at(self.model, self.root, path[:-1])
+        tags = [str(tag) for kind in kinds if str(path[-1]) in fields_of(kind) for tag in tags_of(kind)]
+        return f"It is a key of kind {' or '.join(tags)}." if tags else ""
 
     def _beside(self, node: Node | None, path: Path) -> bool:
         """Whether a key stands in the same file as a node: then the node is no misspelling of it."""
@@ -120,7 +146,7 @@ class _Teller:
     def _tag(self, path: Path, detail: Mapping[str, Any]) -> _Draft:
         """The key that chooses between alternatives is wrong or missing."""
         tags = [repr(tag) for kind in kinds_at(self.model, self.root, path) for tag in tags_of(kind)]
-        path = (*path, detail["ctx"]["discriminator"].strip("'"))
+        path = (*path, DISCRIMINATOR)
         if self._node(path):
             return self._choice(path, wording.choices_of(detail["ctx"].get("expected_tags", ", ".join(tags))))
         hint = f"One of {', '.join(tags)}." if tags else ""

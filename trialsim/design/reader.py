@@ -33,6 +33,7 @@ from trialsim.design.yamlwriter import yaml_text
 from trialsim.errors import DesignError, TrialsimError
 
 __all__ = [
+    "design_of",
     "digest",
     "json_schema",
     "library",
@@ -44,6 +45,8 @@ __all__ = [
 ]
 
 EXTENDS = "extends"
+STARTERS, STARTER = "starters", "two_arms"
+"""Folder of the library with short designs to start from, and the one that is taken."""
 _VALUE = r"""[ \t]*(?:"[^"\n]*"|'[^'\n]*'|[^#\n]*?)(?=[ \t]*(?:#|$))"""
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -60,7 +63,15 @@ def read_design(source: str | Path, *, overrides: Sequence[str] = ()) -> Design:
 
 def read_as(model: type[Model], source: str | Path, *, overrides: Sequence[str] = ()) -> Model:
     """The same for any pydantic model."""
-    file = read_file(locate(source))
+    return _read(model, read_file(locate(source)), overrides)
+
+
+def design_of(text: str, *, at: Path) -> Design:
+    """The design of a text, as if the text stood in the file `at`. DesignError as for `read_design`."""
+    return _read(Design, _file(at, text.encode()), ())
+
+
+def _read(model: type[Model], file: File, overrides: Sequence[str]) -> Model:
     root, findings = file.root, list(file.findings)
     for text in overrides:
         root, found = overridden(root, text, model=model)
@@ -79,8 +90,12 @@ class File(NamedTuple):
 
 def read_file(path: Path) -> File:
     """A file merged over those it extends, not checked against any model; DesignError if it cannot be read."""
+    return _file(path, read_bytes(path))
+
+
+def _file(path: Path, data: bytes) -> File:
     files = _Files()
-    root = files.resolved(path, read_bytes(path))
+    root = files.resolved(path, data)
     return File(root, files.findings, files.names)
 
 
@@ -127,8 +142,10 @@ def json_schema(model: type[BaseModel] = Design) -> dict[str, Any]:
     }
 
 
-def new_from(like: str, target: Path) -> None:
+def new_from(like: str | None, target: Path) -> None:
     """Write a copy of a library scenario, comments and all, to a new file, named after the file.
+
+    Without a scenario it is a short design of two arms in which all that must be changed is marked.
 
     Raises TrialsimError if there is no such scenario or the target exists or cannot be written.
     """
@@ -137,13 +154,13 @@ def new_from(like: str, target: Path) -> None:
     if os.path.lexists(target):
         name = printable(str(target))
         raise TrialsimError(f"'{name}' exists already and is left as it is. Choose another name.")
-    origin = locate(like)
+    origin = locate(like) if like else locate(STARTER, shelf=STARTERS)
     data = read_bytes(origin)
     root, findings = read_tree(data, source=printable(str(origin)))
     if root is None:
         raise refusal(findings, ())
     text = _with_library_parent(_renamed(data.decode("utf-8-sig"), target.stem), root, origin, target)
-    _write_whole(target, _header(like, target) + text)
+    write_whole(target, _header(like, target) + text)
 
 
 class _Files:
@@ -222,13 +239,11 @@ def refusal(findings: Iterable[Finding], names: Sequence[str]) -> DesignError:
     return DesignError([finding.fault() for finding in sorted(dict.fromkeys(findings), key=place)])
 
 
-def _header(like: str, target: Path) -> str:
+def _header(like: str | None, target: Path) -> str:
     file = printable(shlex.quote(target.as_posix()))
-    return (
-        f"# Copied from the scenario '{printable(like)}'. Change what differs in your trial, then\n"
-        f"#   check it:  trialsim check {file}\n"
-        f"#   run it:    trialsim run {file}\n\n"
-    )
+    copied = f"# Copied from the scenario '{printable(like or '')}'. Change what differs in your trial, then"
+    marked = "# A trial to start from. All numbers in lines marked CHANGE are invented: put yours there, then"
+    return f"{copied if like else marked}\n#   check it:  trialsim check {file}\n#   run it:    trialsim run {file}\n\n"
 
 
 def _renamed(text: str, stem: str) -> str:
@@ -250,7 +265,7 @@ def _with_library_parent(text: str, root: Node, origin: Path, target: Path) -> s
     return re.sub(rf"(?m)^{EXTENDS}:{_VALUE}", lambda _: f"{EXTENDS}: {value}", text, count=1)
 
 
-def _write_whole(target: Path, text: str) -> None:
+def write_whole(target: Path, text: str) -> None:
     """All of the file or nothing."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:

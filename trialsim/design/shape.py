@@ -35,10 +35,9 @@ def descend(kinds: Kinds, part: str | int) -> Kinds:
 
 
 def narrowed(kinds: Kinds, content: object) -> Kinds:
-    """The alternatives that fit the data: its form, and the `kind` that it names; all if none fits."""
+    """The alternatives that fit the data: its form, and the `kind` that it names or leaves out; all if none fits."""
     fits = tuple(kind for kind in kinds if _fits(kind, content))
-    named = _content_of(content.get(DISCRIMINATOR)) if isinstance(content, dict) else None
-    return tuple(kind for kind in fits if named in tags_of(kind)) or fits or kinds
+    return tuple(kind for kind in fits if _is_named(kind, content)) or fits or kinds
 
 
 def keys_of(kinds: Kinds) -> list[str]:
@@ -69,14 +68,20 @@ def default_of(kinds: Kinds, name: str) -> object:
 
 
 def kinds_at(model: type[BaseModel], root: Node, path: Path) -> Kinds:
-    """What may stand at a path of the data, alternatives being chosen by the data above it."""
+    """What may stand at a path of the data, alternatives being chosen by the data there and above."""
+    nodes = list(root.trail(path))
+    kinds = alternatives_at(model, root, path)
+    return narrowed(kinds, nodes[-1].content) if len(nodes) > len(path) else kinds
+
+
+def alternatives_at(model: type[BaseModel], root: Node, path: Path) -> Kinds:
+    """The same before the data at the path itself choose."""
     kinds: Kinds = (model,)
     nodes = root.trail(path)
     for part in path:
         node = next(nodes, None)
         kinds = descend(narrowed(kinds, node.content if node else None), part)
-    node = next(nodes, None)
-    return narrowed(kinds, node.content) if node else kinds
+    return kinds
 
 
 def close_to(name: str, known: Iterable[str]) -> str | None:
@@ -145,6 +150,16 @@ def _fits(kind: Any, content: object) -> bool:
     is_mapping = isinstance(form, type) and issubclass(form, BaseModel | Mapping)
     is_list = isinstance(form, type) and issubclass(form, list | tuple | set | frozenset)
     return is_mapping == isinstance(content, dict) and is_list == isinstance(content, list)
+
+
+def _is_named(kind: Any, content: object) -> bool:
+    """Whether data are of the kind by their `kind`, or by having none where the kind's own need not be given."""
+    if not isinstance(content, dict):
+        return False
+    field = fields_of(kind).get(DISCRIMINATOR)
+    if field is not None and DISCRIMINATOR not in content:
+        return not field.is_required()
+    return _content_of(content.get(DISCRIMINATOR)) in tags_of(kind)
 
 
 def _content_of(node: object) -> object:

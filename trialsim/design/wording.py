@@ -76,7 +76,29 @@ def hint_of(rule: str, value: object) -> str:
         return "Remove the quotes."
     if rule == _TEXT and isinstance(value, int | float | dt.date):
         return "Put it in quotes."
+    return _of_percent(rule, value)
+
+
+def _of_percent(rule: str, value: object) -> str:
+    """What a percentage should have been, where a share was asked for."""
+    if isinstance(value, str) and value.endswith("%") and is_number(value[:-1]) and rule == _NUMBER:
+        return f"For {printable(value)} write {float(value[:-1]) / 100:.12g}."
+    if rule in ("must be at most 1", "must be below 1") and isinstance(value, int | float) and 2 <= value <= 100:
+        return f"For {value:g}% write {value / 100:.12g}."
     return ""
+
+
+def form_hint(rule: str, value: object, *, tags: list[str], keys: list[str]) -> str:
+    """What to write for a lone value where a list, a part of these kinds with these keys, or a mapping belongs."""
+    if rule not in (_LIST, _MAPPING) or not isinstance(value, str | int | float):
+        return ""
+    text = printable(str(value))
+    if rule == _LIST:
+        return f"Write [{text}]."
+    if text in tags:
+        return f"Write {{kind: {text}}}."
+    each = "VALUE" if isinstance(value, str) else text
+    return f"Keys here: {', '.join(keys)}." if keys else f"Write {{NAME: {each}}}, with a value for every name."
 
 
 def joined(rules: Iterable[str]) -> str:

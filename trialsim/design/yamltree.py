@@ -28,7 +28,7 @@ MAX_SHOWN = 60
 
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _NAME_TAGS = frozenset({"str", "int", "float", "bool", "timestamp", "value"})
-_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _DIRECTIVE = re.compile("(?:\\A\ufeff*|[\n\r\x85\u2028\u2029]\ufeff*)(%)")
 _SYNTAX_HINTS = (
     ("mapping values are not allowed", "Check the indentation, and put text that contains ': ' in quotes."),
@@ -180,7 +180,7 @@ def _flow(value: object) -> str:
 
 
 def _end_of(text: str, source: str) -> Mark:
-    lines = _LINE_BREAK.split(text)
+    lines = LINE_BREAK.split(text)
     return Mark(source, len(lines), len(lines[-1]) + 1)
 
 

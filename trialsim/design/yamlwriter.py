@@ -20,7 +20,7 @@ def _lines(value: object) -> Iterator[str]:
     """The lines of a block collection, not indented."""
     if isinstance(value, dict):
         for key, child in value.items():
-            yield from _entry(f"{_scalar(str(key))}:", child)
+            yield from _entry(f"{scalar(str(key))}:", child)
     elif isinstance(value, list | tuple):
         for child in value:
             first, *rest = [_flow(child)] if _is_short(child) else _lines(child)
@@ -47,11 +47,12 @@ def _flow(value: object) -> str:
     if isinstance(value, dict):
         return "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_scalar, value))}]"
-    return _scalar(value)
+        return f"[{', '.join(map(scalar, value))}]"
+    return scalar(value)
 
 
-def _scalar(value: object) -> str:
+def scalar(value: object) -> str:
+    """One value, in quotes where it must be."""
     if isinstance(value, str):
         is_plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
         return value if is_plain else f'"{"".join(map(_escaped, value))}"'

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.delivery import Individual
-from trialsim.design.parts import Visit
+from trialsim.design.delivery import Group, Individual
 from trialsim.world.formulas import Bools, Ints
 from trialsim.world.histories import EVENT_COLUMNS, NONE, FollowUp, Histories, Kind, Missing, Status
+from trialsim.world.periods import each_reminder
 from trialsim.world.plans import DIED, WITHDREW, Plan
 
 Keys = NDArray[np.int64]
@@ -47,7 +47,8 @@ class _Layout:
 
     def __init__(self, plan: Plan, histories: Histories) -> None:
         world = plan.world
-        lengths = (world.max_sessions, len(world.visits), len(histories.call_day), int(histories.coach.max()) + 1)
+        numbers = max(int(histories.coach.max()), int(histories.group.max())) + 1
+        lengths = (world.max_sessions, len(world.visits), len(histories.call_day), numbers)
         self.detail_bits = max(1000 * len(world.steps), *lengths).bit_length()
         self.person_bits = len(plan.cohort.persons.site).bit_length()
         self.kind_at = self.detail_bits + self.person_bits
@@ -159,10 +160,11 @@ class _Book:
         self.add(Kind.DIED, why == DIED, day)
 
     def treatment(self) -> None:
-        """Coaches, calls, sessions and how treatment ended."""
-        asked, offered = self.cut(self.h.asked_day), self.cut(self.h.offered_day)
+        """Coaches, groups, calls, sessions and how treatment ended."""
+        asked, offered, group = self.cut(self.h.asked_day), self.cut(self.h.offered_day), self.cut(self.h.group)
         self.add(Kind.ASKED_FOR_COACH, asked != NONE, asked)
-        self.add(Kind.COACH_ASSIGNED, offered != NONE, offered, self.cut(self.h.coach))
+        self.add(Kind.COACH_ASSIGNED, (offered != NONE) & (group == NONE), offered, self.cut(self.h.coach))
+        self.add(Kind.GROUP_FORMED, group != NONE, offered, group)
         for kind, days in ((Kind.SESSION, self.h.attended_day), (Kind.CALLED, self.h.call_day)):
             for place, day in enumerate(self.cut(days)):
                 self.add(kind, day != NONE, day, place)
@@ -181,9 +183,12 @@ class _Book:
         scheduled, attended = self.cut(self.h.scheduled_day), self.cut(self.h.attended_day)
         for arm, name in enumerate(self.plan.world.arms):
             delivery = self.plan.world.design.arms[name].delivery
+            member = self.arm == arm
+            if isinstance(delivery, Group):  # what is missed is not made up for
+                for session, (day, held) in enumerate(zip(scheduled, attended, strict=True)):
+                    self.add(Kind.MISSED_APPOINTMENT, member & (day != NONE) & (held == NONE), day, session)
             if not isinstance(delivery, Individual):
                 continue
-            member = self.arm == arm
             for session in range(len(delivery.modules)):
                 first, held = scheduled[session], attended[session]
                 due = member & (first != NONE)
@@ -196,9 +201,9 @@ class _Book:
         """Windows, reminders, answers."""
         exit_day, due_day = self.cut(self.h.exit_day), self.cut(self.f.due_day)
         observed_day, missing = self.cut(self.f.observed_day), self.cut(self.f.missing)
-        for v, visit in enumerate(self.plan.world.design.visits.values()):
-            due, observed = due_day[v], observed_day[v]
-            for kind, offset, limit in self._moments(visit, missing[v]):
+        for v, observed in enumerate(observed_day):
+            due = due_day[v]
+            for kind, offset, limit in self._moments(v, due, missing[v]):
                 day = due + offset
                 happens = limit & ((exit_day == NONE) | (day < exit_day))
                 if kind != Kind.WINDOW_OPENED:
@@ -206,7 +211,10 @@ class _Book:
                 self.add(kind, happens, day, v)
             self.add(Kind.ANSWERED, observed != NONE, observed, v)
 
-    def _moments(self, visit: Visit, missing: NDArray[np.int8]) -> list[tuple[Kind, int, Bools]]:
-        reminders = [(Kind.REMINDED, r, self.valid) for r in visit.reminders]
-        opens = (Kind.WINDOW_OPENED, visit.opens, self.valid)
-        return [opens, *reminders, (Kind.WINDOW_CLOSED, visit.closes, missing == Missing.NO_ANSWER)]
+    def _moments(self, v: int, due: Ints, missing: NDArray[np.int8]) -> list[tuple[Kind, int, Bools]]:
+        world = self.plan.world
+        visit = world.design.visits[world.visits[v]]
+        moments = [(Kind.WINDOW_OPENED, visit.opens, self.valid)]
+        told = each_reminder(world.reminders[v], visit.opens, due, self.valid)
+        moments += [(Kind.REMINDED, day, meant) for day, meant in told]
+        return [*moments, (Kind.WINDOW_CLOSED, visit.closes, missing == Missing.NO_ANSWER)]

@@ -1,67 +1,33 @@
 """The reference engine: SimPy processes that read like the trial's protocol, with a full event log.
 
-The clock counts ticks: study day x number of phases + phase, so that the order of things within a day is data
-(`Phase`) and not an accident of the event queue. Act one enrols, randomizes and treats; act two follows up. They are
-apart because whether somebody answers may depend on how they are, and outcomes are computed, on arrays, between the
-acts.
+The clock (`process_clock.py`) counts ticks: study day x number of phases + phase, so that the order of things within a
+day is data (`Phase`) and not an accident of the event queue. Act one enrols, randomizes and treats; act two
+(`process_follow_up.py`) follows up. They are apart because whether somebody answers may depend on how they are, and
+outcomes are computed, on arrays, between the acts. Lists of those who wait are kept in `process_desks.py`.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import fields
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import simpy
-from numpy.typing import NDArray
 
-from trialsim.design.delivery import Individual
+from trialsim.design.delivery import Group, Individual
+from trialsim.engines.process_clock import Clock, Phase, Row, Wait, as_log
+from trialsim.engines.process_desks import CoachDesk, Desk, GroupDesk
+from trialsim.engines.process_follow_up import follow_up
+from trialsim.world.allocation import Given
 from trialsim.world.formulas import LONG, NEVER, Ints
-from trialsim.world.histories import EVENT_COLUMNS, NONE, FollowUp, Histories, Kind, Missing, Status, sort_events
-from trialsim.world.observation import Answers
-from trialsim.world.places import coach_calendar
+from trialsim.world.histories import NONE, Histories, Kind, Status
 from trialsim.world.plans import DIED, Plan
+from trialsim.world.sequential import Sequential
+
+__all__ = ["deliver", "follow_up"]
 
 NAME = "process"
-
-Wait = Generator[simpy.Event, Any, None]
-Row = tuple[int, int, int, int, int, int, int]
-
-
-class Phase(IntEnum):
-    """The order of one day."""
-
-    RECRUIT = 0
-    RANDOMIZE = 1
-    LEAVE = 2
-    GIVE_UP = 3
-    ASK = 4
-    ASSIGN = 5
-    TREAT = 6
-    RELEASE = 7
-    OPEN = 8
-    ANSWER = 9
-    REMIND = 10
-    CLOSE = 11
-
-
-class Clock:
-    """A SimPy environment whose time is read and set in days and phases."""
-
-    def __init__(self) -> None:
-        self.env = simpy.Environment()
-
-    @property
-    def day(self) -> int:
-        """Today's study day."""
-        return int(self.env.now) // len(Phase)
-
-    def until(self, day: int, phase: Phase) -> simpy.Timeout:
-        """An event at a phase of a day, now or later."""
-        return self.env.timeout(day * len(Phase) + phase - self.env.now)
 
 
 def deliver(plan: Plan) -> tuple[Histories, list[Ints]]:
@@ -69,50 +35,43 @@ def deliver(plan: Plan) -> tuple[Histories, list[Ints]]:
     trials = [Trial(plan, column).run() for column in range(plan.cohort.shape[1])]
     parts = [trial.histories() for trial in trials]
     whole = {f.name: np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(Histories)}
-    return Histories(**whole), [_log(trial.events) for trial in trials]
+    return Histories(**whole), [as_log(trial.events) for trial in trials]
 
 
-def _log(events: list[Row]) -> Ints:
-    rows = np.array(events, dtype=np.int32).reshape(-1, len(EVENT_COLUMNS))
-    return sort_events(rows)
+def _office_rule(plan: Plan, column: int) -> Callable[[int], int]:
+    """How the trial office finds the arm of the participant who is randomized next."""
+    assignment = plan.assignment
+    if isinstance(assignment, Given):
+        arms: list[int] = assignment.arm[:, column].tolist()
+        return arms.__getitem__
+    if isinstance(assignment, Sequential):
+        return Ledger(assignment, column).next_arm
+    envelopes = {code: iter(arms[:, column].tolist()) for code, arms in assignment.arms.items()}
+    stratum_of = plan.cohort.stratum[:, column].tolist()
+    return lambda i: next(envelopes[stratum_of[i]])
 
 
-class Coaches:
-    """The coaches of one arm and the list of those who wait for them."""
+class Ledger:
+    """The trial office's counts of what was given before, where the next arm depends on them."""
 
-    def __init__(self, clock: Clock, plan: Plan, arm: int) -> None:
-        places, self.joins, self.leaves = coach_calendar(plan.world, arm)
-        self.clock = clock
-        self.staff = [simpy.Resource(clock.env, capacity=n) for n in places]
-        self.waiting: deque[tuple[int, simpy.Event]] = deque()
+    def __init__(self, assignment: Sequential, column: int) -> None:
+        self.assignment, self.column = assignment, slice(column, column + 1)
+        self.level_of = assignment.level[:, :, column].tolist()
+        n_parts = len(assignment.arm_of_part)
+        self.given: dict[int, list[int]] = {level: [0] * n_parts for level in range(assignment.n_levels)}
 
-    def join(self, participant: int) -> simpy.Event:
-        """Put somebody at the end of the list; the event happens when they are given a coach."""
-        offer = self.clock.env.event()
-        self.waiting.append((participant, offer))
-        return offer
-
-    def strike(self, participant: int) -> None:
-        """Take somebody off the list."""
-        self.waiting = deque(entry for entry in self.waiting if entry[0] != participant)
-
-    def assign(self) -> None:
-        """First come, first served, each to the coach with most free places today."""
-        while self.waiting:
-            free = [self._free(coach) for coach in range(len(self.staff))]
-            coach = max(range(len(free)), key=lambda c: (free[c], -c))
-            if free[coach] == 0:
-                return
-            _, offer = self.waiting.popleft()
-            offer.succeed((coach, self.staff[coach].request()))
-
-    def _free(self, coach: int) -> int:
-        open_today = self.joins[coach] <= self.clock.day < self.leaves[coach]
-        return int(self.staff[coach].capacity) - self.staff[coach].count if open_today else 0
+    def next_arm(self, i: int) -> int:
+        """Draw a part of the ratio for participant i, and count it at each level that is theirs."""
+        own = [self.given[level] for level in self.level_of[i]]
+        counts = np.array(own, dtype=np.int64).T[:, :, None]
+        part = int(self.assignment.draw(i, counts, self.column)[0])
+        for at_level in own:
+            at_level[part] += 1
+        return int(self.assignment.arm_of_part[part])
 
 
 class Trial:
-    """One replicate: sites contact people, the trial office randomizes, coaches and web modules treat."""
+    """One replicate: sites contact people, the trial office randomizes, coaches, groups and web modules treat."""
 
     def __init__(self, plan: Plan, column: int) -> None:
         self.plan, self.world, self.column = plan, plan.world, column
@@ -132,9 +91,7 @@ class Trial:
         self.step_day = persons.step_day[:, :, c].tolist()
         self.lost_step = persons.lost_step[:, c].tolist()
         self.lost_reason = persons.lost_reason[:, c].tolist()
-        strata = cohort.stratum if self.world.design.allocation.strata else 0 * cohort.stratum
-        self.stratum_of = strata[:, c].tolist()
-        self.envelopes = {code: iter(arms[:, c].tolist()) for code, arms in self.plan.lists.items()}
+        self.next_arm = _office_rule(self.plan, c)
         self.exit_after = self.plan.exit_after[:, :, c].tolist()
         self.exit_kind_of = self.plan.exit_kind[:, :, c].tolist()
         self.courses = [None if course is None else _Course(course, c) for course in self.plan.courses]
@@ -152,6 +109,7 @@ class Trial:
             "randomized_day",
             "arm",
             "coach",
+            "group",
             "asked_day",
             "offered_day",
             "released_day",
@@ -162,10 +120,13 @@ class Trial:
         self.sessions = {name: [[NONE] * size for _ in range(world.max_sessions)] for name in ("scheduled", "attended")}
         self.call_day = [[NONE] * size for _ in range(n_calls)]
         self.treatment: dict[int, simpy.Process] = {}
-        self.coaches = {
-            arm: Coaches(self.clock, self.plan, arm) for arm in range(len(world.arms)) if world.coached(arm)
-        }
-        self.n_expected = 0
+        self.desks = {arm: self._open_desk(arm) for arm in range(len(world.arms)) if world.waits(arm)}
+
+    def _open_desk(self, arm: int) -> Desk:
+        delivery = self.world.design.arms[self.world.arms[arm]].delivery
+        if isinstance(delivery, Group):
+            return GroupDesk(self.clock, delivery, len(self.world.design.coaches(self.world.arms[arm])))
+        return CoachDesk(self.clock, self.world, arm)
 
     def run(self) -> Trial:
         """Let the trial happen."""
@@ -173,8 +134,8 @@ class Trial:
         for site in range(len(self.world.sites)):
             env.process(self.site(site))
         env.process(self.trial_office())
-        if self.coaches:
-            env.process(self.coach_desk())
+        if self.desks:
+            env.process(self.give_places())
         env.run()
         return self
 
@@ -226,9 +187,9 @@ class Trial:
         self.log(Kind.ENROLMENT_CLOSED, NONE)
 
     def randomize(self, person: int) -> None:
-        """Open the next envelope of the person's stratum, and start what the arm delivers."""
+        """Ask for the participant's arm, and start what it delivers."""
         i = self.n_participants
-        arm = next(self.envelopes[self.stratum_of[i]])
+        arm = self.next_arm(i)
         self.n_participants += 1
         self.passed[-1] += 1
         self.book["site"][i], self.book["number"][i] = self.site_of[person], self.number_of[person]
@@ -238,8 +199,9 @@ class Trial:
         if self.exit_after[arm][i] < LONG:
             self.clock.env.process(self.leave(i))
         if self.courses[arm] is not None:
-            treat = self.see_coach if arm in self.coaches else self.study_alone
-            self.n_expected += arm in self.coaches
+            if arm in self.desks:
+                self.desks[arm].expected.add(i)
+            treat = self.come if arm in self.desks else self.study_alone
             self.treatment[i] = self.clock.env.process(treat(i))
 
     def leave(self, i: int) -> Wait:
@@ -253,58 +215,62 @@ class Trial:
         if treatment is not None and treatment.is_alive:
             treatment.interrupt("left the study")
 
-    # --- one-to-one sessions ---
+    # --- sessions with a coach or in a group ---
 
-    def coach_desk(self) -> Wait:
+    def give_places(self) -> Wait:
         """Each day, free places go to those who wait."""
-        while not (self.closed and self.n_expected == 0):
+        while not (self.closed and all(desk.is_done for desk in self.desks.values())):
             yield self.clock.until(self.clock.day, Phase.ASSIGN)
-            for coaches in self.coaches.values():
-                coaches.assign()
+            for desk in self.desks.values():
+                desk.assign(enrolment_closed=self.closed)
             yield self.clock.until(self.clock.day + 1, Phase.RECRUIT)
 
-    def see_coach(self, i: int) -> Wait:
-        """Ask for a coach, wait, attend weekly sessions, give the place back."""
+    def come(self, i: int) -> Wait:
+        """Ask for a place, wait, attend sessions, give the place back."""
         arm = self.book["arm"][i]
-        course, coaches = self.courses[arm], self.coaches[arm]
+        course, desk = self.courses[arm], self.desks[arm]
         assert course is not None
-        coach, place = NONE, None
+        place = None
         try:
-            offer = yield from self.ask(i, course, coaches)
-            if offer is None:
+            place = yield from self.ask(i, course, desk)
+            if place is None:
                 return
-            coach, place = offer
-            self.n_expected -= 1
-            self.book["offered_day"][i], self.book["coach"][i] = self.clock.day, coach
-            self.tell(Kind.COACH_ASSIGNED, i, coach)
-            yield from self.appointments(i, course)
+            self.begin(i, *place)
+            yield from self.meetings(i, course) if self.world.grouped(arm) else self.appointments(i, course)
         except simpy.Interrupt:
             self.settle(i, Status.LEFT_STUDY)
             if place is None:
-                self.n_expected -= 1
-                coaches.strike(i)
+                desk.strike(i)
         if place is not None:
             self.book["released_day"][i] = self.clock.day
             yield self.clock.until(self.clock.day, Phase.RELEASE)
-            coaches.staff[coach].release(place)
+            desk.release(place)
 
-    def ask(self, i: int, course: _Course, coaches: Coaches) -> Generator[simpy.Event, Any, Any]:
-        """From randomization to the offer of a coach; None for those who do not want one, or no longer."""
+    def begin(self, i: int, coach: int, place: Any) -> None:
+        """Somebody is given a coach, or put in a group with its team."""
+        self.book["offered_day"][i], self.book["coach"][i] = self.clock.day, coach
+        if not self.world.grouped(self.book["arm"][i]):
+            self.tell(Kind.COACH_ASSIGNED, i, coach)
+            return
+        self.book["group"][i] = place
+        self.tell(Kind.GROUP_FORMED, i, place)
+
+    def ask(self, i: int, course: _Course, desk: Desk) -> Generator[simpy.Event, Any, Any]:
+        """From randomization to the offer of a place; None for those who do not want one, or no longer."""
         delivery = self.delivery(i)
         yield self.clock.until(self.clock.day + delivery.referral_days, Phase.ASK)
         if course.patience[i] < 0:
-            self.n_expected -= 1
+            desk.strike(i)
             self.tell(Kind.DECLINED, i)
             self.settle(i, Status.DECLINED)
             return None
         self.book["asked_day"][i] = self.clock.day
         self.tell(Kind.ASKED_FOR_COACH, i)
-        offer = coaches.join(i)
+        offer = desk.join(i)
         yield offer | self.clock.until(self.clock.day + course.patience[i] + 1, Phase.GIVE_UP)
         if offer.triggered:
             return offer.value
-        self.n_expected -= 1
-        coaches.strike(i)
+        desk.strike(i)
         self.tell(Kind.STOPPED_WAITING, i)
         self.settle(i, Status.STOPPED_WAITING)
         return None
@@ -312,6 +278,7 @@ class Trial:
     def appointments(self, i: int, course: _Course) -> Wait:
         """Sessions one interval apart; a missed one is rescheduled; the end is completion or discontinuation."""
         delivery = self.delivery(i)
+        assert isinstance(delivery, Individual)
         first = self.clock.day + delivery.lead_days
         for session in range(len(delivery.modules)):
             day = first + course.scheduled[session][i]
@@ -325,6 +292,20 @@ class Trial:
                     break
                 self.tell(Kind.MISSED_APPOINTMENT, i, session)
                 day += delivery.interval_days
+        self.finish(i, course)
+
+    def meetings(self, i: int, course: _Course) -> Wait:
+        """The group's sessions, some of them missed, until the programme is over or the participant stops."""
+        first = self.clock.day + self.delivery(i).lead_days
+        for session, days in enumerate(course.scheduled):
+            if days[i] > course.end[i]:
+                break
+            yield self.clock.until(first + days[i], Phase.TREAT)
+            self.sessions["scheduled"][session][i] = self.clock.day
+            if course.attended[session][i] < LONG:
+                self.hold(i, session)
+            else:
+                self.tell(Kind.MISSED_APPOINTMENT, i, session)
         self.finish(i, course)
 
     # --- web modules ---
@@ -361,10 +342,10 @@ class Trial:
 
     # --- the books ---
 
-    def delivery(self, i: int) -> Individual:
-        """How the participant's arm is delivered (coached arms only)."""
+    def delivery(self, i: int) -> Individual | Group:
+        """How the participant's arm is delivered (arms in which one waits for a place)."""
         delivery = self.world.design.arms[self.world.arms[self.book["arm"][i]]].delivery
-        assert isinstance(delivery, Individual)
+        assert isinstance(delivery, Individual | Group)
         return delivery
 
     def hold(self, i: int, session: int) -> None:
@@ -410,6 +391,7 @@ class Trial:
             "status": np.int8,
             "exit_kind": np.int8,
             "coach": np.int16,
+            "group": np.int16,
         }
         book = {name: np.array(v, dtype=codes.get(name, np.int32))[:, None] for name, v in self.book.items()}
         call_day = np.array(self.call_day, dtype=np.int32).reshape(len(self.call_day), len(self.book["arm"]), 1)
@@ -435,79 +417,3 @@ class _Course:
         self.end: list[int] = course.end[:, column].tolist()
         self.completed: list[bool] = course.completed[:, column].tolist()
         self.calls: list[list[int]] = [] if course.calls is None else course.calls[:, :, column].tolist()
-
-
-def follow_up(plan: Plan, histories: Histories, answers: Answers) -> tuple[FollowUp, list[Ints]]:
-    """Questionnaires, reminders and answers; one event log per replicate."""
-    acts = [FollowUpAct(plan, histories, answers, column).run() for column in range(plan.cohort.shape[1])]
-    names = [f.name for f in fields(FollowUp)]
-    whole = {name: np.stack([act.book[name] for act in acts], axis=-1) for name in names}
-    return FollowUp(**whole), [_log(act.events) for act in acts]
-
-
-class FollowUpAct:
-    """Act two of one replicate: every participant in the study gets each questionnaire, with reminders."""
-
-    def __init__(self, plan: Plan, histories: Histories, answers: Answers, column: int) -> None:
-        self.visits = list(plan.world.design.visits.values())
-        self.clock, self.events = Clock(), list[Row]()
-        self.n = int(histories.n_participants[column])
-        self.site, self.number = histories.site[:, column].tolist(), histories.number[:, column].tolist()
-        self.arm = histories.arm[:, column].tolist()
-        self.randomized = histories.randomized_day[:, column].tolist()
-        exit_day = histories.exit_day[:, column]
-        self.exit_day = np.where(exit_day == NONE, LONG, exit_day).tolist()
-        self.exit_kind = histories.exit_kind[:, column].tolist()
-        self.after_days = answers.after_days[:, :, column].tolist()
-        shape = (len(self.visits), plan.cohort.shape[0])
-        self.book: dict[str, NDArray[Any]] = {
-            "due_day": np.full(shape, NONE, dtype=np.int32),
-            "observed_day": np.full(shape, NONE, dtype=np.int32),
-            "missing": np.full(shape, Missing.NOT_RANDOMIZED, dtype=np.int8),
-            "n_reminders": np.zeros(shape, dtype=np.int8),
-        }
-
-    def run(self) -> FollowUpAct:
-        """Let follow-up happen."""
-        for i in range(self.n):
-            self.clock.env.process(self.participant(i))
-        self.clock.env.run()
-        return self
-
-    def participant(self, i: int) -> Wait:
-        """One visit after another, until the participant leaves the study."""
-        for v, visit in enumerate(self.visits):
-            due = self.randomized[i] + visit.day
-            self.book["due_day"][v, i] = due
-            yield from self.questionnaire(i, v, due)
-
-    def questionnaire(self, i: int, v: int, due: int) -> Wait:
-        """The window opens; reminders go out until there is an answer; the window closes."""
-        visit = self.visits[v]
-        answer_day = due + visit.opens + self.after_days[v][i]
-        answers = self.after_days[v][i] < LONG
-        self.book["missing"][v, i] = Missing.DIED if self.exit_kind[i] == DIED else Missing.WITHDREW
-        agenda = [(due + visit.opens, Phase.OPEN)]
-        agenda += [(due + r, Phase.REMIND) for r in visit.reminders if not answers or due + r < answer_day]
-        agenda += [(answer_day, Phase.ANSWER)] if answers else [(due + visit.closes, Phase.CLOSE)]
-        for day, phase in agenda:
-            if day >= self.exit_day[i]:
-                return
-            yield self.clock.until(day, phase)
-            self.record(i, v, phase)
-
-    def record(self, i: int, v: int, phase: Phase) -> None:
-        """Write down what happens at one moment of a visit."""
-        kinds = {
-            Phase.OPEN: Kind.WINDOW_OPENED,
-            Phase.REMIND: Kind.REMINDED,
-            Phase.ANSWER: Kind.ANSWERED,
-            Phase.CLOSE: Kind.WINDOW_CLOSED,
-        }
-        if phase == Phase.REMIND:
-            self.book["n_reminders"][v, i] += 1
-        elif phase == Phase.ANSWER:
-            self.book["observed_day"][v, i], self.book["missing"][v, i] = self.clock.day, Missing.ANSWERED
-        elif phase == Phase.CLOSE:
-            self.book["missing"][v, i] = Missing.NO_ANSWER
-        self.events.append((self.clock.day, kinds[phase], self.site[i], self.number[i], i, self.arm[i], v))

@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.delivery import Individual
+from trialsim.design.delivery import Group, Individual
+from trialsim.engines.vector_groups import Rules, make_up
 from trialsim.world import formulas
-from trialsim.world.allocation import count_strata, strata_or_nobody
+from trialsim.world.allocation import Given, count_strata, strata_or_nobody
 from trialsim.world.choose import choose
-from trialsim.world.formulas import LONG, Ints
+from trialsim.world.cohort import Cohort
+from trialsim.world.courses import Course
+from trialsim.world.formulas import LONG, Bools, Ints
 from trialsim.world.histories import NONE, FollowUp, Histories, Missing, Status
 from trialsim.world.observation import Answers
+from trialsim.world.periods import each_reminder
 from trialsim.world.places import Places, Queue
-from trialsim.world.plans import DIED, Course, Plan
+from trialsim.world.plans import DIED, Plan
+from trialsim.world.sequential import Sequential
 
 NAME = "vector"
 
@@ -31,7 +36,7 @@ def deliver(plan: Plan) -> Histories:
 
 @dataclass(frozen=True)
 class _Treated:
-    """Members of an arm who are treated, M of them, flat; others of a coached arm have declined or waited in vain."""
+    """Members of an arm who are treated, M of them, flat; where one waits, others have declined or waited in vain."""
 
     arm: int
     course: Course
@@ -52,6 +57,7 @@ class _Block:
         self.cohort = plan.cohort
         shape = plan.cohort.shape
         self.coach = np.full(shape, NONE, dtype=np.int16)
+        self.group = np.full(shape, NONE, dtype=np.int16)
         self.asked = np.full(shape, NONE, dtype=np.int32)
         self.offered = np.full(shape, NONE, dtype=np.int32)
         self.released = np.full(shape, NONE, dtype=np.int32)
@@ -66,6 +72,7 @@ class _Block:
         self.randomized = np.where(cohort.valid, cohort.randomized_day, np.int32(NONE))
         n = cohort.valid.sum(axis=0, dtype=np.int32)
         closing = np.where(n == len(cohort.valid), self.randomized[-1], plan.world.last_day).astype(np.int32)
+        self.closing = closing
         self.arm = _allocate(plan)
         self._leave()
         for arm, course in enumerate(plan.courses):
@@ -78,6 +85,7 @@ class _Block:
             randomized_day=self.randomized,
             arm=self.arm,
             coach=self.coach,
+            group=self.group,
             asked_day=self.asked,
             offered_day=self.offered,
             released_day=self.released,
@@ -107,7 +115,7 @@ class _Block:
         """All members of one arm; arrays of members are flat."""
         who = np.flatnonzero(self.arm == arm)
         start = self.randomized.take(who)
-        if self.plan.world.coached(arm):
+        if self.plan.world.waits(arm):
             who, start = self._wait(arm, course, who, start)
         treated = _Treated(arm, course, who, start, self.exit_or_never.take(who))
         self._settle(treated)
@@ -117,25 +125,25 @@ class _Block:
         self.treated.append(treated)
 
     def _settle(self, treated: _Treated) -> None:
-        """How treatment ended for those who had a coach (or modules); the others are settled by `_wait`."""
-        course, coached = treated.course, self.plan.world.coached(treated.arm)
+        """How treatment ended for those who had a place (or modules); the others are settled by `_wait`."""
+        course, had_place = treated.course, self.plan.world.waits(treated.arm)
         over = treated.start + treated.take(course.end)
         status = choose(treated.take(course.completed), _code(Status.COMPLETED), _code(Status.DISCONTINUED))
-        if not coached:
+        if not had_place:
             status = choose(treated.take(course.patience) < 0, _code(Status.DECLINED), status)
         left = over >= treated.exit_day
         day = np.minimum(over, treated.exit_day)
         self.status.ravel()[treated.who] = choose(left, _code(Status.LEFT_STUDY), status)
         self.ended.ravel()[treated.who] = day
-        if coached:
+        if had_place:
             self.released.ravel()[treated.who] = day
 
-    # --- coaches ---
+    # --- coaches and groups ---
 
     def _wait(self, arm: int, course: Course, members: Indices, randomized: Ints) -> tuple[Indices, Ints]:
-        """The list for coaches; returns those who got one, and the day of their first appointment."""
+        """The list for places; returns those who got one, and the day of their first session."""
         delivery = self.plan.world.design.arms[self.plan.world.arms[arm]].delivery
-        assert isinstance(delivery, Individual)
+        assert isinstance(delivery, Individual | Group)
         asks = randomized + np.int32(delivery.referral_days)
         exit_day, patience = self.exit_or_never.take(members), course.patience.take(members)
         deadline = np.minimum(asks + patience, exit_day - 1)
@@ -146,14 +154,26 @@ class _Block:
         self.ended.ravel()[members] = choose(joins, deadline + 1, np.minimum(asks, exit_day))
         self.asked.ravel()[members] = choose(joins, asks, NONE)
         waits = np.flatnonzero(deadline >= asks)
-        line = members.take(waits)
-        length = course.end.take(line) + np.int32(delivery.lead_days)
-        queue = Queue(asks.take(waits), deadline.take(waits), length, exit_day.take(waits))
-        offered, coach = Places(self.plan.world, arm, self.arm.shape[1]).serve(line, queue)
+        line, asked, longest = members.take(waits), asks.take(waits), deadline.take(waits)
+        if isinstance(delivery, Group):
+            all_asked = self._last_of_each(members, np.minimum(asks, exit_day))
+            rules = Rules.of(delivery, len(self.plan.world.design.coaches(self.plan.world.arms[arm])))
+            offered, coach, group = make_up(rules, line % self.arm.shape[1], asked, longest, all_asked)
+            self.group.ravel()[line] = group
+        else:
+            length = course.end.take(line) + np.int32(delivery.lead_days)
+            queue = Queue(asked, longest, length, exit_day.take(waits))
+            offered, coach = Places(self.plan.world, arm, self.arm.shape[1]).serve(line, queue)
         served = np.flatnonzero(offered < LONG)
         who, day = line.take(served), offered.take(served)
         self.offered.ravel()[who], self.coach.ravel()[who] = day, coach.take(served)
         return who, day + np.int32(delivery.lead_days)
+
+    def _last_of_each(self, members: Indices, day: Ints) -> Ints:
+        """Day in each replicate, (R,), on which enrolment has closed and the last member's own day is there."""
+        last = self.closing.copy()
+        np.maximum.at(last, members % self.arm.shape[1], day)
+        return last
 
     # --- what only tables and event lists need ---
 
@@ -161,20 +181,22 @@ class _Block:
         """Days of sessions held."""
         days = np.full((self.plan.world.max_sessions, *self.arm.shape), NONE, dtype=np.int32)
         for one in self.treated:
-            n_sessions = one.take(self.n_sessions)
+            n_sessions, attends = one.take(self.n_sessions), one.course.attends
             for k, held in enumerate(one.course.day):
-                days[k].ravel()[one.who] = choose(k < n_sessions, one.start + one.take(held), NONE)
+                day = one.start + one.take(held)
+                is_there = k < n_sessions if attends is None else one.take(attends[k]) & (day < one.exit_day)
+                days[k].ravel()[one.who] = choose(is_there, day, NONE)
         return days
 
     def _scheduled_day(self) -> Ints:
-        """Days of appointments made (coached arms); a web module that is not opened was never due."""
+        """Days of appointments made and of groups; a web module that is not opened was never due."""
         days = np.full((self.plan.world.max_sessions, *self.arm.shape), NONE, dtype=np.int32)
         for one in self.treated:
             n_sessions, end = one.take(self.n_sessions), one.take(one.course.end)
             for k, scheduled in enumerate(one.course.scheduled):
                 due = one.take(scheduled)
                 is_due = k < n_sessions
-                if self.plan.world.coached(one.arm):
+                if self.plan.world.waits(one.arm):
                     is_due = (due <= end) & (one.start + due < one.exit_day)
                 days[k].ravel()[one.who] = choose(is_due, one.start + due, NONE)
         return days
@@ -205,11 +227,33 @@ def _code(status: Status) -> np.int8:
 
 
 def _allocate(plan: Plan) -> NDArray[np.int8]:
-    """The next arm of each participant's stratum, in order of randomization; NONE for rows without a participant."""
-    codes, nobody = strata_or_nobody(plan.cohort)
+    """Everybody's arm, (N, R); NONE for rows without a participant."""
+    assignment = plan.assignment
+    if isinstance(assignment, Given):
+        return assignment.arm
+    if isinstance(assignment, Sequential):
+        return _in_turn(assignment, plan.cohort.valid)
+    return _from_lists(assignment.arms, plan.cohort)
+
+
+def _in_turn(assignment: Sequential, valid: Bools) -> NDArray[np.int8]:
+    """One participant after another, those of all replicates at once."""
+    n, width = int(valid.sum(axis=0).max()), assignment.n_levels * valid.shape[1]
+    place = assignment.level * valid.shape[1] + np.arange(valid.shape[1])  # (N, F, R) in a row of the counts
+    counts = np.zeros((len(assignment.arm_of_part), width), dtype=np.int64)
+    flat, part = counts.ravel(), np.zeros(valid.shape, dtype=np.intp)
+    for i, own in enumerate(place[:n]):
+        part[i] = assignment.draw(i, counts.take(own, axis=1))
+        flat[part[i] * width + own] += 1  # no place twice: factors and replicates have places of their own
+    return np.where(valid, assignment.arm_of_part.take(part), np.int8(NONE))
+
+
+def _from_lists(lists: dict[int, NDArray[np.int8]], cohort: Cohort) -> NDArray[np.int8]:
+    """The next arm of each participant's stratum, in order of randomization."""
+    codes, nobody = strata_or_nobody(cohort)
     counts = count_strata(codes, nobody)
     # Rows without a participant are a stratum, too, whose list says that there is no arm.
-    lists = plan.lists | {nobody: np.full((counts[:, nobody].max(), len(counts)), NONE, dtype=np.int8)}
+    lists = lists | {nobody: np.full((counts[:, nobody].max(), len(counts)), NONE, dtype=np.int8)}
     lengths = [len(sequence) for sequence in lists.values()]
     stratum = np.repeat(list(lists), lengths)
     place = np.concatenate([np.arange(length) for length in lengths])
@@ -258,6 +302,6 @@ def follow_up(plan: Plan, histories: Histories, answers: Answers) -> FollowUp:
             valid, choose(answers_it, np.int8(Missing.ANSWERED), not_answered), Missing.NOT_RANDOMIZED
         )
         stops = np.minimum(exit_day, choose(answers_it, answered, LONG))
-        for reminder in visit.reminders:
-            reminders[v] += valid & (scheduled + reminder < stops)
+        for reminder, meant in each_reminder(plan.world.reminders[v], visit.opens, scheduled, valid):
+            reminders[v] += meant & (scheduled + reminder < stops)
     return FollowUp(due, observed, missing, reminders)

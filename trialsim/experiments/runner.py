@@ -18,7 +18,7 @@ from trialsim.analysis.plan import analyse_block
 from trialsim.block import Block, EngineName, batches, simulate_block
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError, TrialsimError
-from trialsim.experiments.executors import Lost, local_crew
+from trialsim.experiments.executors import Crew, Lost, local_crew
 from trialsim.experiments.measures import Measures, measure
 from trialsim.experiments.trialfiles import write_trials
 from trialsim.world.world import World
@@ -152,11 +152,30 @@ def run(
     total)` is called after each batch. Raises ResultsError if replicates kill every worker that has them;
     KeyboardInterrupt goes through after the workers have been stopped.
     """
+    n_batches = len(batches(design, first, replicates))
+    with local_crew(min(workers, n_batches)) as hands:
+        return run_with(
+            hands, design, seed=seed, replicates=replicates, first=first, engine=engine, keep=keep, progress=progress
+        )
+
+
+def run_with(
+    hands: Crew,
+    design: Design,
+    *,
+    seed: int,
+    replicates: int,
+    first: int = 0,
+    engine: EngineName = "vector",
+    keep: Path | None = None,
+    progress: Progress | None = None,
+) -> Experiment:
+    """The same with workers that are there already: for who runs many designs."""
     document, task = design.model_dump_json(), Task(seed, engine)
     pieces = [_Piece(document, task, low, n, keep) for low, n in batches(design, first, replicates)]
     finished: dict[int, Batch] = {}
     done = 0
-    with local_crew(min(workers, len(pieces))) as hands, closing(hands.results(_work, pieces)) as arriving:
+    with closing(hands.results(_work, pieces)) as arriving:
         for piece, batch in arriving:
             if isinstance(batch, Lost):
                 raise ResultsError(_lost(piece, batch.reason))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trialsim.block import Block
-from trialsim.records import TABLES, table
+from trialsim.records import table, tables_of
 
 
 def write_table(folder: Path, arrow: pa.Table, name: str) -> None:
@@ -18,7 +18,7 @@ def write_table(folder: Path, arrow: pa.Table, name: str) -> None:
 
 
 def write_trials(folder: Path, block: Block) -> None:
-    """All tables of a block's replicates, or none: <folder>/<table>/from-<first replicate>.parquet."""
-    tables = {name: table(block, name) for name in TABLES}
+    """All tables of a block's replicates, or nothing: <folder>/<table>/from-<first replicate>.parquet."""
+    tables = {name: table(block, name) for name in tables_of(block.world)}
     for name, arrow in tables.items():
         write_table(folder / name, arrow, f"from-{block.first:07d}")

@@ -13,7 +13,7 @@ from trialsim.world.formulas import MONTH_DAYS
 WIDTH = 88
 GAP = "  "
 
-_MONTHS = (
+MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
@@ -145,4 +145,4 @@ def days_as_months(days: float, digits: int = 1) -> str:
 
 def date_text(date: dt.date) -> str:
     """'4 January 2021', in every locale."""
-    return f"{date.day} {_MONTHS[date.month - 1]} {date.year}"
+    return f"{date.day} {MONTHS[date.month - 1]} {date.year}"

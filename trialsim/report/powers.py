@@ -136,6 +136,8 @@ def _answer(sizing: Sizing) -> str:
         interval, said = "a limit of the search: all of its range is enough", said.removeprefix("fitted ")
     if sizing.path != "sample_size":
         return f"{sizing.path} = {_value(answer.x)} ({interval}); {said}."
+    if design.allocation.kind == "cohorts" or any(change.ratio for change in design.changes):
+        return f"{_value(answer.x)} participants in all ({interval}); {said}."  # the ratio does not tell arms' sizes
     ratio = design.allocation.ratio
     sizes = {arm: math.ceil(answer.x * part / sum(ratio.values())) for arm, part in ratio.items()}
     arms = ", ".join(f"{arm} {n:,}" for arm, n in sizes.items())

@@ -7,17 +7,35 @@ from typing import Any
 import numpy as np
 
 from trialsim.analysis.estimates import Label
+from trialsim.design.delivery import Group
+from trialsim.design.outcomes import Ordinal, Outcome, Score
 from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.decisions import decide, power_rows
 from trialsim.experiments.performance import Performance, Truths, by_analysis, mean_with_error, of_trial
 from trialsim.experiments.runner import Experiment
 from trialsim.report.decision_text import decision_sections
+from trialsim.report.describe.phrases import confounded, entered
 from trialsim.report.layout import date_text, heading, number, paragraph, plural, table, with_error
 from trialsim.report.summary_analyses import AnalysisText
 from trialsim.world.world import World
 
 NOTE = "Values are means over replicates ± Monte Carlo standard error."
+
+_ROWS = {
+    "score": (("mean change", "mean_change", 2), ("SD of change", "sd_change", 2), ("responders, %", "responders", 1)),
+    "binary": (("yes, %", "responders", 1),),
+    "ordinal": (("mean level", "mean", 2), ("responders, %", "responders", 1)),
+    "count": (("mean number", "mean", 2), ("none, %", "responders", 1)),
+    "event": (("had it, %", "responders", 1),),
+    "dose": (("mean dose", "mean", 1), ("users, %", "users", 1)),
+}
+"""By kind of outcome: what is said of it at each visit, its measure, digits."""
+_GROUPS = (
+    ("groups", "n_groups", 0), ("participants per group, mean", "mean_size", 1), ("smallest", "smallest", 1),
+    ("largest", "largest", 1), ("wait for a group, mean days", "mean_wait_days", 1),
+    ("longest wait, days", "longest_wait_days", 1), ("hours of sessions", "hours", 0),
+)  # fmt: skip
 
 
 class Summary:
@@ -40,6 +58,8 @@ class Summary:
                 self.arms,
                 self.attendance,
                 self.staff,
+                self.groups,
+                self.clusters,
                 self.outcomes,
                 self.analysis_text.text,
                 self.decisions,
@@ -118,15 +138,15 @@ class Summary:
             rows.append([step, self.count(f"funnel/{step}/passed"), "", ""])
             rows += [["", "", reason, self.count(f"funnel/{step}/lost/{reason}")] for reason in reasons]
             rows.append(["", "", "in process at closing", self.count(f"funnel/{step}/in process")])
-        rows.append(["randomized", self.count("randomized/all"), "", ""])
+        rows.append([entered(self.design), self.count("randomized/all"), "", ""])
         head = ["step", "passed", "not passed", "people"]
         each = self.cell("funnel/contacted_per_randomized")
         target = f"Target {self.design.sample_size:,}. {each} people contacted for each participant."
-        return self.section("Enrolment (CONSORT)", table(head, rows, "lrlr"), target)
+        return self.section(self._flow("Enrolment"), table(head, rows, "lrlr"), target)
 
     def arms(self) -> str:
         names = self.world.arms
-        rows = [["randomized", *(self.count(f"randomized/{arm}") for arm in names)]]
+        rows = [[entered(self.design), *(self.count(f"randomized/{arm}") for arm in names)]]
         for status in ("declined", "stopped_waiting", "discontinued", "completed", "left_study"):
             cells = [self.count(f"treatment/{arm}/status/{status}") for arm in names]
             rows.append([f"treatment: {status.replace('_', ' ')}", *cells])
@@ -135,7 +155,14 @@ class Summary:
         for visit in self.world.visits:
             rows.append([f"answered {self.visit(visit)}, %", *(self.cell(f"observed/{arm}/{visit}") for arm in names)])
         rows = [row for row in rows if any(row[1:])]
-        return self.section("Arms (CONSORT)", self._legend(), table(["", *names], rows, "l" + "r" * len(names)))
+        warning = paragraph(confounded(self.design))
+        return self.section(
+            self._flow("Arms"), self._legend(), warning, table(["", *names], rows, "l" + "r" * len(names))
+        )
+
+    def _flow(self, title: str) -> str:
+        """CONSORT is about trials that randomize."""
+        return title if confounded(self.design) else f"{title} (CONSORT)"
 
     def _legend(self) -> str:
         labels = [f"{name}: {arm.label}." for name, arm in self.design.arms.items() if arm.label]
@@ -174,6 +201,30 @@ class Summary:
         staff = [["coaches", *(str(len(self.design.coaches(arm))) for arm in coached)]]
         return self.section("Staff", table(["", *coached], staff + rows, "l" + "r" * len(coached)))
 
+    def groups(self) -> str:
+        """Delivery groups: number, size, waiting, components."""
+        arms = {name: arm.delivery for name, arm in self.design.arms.items() if isinstance(arm.delivery, Group)}
+        rows = [[text, *(self.cell(f"groups/{arm}/{name}", digits) for arm in arms)] for text, name, digits in _GROUPS]
+        components = dict.fromkeys(name for delivery in arms.values() for name in delivery.components)
+        rows += [[f"attended {name}, %", *(self.cell(f"components/{arm}/{name}/attended") for arm in arms)]
+                 for name in components]  # fmt: skip
+        rows = [row for row in rows if any(row[1:])]
+        return self.section("Groups", table(["", *arms], rows, "l" + "r" * len(arms))) if rows else ""
+
+    def clusters(self) -> str:
+        """Randomized clusters: number, size, intraclass correlations."""
+        rows = [["clusters", self.count("clusters/all")]]
+        rows += [[f"  {arm}", self.count(f"clusters/{arm}")] for arm in self.world.arms]
+        rows += [["participants per cluster, mean", self.cell("clusters/size_mean", 1)]]
+        rows += [["  coefficient of variation", self.cell("clusters/size_cv", 2)]]
+        for name in self.world.outcomes:
+            rows.append([f"ICC of {name} at baseline", self.cell(f"clusters/{name}/baseline_icc", 3)])
+            for visit in self.world.visits:
+                rows.append([f"  {self.visit(visit)}, given arm", self.cell(f"clusters/{name}/{visit}/icc", 3)])
+                rows.append(["  given baseline too", self.cell(f"clusters/{name}/{visit}/adjusted_icc", 3)])
+        rows = [row for row in rows if row[1]]
+        return self.section("Clusters", table(["", "value"], rows, "lr")) if rows else ""
+
     def outcomes(self) -> str:
         parts = [self._outcome(name) for name in self.world.outcomes]
         return self.section("Outcomes, as observed", *parts)
@@ -181,15 +232,15 @@ class Summary:
     def _outcome(self, name: str) -> str:
         outcome, arms = self.design.outcomes[name], self.world.arms
         rows = []
+        known = "observed" if outcome.source == "questionnaire" else "known"
         for visit in self.world.visits:
             path = f"outcome/{name}/{{}}/{visit}"
-            rows.append([f"{self.visit(visit)}: observed", *(self.count(f"{path.format(a)}/n") for a in arms)])
-            rows.append(["  mean change", *(self.cell(f"{path.format(a)}/mean_change", 2) for a in arms)])
-            rows.append(["  SD of change", *(self.cell(f"{path.format(a)}/sd_change", 2) for a in arms)])
-            rows.append(["  responders, %", *(self.cell(f"{path.format(a)}/responders") for a in arms)])
+            rows.append([f"{self.visit(visit)}: {known}", *(self.count(f"{path.format(a)}/n") for a in arms)])
+            for text, measure, digits in _ROWS[outcome.kind]:
+                rows.append([f"  {text}", *(self.cell(f"{path.format(a)}/{measure}", digits) for a in arms)])
         base = f"Baseline mean {self.cell(f'baseline/{name}/mean', 2)}, SD {self.cell(f'baseline/{name}/sd', 2)}."
-        fall = f"Responders fall by at least {number(100 * outcome.responder_fall)}%."
-        text = paragraph(f"{outcome.label or name}. {base} {fall}")
+        about = f"{base if outcome.has_baseline else ''} {_note(outcome)}"
+        text = paragraph(f"{outcome.label or name}. {about}")
         return f"{text}\n\n{table(['', *arms], rows, 'l' + 'r' * len(arms))}"
 
     def cost(self) -> str:
@@ -198,6 +249,25 @@ class Summary:
             return ""
         rows = [[name.removeprefix("cost/"), self.cell(name, 0)] for name in names]
         return self.section(f"Cost ({self.design.costs.currency})", table(["", "amount"], rows, "lr"))
+
+
+def _note(outcome: Outcome) -> str:
+    """What must be known to read an outcome's rows."""
+    if isinstance(outcome, Score):
+        text = f"Responders fall by at least {number(100 * outcome.responder_fall)}%."
+    elif isinstance(outcome, Ordinal):
+        text = f"Levels count from 0; responders are at '{outcome.responder_from}' or higher."
+    else:
+        text = _NOTES[outcome.kind]
+    return f"{text} From health records." if outcome.source == "record" else text
+
+
+_NOTES = {
+    "binary": "Values are 1 for yes, 0 for no.",
+    "count": "Numbers since the visit before, at baseline in the year before.",
+    "event": "Those who have had it by the visit, of those of whom it is known.",
+    "dose": "Means are over everybody, users or not.",
+}
 
 
 def summary_text(experiment: Experiment, *, skip_failed: bool = False, truths: Truths | None = None) -> str:

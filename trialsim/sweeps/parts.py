@@ -18,9 +18,11 @@ MOST_REPLICATES = 100_000
 """Of a point, where only a target is given."""
 LARGEST_REPLICATES = 10_000_000
 TABLES = ("funnel", "participants", "sessions", "observations", "resources", "truth")
-"""The participant-level tables of `keep: participants`; events are kept where they are named."""
+"""The participant-level tables of `keep: participants`; events, clusters, components are kept where they are named."""
 
-Table = Literal["funnel", "participants", "sessions", "observations", "resources", "truth", "events"]
+Table = Literal[
+    "funnel", "participants", "sessions", "observations", "resources", "truth", "events", "clusters", "components"
+]
 Dotted = Annotated[str, Strict(), Field(min_length=1, max_length=200)]
 File = Annotated[str, Strict(), Field(min_length=1, max_length=1_000)]
 Values = Annotated[tuple[Value, ...], Field(min_length=1, max_length=MAX_POINTS)]

@@ -8,9 +8,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.world import formulas
+from trialsim.design.outcomes import Dose, TimeToEvent
+from trialsim.world import formulas, values
+from trialsim.world.clusters import Clusters, make_clusters
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import NEVER, Bools, Floats, Ints
+from trialsim.world.periods import period_of
 from trialsim.world.persons import Persons, make_persons
 from trialsim.world.streams import Stream
 from trialsim.world.traits import Rows, Traits, joint_normals
@@ -35,6 +38,8 @@ class Cohort:
     stable: Floats  # (n_outcomes, N, R)
     baseline: NDArray[np.int16]  # (n_outcomes, N, R) in grid steps
     motivation: Floats  # (N, R)
+    cluster: NDArray[np.int16] | None = None  # (N, R); None where the design has no clusters
+    clusters: Clusters | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -44,13 +49,13 @@ class Cohort:
 
 def make_cohort(world: World, draws: Draws) -> Cohort:
     """Draw enough persons of every site that enrolment surely ends as it would with all of them."""
-    rows = expected_rows(world)
+    rows, clusters = expected_rows(world), make_clusters(world, draws)
     while True:
-        persons = make_persons(world, draws, rows)
+        persons = make_persons(world, draws, rows, clusters)
         person, day = _in_order(world, persons)
         short = _short_sites(world, persons, day)
         if not short.any():
-            return _cohort(world, draws, persons, person, day)
+            return _cohort(world, draws, persons, person, day, clusters)
         rows = Rows(tuple(int(n * 1.2) + 16 if more else n for n, more in zip(rows.per_site, short, strict=True)))
 
 
@@ -71,7 +76,8 @@ def expected_rows(world: World) -> Rows:
 
 def acceptance(world: World) -> float:
     """Share of persons who pass all steps, from a pilot draw of its own (it only sizes arrays)."""
-    parts = world.design.model_dump_json(include={"funnel", "covariates", "outcomes"})
+    decisive = {"funnel", "covariates", "outcomes", "clusters"} | ({"allocation"} if world.selects_by_arm else set())
+    parts = world.design.model_dump_json(include=decisive)
     return _pilot(_Screening(parts, tuple(world.sites), world))
 
 
@@ -88,7 +94,8 @@ class _Screening:
 def _pilot(screening: _Screening) -> float:
     world = screening.world
     rows = Rows(tuple([max(1, 1_000 // len(world.sites))] * len(world.sites)))
-    pilot = make_persons(world, Draws(seed=0, first=0, n_replicates=16), rows)
+    draws = Draws(seed=0, first=0, n_replicates=16)
+    pilot = make_persons(world, draws, rows, make_clusters(world, draws))
     return max(float((pilot.lost_step == len(world.steps)).mean()), 1e-4)
 
 
@@ -114,42 +121,52 @@ def _short_sites(world: World, persons: Persons, day: Ints) -> Bools:
     return np.asarray((persons.last_contact_day <= closing).any(axis=1))
 
 
-def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Ints) -> Cohort:
+def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Ints, clusters: Clusters | None) -> Cohort:
     traits = persons.traits.of_participants(draws, person)
     levels = [traits.levels(k) for k in range(len(world.outcomes))]
-    baseline = _baseline(world, draws, [entry for _, entry in levels])
     covariates = {name: traits.covariate(name) for name in world.design.covariates}
+    baseline = _baseline(world, draws, [entry for _, entry in levels], day, covariates)
     return Cohort(
         persons=persons,
         person=person,
         valid=day < NEVER,
         randomized_day=day,
         site=traits.site,
-        stratum=_stratum(world, traits.site, covariates, baseline),
+        stratum=_stratum(world, day, traits.site, covariates, baseline),
         traits=traits,
         covariates=covariates,
         stable=np.stack([stable for stable, _ in levels]),
         baseline=baseline,
         motivation=draws.normal(Stream.MOTIVATION, len(person)),
+        cluster=traits.cluster,
+        clusters=clusters,
     )
 
 
-def _baseline(world: World, draws: Draws, entry: list[Floats]) -> NDArray[np.int16]:
-    """Measured baseline values on each instrument's grid."""
+def _baseline(
+    world: World, draws: Draws, entry: list[Floats], day: Ints, covariates: dict[str, Floats]
+) -> NDArray[np.int16]:
+    """Values at baseline in grid steps; of an event, which has not happened yet, 0."""
     n = len(entry[0])
     errors = joint_normals(world, [draws.normal(Stream.BASELINE_ERROR, n, name) for name in world.outcomes])
-    values = []
+    baseline = np.zeros((len(entry), *entry[0].shape), dtype=np.int16)
     for k, outcome in enumerate(world.design.outcomes.values()):
-        measured = entry[k] + outcome.error_sd * errors[k]
-        values.append(formulas.to_grid(measured, outcome.low, outcome.high, outcome.items))
-    return np.stack(values)
+        level = entry[k] + outcome.error_sd * errors[k]
+        if (shift := world.calendar_shifts[k]) is not None:
+            level += shift.take(day, mode="clip")  # rows without a participant have no day
+        if isinstance(outcome, Dose):
+            baseline[k] = values.dose(outcome, level) * (covariates[outcome.users] > 0)
+        elif not isinstance(outcome, TimeToEvent):
+            mean = values.baseline_mean(outcome)
+            baseline[k] = values.in_steps(outcome, level, luck=errors[k], mean=mean)
+    return baseline
 
 
 def _stratum(
-    world: World, site: NDArray[np.int16], covariates: dict[str, Floats], baseline: NDArray[np.int16]
+    world: World, day: Ints, site: NDArray[np.int16], covariates: dict[str, Floats], baseline: NDArray[np.int16]
 ) -> NDArray[np.int16]:
-    """Stratum code: mixed-radix number of the factors in their order."""
-    code = np.zeros(site.shape, dtype=np.int16)
+    """Stratum code: mixed-radix number of the period and the factors in their order."""
+    code = period_of(world.periods, day).astype(np.int16)
     for factor in world.design.allocation.strata:
         if factor == "site":
             code = code * len(world.sites) + site

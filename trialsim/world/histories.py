@@ -30,14 +30,15 @@ class Kind(IntEnum):
     ASKED_FOR_COACH = 8
     CALLED = 9
     COACH_ASSIGNED = 10  # detail: coach
-    MISSED_APPOINTMENT = 11  # detail: session
-    SESSION = 12  # detail: session
-    DISCONTINUED = 13  # detail: sessions attended
-    COMPLETED = 14
-    WINDOW_OPENED = 15  # detail: visit
-    ANSWERED = 16  # detail: visit
-    REMINDED = 17  # detail: visit; to those who have not answered by this day
-    WINDOW_CLOSED = 18  # detail: visit; without an answer, by somebody in the study
+    GROUP_FORMED = 11  # detail: group; once for each member
+    MISSED_APPOINTMENT = 12  # detail: session
+    SESSION = 13  # detail: session
+    DISCONTINUED = 14  # detail: sessions attended
+    COMPLETED = 15
+    WINDOW_OPENED = 16  # detail: visit
+    ANSWERED = 17  # detail: visit
+    REMINDED = 18  # detail: visit; to those who have not answered by this day
+    WINDOW_CLOSED = 19  # detail: visit; without an answer, by somebody in the study
 
 
 class Status(IntEnum):
@@ -94,10 +95,11 @@ class Histories:
     site: NDArray[np.int16]  # (N, R)
     randomized_day: Ints  # (N, R)
     arm: Codes  # (N, R)
-    coach: NDArray[np.int16]  # (N, R) coach within the arm
-    asked_day: Ints  # (N, R) put on the list for a coach
-    offered_day: Ints  # (N, R) given a coach
-    released_day: Ints  # (N, R) last day on which the coach's place is taken
+    coach: NDArray[np.int16]  # (N, R) coach within the arm; of a group, the team that leads it
+    group: NDArray[np.int16]  # (N, R) delivery group within the arm, in order of making up
+    asked_day: Ints  # (N, R) put on the list for a coach, or for a place in a group
+    offered_day: Ints  # (N, R) given a coach, or their group made up
+    released_day: Ints  # (N, R) last day on which the coach's place is taken, or in the group
     n_sessions: Codes  # (N, R)
     status: Codes  # (N, R) Status
     ended_day: Ints  # (N, R) day on which `status` was settled; NONE for NO_TREATMENT

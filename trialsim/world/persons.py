@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trialsim.design.allocation import Selection
 from trialsim.design.parts import Criterion
 from trialsim.world import formulas
+from trialsim.world.clusters import Clusters, clusters_of_site
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import NEVER, Bools, Floats, Ints
 from trialsim.world.streams import Stream
-from trialsim.world.traits import Rows, Traits, draw_traits
+from trialsim.world.traits import Rows, Traits, draw_traits, latent_mean
 from trialsim.world.world import World
 
 
@@ -33,20 +37,23 @@ class Persons:
     traits: Traits  # (P, R)
     last_contact_day: Ints  # (n_sites, R) contact day of each site's last row
     rate: Floats  # (n_sites, R or 1, n_segments), see `contact_rates`
+    cluster: NDArray[np.int16] | None  # (P, R); none where the design has no clusters
 
 
-def make_persons(world: World, draws: Draws, rows: Rows) -> Persons:
+def make_persons(world: World, draws: Draws, rows: Rows, clusters: Clusters | None) -> Persons:
     """Draw the persons of a block of replicates; most of it site by site, which keeps arrays near the processor."""
     site = np.repeat(np.arange(len(world.sites), dtype=np.int16), rows.per_site)
-    traits = draw_traits(world, draws, rows, site)
     rate = contact_rates(world, draws)
     shape = (rows.total, draws.n_replicates)
     step_day = np.empty((len(world.steps) + 1, *shape), dtype=np.int32)
     lost_step, lost_reason = np.empty(shape, dtype=np.int8), np.empty(shape, dtype=np.int8)
     for index, span in enumerate(rows.spans()):
-        lost_step[span], lost_reason[span] = _losses(world, draws, index, traits.part(span))
         step_day[0, span] = _contact_days(world, draws, index, rate[index], span.stop - span.start)
         _add_delays(world, draws, index, step_day[:, span])
+    cluster = None if clusters is None else _clusters(world, draws, clusters, rows, step_day[0])
+    traits = draw_traits(world, draws, rows, site, cluster, {} if clusters is None else clusters.level)
+    for index, span in enumerate(rows.spans()):
+        lost_step[span], lost_reason[span] = _losses(world, draws, index, traits.part(span), clusters)
     return Persons(
         site=site,
         number=np.concatenate([np.arange(n, dtype=np.int32) for n in rows.per_site]),
@@ -56,7 +63,21 @@ def make_persons(world: World, draws: Draws, rows: Rows) -> Persons:
         traits=traits,
         last_contact_day=step_day[0, np.cumsum(rows.per_site) - 1],
         rate=rate,
+        cluster=cluster,
     )
+
+
+def _clusters(world: World, draws: Draws, clusters: Clusters, rows: Rows, contact_day: Ints) -> NDArray[np.int16]:
+    """Cluster of each person, (P, R)."""
+    even = world.design.clusters is not None and world.design.clusters.recruitment == "even"
+    cluster = np.empty(contact_day.shape, dtype=np.int16)
+    for index, span in enumerate(rows.spans()):
+        goes_on = None
+        if even:
+            n = span.stop - span.start
+            goes_on = draws.uniform(Stream.FUNNEL_CHANCE, n, world.sites[index]) < world.chance_prob
+        cluster[span] = clusters_of_site(world, draws, clusters, index, contact_day[span], goes_on)
+    return cluster
 
 
 # --- time of contact --------------------------------------------------------------------------------------------------
@@ -137,14 +158,19 @@ def _beyond_pool(world: World, draws: Draws, site: int, time: Floats) -> Bools:
 # --- funnel -----------------------------------------------------------------------------------------------------------
 
 
-def _losses(world: World, draws: Draws, site: int, traits: Traits) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+def _losses(
+    world: World, draws: Draws, site: int, traits: Traits, clusters: Clusters | None
+) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """First step that each person of a site does not pass, and the reason's place in the step's list; (rows, R)."""
     places = [(step, place) for step, reasons in enumerate(world.reasons) for place in range(len(reasons))]
     # Reasons are ranked, the first highest, so that of several a person keeps the largest number; 0 passes all.
     kind = np.int8 if len(places) < 2**7 else np.int16
     ranks = {place: kind(len(places) - order) for order, place in enumerate(places)}
     lost = np.zeros((len(traits.site), draws.n_replicates), dtype=kind)
-    for place, fails in _failures(world, draws, site, traits):
+    failures = _failures(world, draws, site, traits)
+    if clusters is not None and world.selects_by_arm:
+        failures = chain(failures, [(places[-1], _not_selected(world, draws, site, traits, clusters))])
+    for place, fails in failures:
         np.maximum(lost, fails.view(np.int8) * ranks[place], out=lost)
     steps, reasons = np.array([*places, (len(world.steps), -1)], dtype=np.int8).T[:, ::-1]
     return steps.take(lost), reasons.take(lost)
@@ -187,6 +213,23 @@ def _fails(
     low = -np.inf if criterion.at_least is None else criterion.at_least
     high = np.inf if criterion.at_most is None else criterion.at_most
     return np.asarray((measured < low) | (measured > high))
+
+
+def _not_selected(world: World, draws: Draws, site: int, traits: Traits, clusters: Clusters) -> Bools:
+    """Who is not asked, or does not agree, because of the arm of their cluster; (rows, R).
+
+    Recruited with chance Phi(Phi^-1(prob) + severity x z), z the level at entry of the first outcome in SDs."""
+    assert world.design.clusters is not None
+    assert clusters.arm is not None
+    outcome = world.design.outcomes[world.outcomes[0]]
+    selection = [world.design.clusters.selection.get(arm, Selection()) for arm in world.arms]
+    arm = clusters.arm[traits.cluster, np.arange(draws.n_replicates)]
+    inclination = np.array([formulas.probit(s.prob) for s in selection])[arm]
+    severity = np.array([s.severity for s in selection])
+    if severity.any():
+        _, entry = traits.levels(0)
+        inclination += severity[arm] * ((entry - latent_mean(outcome)) / math.hypot(outcome.sd, outcome.entry_sd))
+    return draws.normal(Stream.SELECTION, len(arm), world.sites[site]) >= inclination
 
 
 def _add_delays(world: World, draws: Draws, site: int, days: Ints) -> None:

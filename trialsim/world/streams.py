@@ -30,7 +30,7 @@ class Stream(IntEnum):
     LETTERS_SPLIT = 13  # rows: steps and reasons, by site
     SITE_LEVEL = 14  # one row per site and outcome
     COACH_LEVEL = 15  # rows: coaches, by arm and outcome
-    ALLOCATION = 16  # rows: blocks x strata of a site x (size, order), by site
+    ALLOCATION = 16  # rows: blocks x strata of a site x (size, order), by site and, after the first, period
     ALLOCATION_SIMPLE = 18  # participants
     MOTIVATION = 19  # participants from here on
     BASELINE_ERROR = 20
@@ -54,6 +54,24 @@ class Stream(IntEnum):
     PRIOR = 39  # one row: an effect drawn from its prior
     SWEEP_DESIGN = 40  # points of a Latin hypercube or Sobol sequence, by number of the axis
     POSTERIOR = 41  # rows: draws of what may be true of a sweep's results, by their common seed
+    CLUSTER = 42  # persons; one row per site where recruitment is even
+    CLUSTER_SIZE = 43  # rows: clusters, by site
+    CLUSTER_OPENING = 44  # rows: clusters, by site
+    CLUSTER_LEVEL = 45  # rows: clusters, by site and outcome
+    CLUSTER_CHANGE = 46  # rows: clusters, by site and outcome
+    CLUSTER_ALLOCATION = 47  # rows: clusters, by site; constrained: one number after another, of each replicate
+    SELECTION = 48  # persons
+    COHORT_CHOICE = 49  # participants
+    MISSED_SESSION = 50  # participants, by session of a group
+    COMPONENT = 51  # participants, by component
+    COVER = 52  # participants, by session
+    GROUP_LEVEL = 53  # rows: delivery groups, by arm and outcome
+    CONTAMINATION = 54  # participants from here on
+    CO_INTERVENTION = 55
+    EVENT = 56  # by outcome
+    STOP_DOSE = 58  # by outcome
+    RESUME_DOSE = 59  # by outcome
+    TAPER = 60  # by outcome
 
 
 class _Hash(ISeedSequence):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trialsim.design.outcomes import Outcome, Score
 from trialsim.design.parts import BinaryCovariate, NormalCovariate
 from trialsim.world import formulas
 from trialsim.world.draws import Draws
@@ -45,6 +46,8 @@ class Traits:
     world: World
     site: NDArray[np.int16]
     site_level: list[Floats | None]  # by outcome: (n_sites, R)
+    cluster: NDArray[np.int16] | None  # as the other arrays
+    cluster_level: dict[int, Floats]  # by outcome: (n_clusters, R)
     covariate_luck: dict[str, Floats | Bools | Ints]  # uniforms of normal ones; values of others, which are smaller
     stable_luck: dict[int, Floats]  # by outcome: independent normals
     entry_luck: dict[int, Floats]  # empty where no outcome has an `entry_sd`
@@ -74,6 +77,8 @@ class Traits:
             world=self.world,
             site=site,
             site_level=self.site_level,
+            cluster=None if self.cluster is None else chosen(self.cluster),
+            cluster_level=self.cluster_level,
             covariate_luck={name: chosen(luck) for name, luck in self.covariate_luck.items()},
             stable_luck={k: chosen(luck) for k, luck in self.stable_luck.items()},
             entry_luck={k: chosen(luck) for k, luck in self.entry_luck.items()},
@@ -111,18 +116,32 @@ class Traits:
     def _work_out(self, k: int) -> tuple[Floats, Floats]:
         outcome = self.world.design.outcomes[self.world.outcomes[k]]
         stable = joint_normal(self.world, self.stable_luck, k) * outcome.sd
-        stable += outcome.mean + self.shift(outcome.covariates)
+        stable += latent_mean(outcome) + self.shift(outcome.covariates)
         site_level = self.site_level[k]
         if site_level is not None:
             replicate = np.arange(stable.shape[1])
             rows = self.site if self.site.ndim == 2 else self.site[:, None]
             stable += outcome.site_sd * site_level[rows, replicate]
+        if self.cluster is not None and k in self.cluster_level:
+            stable += outcome.cluster_sd * self.cluster_level[k][self.cluster, np.arange(stable.shape[1])]
         if not self.entry_luck:
             return stable, stable
         return stable, stable + outcome.entry_sd * joint_normal(self.world, self.entry_luck, k)
 
 
-def draw_traits(world: World, draws: Draws, rows: Rows, site: NDArray[np.int16]) -> Traits:
+def latent_mean(outcome: Outcome) -> float:
+    """Mean latent level among the people screened [points]; other kinds than scores have it at 0."""
+    return outcome.mean if isinstance(outcome, Score) else 0.0
+
+
+def draw_traits(
+    world: World,
+    draws: Draws,
+    rows: Rows,
+    site: NDArray[np.int16],
+    cluster: NDArray[np.int16] | None,
+    cluster_level: dict[int, Floats],
+) -> Traits:
     """Luck of all persons, (P, R), as far as screening looks at it."""
     covariates, outcomes = world.screened
 
@@ -143,6 +162,8 @@ def draw_traits(world: World, draws: Draws, rows: Rows, site: NDArray[np.int16])
         world=world,
         site=site,
         site_level=[_site_level(world, draws, name) for name in world.outcomes],
+        cluster=cluster,
+        cluster_level=cluster_level,
         covariate_luck={name: covariate(name) for name in covariates},
         stable_luck=normals(Stream.STABLE),
         entry_luck=normals(Stream.ENTRY) if world.has_entry_states else {},
@@ -175,6 +196,12 @@ def joint_normal(world: World, parts: Sequence[Floats] | dict[int, Floats], k: i
         if weight:
             mixed += weight * parts[j]
     return mixed
+
+
+def own_normal(world: World, draws: Draws, stream: Stream, n: int, k: int) -> Floats:
+    """Standard normals of participants for outcome k, with the outcomes' correlation, from one stream by outcome."""
+    needed = [j for j, weight in enumerate(world.correlation_factor[k]) if weight]
+    return joint_normal(world, {j: draws.normal(stream, n, world.outcomes[j]) for j in needed}, k)
 
 
 def joint_normals(world: World, parts: Sequence[Floats]) -> list[Floats]:

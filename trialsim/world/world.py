@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.delivery import NoDelivery
+from trialsim.design.delivery import Group, NoDelivery
 from trialsim.design.outcome_checks import cholesky, correlation_matrix
+from trialsim.design.outcomes import Outcome
 from trialsim.design.parts import BinaryCovariate, Covariate, Design, NormalCovariate
-from trialsim.world.formulas import MONTH_DAYS, delay_probabilities, truncated_mean
+from trialsim.world.formulas import (
+    MONTH_DAYS,
+    YEAR_DAYS,
+    delay_probabilities,
+    month_of_year,
+    truncated_mean,
+    wave,
+)
+from trialsim.world.periods import Period, Reminding, allocation_periods, reminders
 
 if TYPE_CHECKING:
     from trialsim.design.parts import Step
+
+
+SELECTED = "selected by arm"
+"""Reason of those who are not recruited by somebody who knows their cluster's arm."""
 
 
 class World:
@@ -33,8 +47,8 @@ class World:
     @cached_property
     def n_lead(self) -> int:
         """Leading funnel steps that do not look at the person (drawn as counts)."""
-        steps = self.design.funnel.values()
-        return next((index for index, step in enumerate(steps) if step.criteria), len(self.steps))
+        last = len(self.steps) - self.selects_by_arm
+        return next((index for index, step in enumerate(self.design.funnel.values()) if step.criteria), last)
 
     @cached_property
     def lead_prob(self) -> float:
@@ -57,7 +71,42 @@ class World:
     @cached_property
     def reasons(self) -> list[list[str]]:
         """Reasons for loss at each step: criteria first, then the reasons for loss by chance."""
-        return [step_reasons(step) for step in self.design.funnel.values()]
+        reasons = [step_reasons(step) for step in self.design.funnel.values()]
+        if self.selects_by_arm:
+            reasons[-1].append(SELECTED)
+        return reasons
+
+    @cached_property
+    def selects_by_arm(self) -> bool:
+        """Whether people are recruited by somebody who knows the arm of their cluster."""
+        return self.design.clusters is not None and bool(self.design.clusters.selection)
+
+    @cached_property
+    def chance_prob(self) -> float:
+        """Chance of not being lost by chance in the steps that look at the person."""
+        steps = [self.design.funnel[name] for name in self.steps[self.n_lead :]]
+        excluded = [c.excluded_prob or 0.0 for step in steps for c in step.criteria.values() if c.measure is None]
+        return math.prod(step.prob for step in steps) * math.prod(1 - prob for prob in excluded)
+
+    @cached_property
+    def cluster_counts(self) -> list[int]:
+        """Clusters at each site; empty where the design has none."""
+        clusters = self.design.clusters
+        if clusters is None:
+            return []
+        return [clusters.per_site if isinstance(clusters.per_site, int) else clusters.per_site[s] for s in self.sites]
+
+    @cached_property
+    def cluster_spans(self) -> list[slice]:
+        """Each site's clusters."""
+        ends = accumulate(self.cluster_counts)
+        return [slice(end - n, end) for n, end in zip(self.cluster_counts, ends, strict=True)]
+
+    @cached_property
+    def cluster_names(self) -> list[str]:
+        """Names of the clusters, by site from 1."""
+        numbered = zip(self.sites, self.cluster_counts, strict=False)
+        return [f"{site}-{number}" for site, n in numbered for number in range(1, n + 1)]
 
     @cached_property
     def session_counts(self) -> list[int]:
@@ -88,7 +137,8 @@ class World:
     def screened(self) -> tuple[list[str], list[int]]:
         """Covariates and outcomes (by number) whose luck decides on eligibility, of itself or through correlations."""
         criteria = [criterion for step in self.design.funnel.values() for criterion in step.criteria.values()]
-        measured = [k for k, name in enumerate(self.outcomes) if any(c.measure == name for c in criteria)]
+        looked_at = {c.measure for c in criteria} | set(self.outcomes[: self.selects_by_arm])
+        measured = [k for k, name in enumerate(self.outcomes) if name in looked_at]
         linked = {name for k in measured for name in self.design.outcomes[self.outcomes[k]].covariates}
         needed = {
             j for k in measured for j, weight in enumerate(self.correlation_factor[k][: k + 1]) if weight or j == k
@@ -99,6 +149,12 @@ class World:
     def has_entry_states(self) -> bool:
         """Whether any outcome has a passing state at entry."""
         return any(outcome.entry_sd for outcome in self.design.outcomes.values())
+
+    @cached_property
+    def calendar_shifts(self) -> list[NDArray[np.float64] | None]:
+        """What drift and season add to each outcome's level, by study day; None where there are none."""
+        dates = np.datetime64(self.design.start_date, "D") + np.arange(self.last_day + self.horizon + 1)
+        return [_calendar_shift(outcome, dates) for outcome in self.design.outcomes.values()]
 
     @cached_property
     def correlation_factor(self) -> list[list[float]]:
@@ -127,6 +183,8 @@ class World:
         rate = np.where(opened >= 0, site.rate_per_month / MONTH_DAYS, 0.0)
         if site.ramp_months > 0:
             rate *= np.clip((opened + 0.5) / (site.ramp_months * MONTH_DAYS), 0, 1)
+        if design.recruitment.season:
+            rate *= self._season
         for change in design.recruitment.rate_changes:
             if not change.sites or name in change.sites:
                 rate[days >= design.day_of(change.starts)] *= change.factor
@@ -136,9 +194,21 @@ class World:
         return rate
 
     @cached_property
+    def _season(self) -> NDArray[np.float64]:
+        """Factor of contact rates on each study day, constant within calendar months, (max_enrolment_days,)."""
+        design, season = self.design, self.design.recruitment.season
+        assert season is not None
+        months = [design.date_of(day).month for day in range(design.max_enrolment_days)]
+        angle = 2 * np.pi / 12 * (np.array(months) + 0.5 - season.peak_month)
+        return 1 + season.amplitude * np.cos(angle)
+
+    @cached_property
     def strata(self) -> list[str]:
-        """Names of the allocation strata in order of their codes: levels of the factors, the last varying fastest."""
-        names = [""]
+        """Names of the allocation strata in order of their codes: levels of the factors, the last varying fastest.
+
+        A period after a change of ratio has strata of its own, behind those before it.
+        """
+        names = [period.label for period in self.periods]
         for factor in self.design.allocation.strata:
             if factor == "site":
                 levels = [f"site={site}" for site in self.sites]
@@ -151,17 +221,48 @@ class World:
 
     @cached_property
     def strata_by_site(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Of each stratum the site (0 where sites are not a factor) and its number among that site's strata."""
+        """Of each stratum of a period the site (0 where not a factor) and its number among that site's strata."""
         factors = self.design.allocation.strata
         after = 2 ** len(factors[factors.index("site") + 1 :]) if "site" in factors else 1
         n_sites = len(self.sites) if "site" in factors else 1
-        code = np.arange(len(self.strata))
+        code = np.arange(math.prod(self.n_levels))
         site = code // after % n_sites
         return site, code // (after * n_sites) * after + code % after
+
+    @cached_property
+    def periods(self) -> list[Period]:
+        """Times with one ratio, in order; nearly always only one."""
+        return allocation_periods(self.design)
+
+    @cached_property
+    def reminders(self) -> list[list[Reminding]]:
+        """Of each visit the reminders, and from when to when they hold; nearly always only one entry."""
+        return [reminders(self.design, visit) for visit in self.visits]
+
+    @cached_property
+    def n_levels(self) -> list[int]:
+        """Levels of each factor of allocation, in order; nothing where there are none."""
+        return [len(self.sites) if factor == "site" else 2 for factor in self.design.allocation.strata]
 
     def coached(self, arm: int) -> bool:
         """Whether the arm is delivered one-to-one by coaches."""
         return self.design.arms[self.arms[arm]].delivery.kind == "individual"
+
+    def grouped(self, arm: int) -> bool:
+        """Whether the arm is delivered in groups."""
+        return self.design.arms[self.arms[arm]].delivery.kind == "group"
+
+    @cached_property
+    def components(self) -> list[str]:
+        """Components of all arms in groups."""
+        deliveries = [arm.delivery for arm in self.design.arms.values()]
+        return list(
+            dict.fromkeys(name for given in deliveries if isinstance(given, Group) for name in given.components)
+        )
+
+    def waits(self, arm: int) -> bool:
+        """Whether participants of the arm wait for a place: with a coach, or in a group."""
+        return self.coached(arm) or self.grouped(arm)
 
     def has_sessions(self, arm: int) -> bool:
         """Whether the arm's delivery has sessions at all."""
@@ -172,6 +273,15 @@ def step_reasons(step: Step) -> list[str]:
     """Names of the reasons why people do not pass a step."""
     by_chance = (list(step.losses) or ["not passed"]) if step.prob < 1 else []
     return [*step.criteria, *by_chance]
+
+
+def _calendar_shift(outcome: Outcome, dates: NDArray[np.datetime64]) -> NDArray[np.float64] | None:
+    if not outcome.drift_per_year and outcome.season is None:
+        return None
+    shift = outcome.drift_per_year * np.arange(len(dates)) / YEAR_DAYS
+    if outcome.season is not None:
+        shift += wave(month_of_year(dates), outcome.season.amplitude, outcome.season.peak_month)
+    return np.asarray(shift, dtype=float)
 
 
 def _covariate_mean(covariate: Covariate) -> float:

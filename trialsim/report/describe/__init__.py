@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trialsim.design.parts import Design
-from trialsim.report.describe import arms, assessment, enrolment, implied, people, plan
+from trialsim.report.describe import allocation, arms, assessment, enrolment, implied, outcomes, people, plan
 from trialsim.world.world import World
 
 __all__ = ["describe"]
@@ -32,9 +32,11 @@ def _stated(world: World) -> Iterator[list[str]]:
     yield enrolment.recruitment(design)
     yield enrolment.funnel(design)
     yield people.participants(world)
-    yield people.allocation(design)
+    yield allocation.allocation(design)
+    yield allocation.clusters(design)
+    yield allocation.changes(design)
     yield arms.arms(world)
-    yield assessment.outcomes(design)
+    yield outcomes.outcomes(design)
     yield assessment.visits(design)
     yield assessment.answers(world)
     yield plan.analyses(design)

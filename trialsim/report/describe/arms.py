@@ -1,33 +1,30 @@
-"""Each arm in words: delivery, starting, stopping, effects, withdrawal."""
+"""Each arm in words: delivery, starting, stopping."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from textwrap import indent
 
-import numpy as np
-
-from trialsim.design.delivery import Coach, Individual, NoDelivery, SelfPaced
+from trialsim.design.delivery import Coach, Group, Individual, NoDelivery, SelfPaced
 from trialsim.design.parts import Arm, Design
+from trialsim.report.describe import effects
+from trialsim.report.describe.groups import asked_after, grouped, sessions
 from trialsim.report.describe.phrases import (
     chance,
+    entry,
     given,
-    in_order,
     moved,
     moved_by_covariates,
     named,
-    points_at_visits,
     share,
     takes,
     when,
 )
 from trialsim.report.layout import heading, listed, number, paragraph, percent, plural, table
-from trialsim.world.formulas import saturating_dose
 from trialsim.world.places import coach_calendar
 from trialsim.world.world import World
 
-Treatment = SelfPaced | Individual
+Treatment = SelfPaced | Individual | Group
 
 _START, _END = "the start", "the end"
 
@@ -36,7 +33,7 @@ def arms(world: World) -> list[str]:
     """All arms, one after another."""
     blocks = [heading("Arms")]
     for name, arm in world.design.arms.items():
-        told = [*_delivered(world, name), *map(_text, (_effects(world.design, arm), _withdrawal(world, arm)))]
+        told = [*_delivered(world, name), *map(_text, effects.effects(world, arm))]
         blocks.append("\n".join([named(name, arm.label), *told]))
     return blocks
 
@@ -52,15 +49,14 @@ def _delivered(world: World, name: str) -> list[str]:
         return [_text("There are no sessions: everybody has usual care.")]
     if isinstance(arm.delivery, SelfPaced):
         start = _self_paced_start(world, arm, arm.delivery)
-        told = [_text(_self_paced(arm.delivery))]
+        told = [_text(_self_paced(world.design, arm.delivery))]
+    elif isinstance(arm.delivery, Group):
+        start = _awaited_start(world, arm, "a group")
+        told = grouped(world.design, arm.delivery, weighed=arm.dose == "components")
     else:
-        start = _coached_start(world, arm)
+        start = _awaited_start(world, arm, "a coach")
         told = _individual(world, name, arm.delivery)
     return [*told, _text(f"{start} {_stopping(world, arm, arm.delivery)}")]
-
-
-def _sessions(modules: Sequence[str], noun: str) -> str:
-    return f"{plural(len(modules), noun)} ({'; '.join(modules)})"
 
 
 # --- delivery -----------------------------------------------------------------------------------------------
@@ -69,17 +65,19 @@ def _sessions(modules: Sequence[str], noun: str) -> str:
 def _individual(world: World, name: str, delivery: Individual) -> list[str]:
     apart = f", {plural(delivery.interval_days, 'day')} apart" if len(delivery.modules) > 1 else ""
     minutes = f"of {number(delivery.session_minutes)} minutes{apart}"
-    what = f"One-to-one with a coach: {_sessions(delivery.modules, 'session')} {minutes}."
+    what = f"One-to-one with a coach: {sessions(delivery.modules, 'session')} {minutes}."
     asking = (
-        f"Those who want to start ask for a coach {_after(delivery.referral_days)} randomization. When all"
+        f"Those who want to start ask for a coach {asked_after(delivery.referral_days)} {entry(world.design)}. When all"
         f" are full they wait, first come, first served, {plural(delivery.max_wait_days, 'day')} at most. The"
-        f" first appointment is {_after(delivery.lead_days)} the offer of a coach."
+        f" first appointment is {asked_after(delivery.lead_days)} the offer of a coach."
     )
-    return [_text(what), *_staff(world, name), _text(f"{asking} {_missed(delivery)}")]
+    return [_text(what), *_staff(world, name), _text(f"{asking} {_missed(delivery)}{_covered(delivery)}")]
 
 
-def _after(days: int) -> str:
-    return f"{plural(days, 'day')} after" if days else "on the day of"
+def _covered(delivery: Individual) -> str:
+    if not delivery.cover_prob:
+        return ""
+    return f" With a chance of {share(delivery.cover_prob)} another of the coaches, chosen by chance, holds a session."
 
 
 def _missed(delivery: Individual) -> str:
@@ -132,12 +130,12 @@ def _coach_cells(design: Design, coach: Coach, places: int) -> list[str]:
     ]
 
 
-def _self_paced(delivery: SelfPaced) -> str:
-    first = f"The first is done {takes(delivery.first)} after randomization"
+def _self_paced(design: Design, delivery: SelfPaced) -> str:
+    first = f"The first is done {takes(delivery.first)} after {entry(design)}"
     pace = f" and each next one {takes(delivery.pace)} after that" if len(delivery.modules) > 1 else ""
     return (
-        f"Web modules worked through alone: {_sessions(delivery.modules, 'module')}, open for"
-        f" {plural(delivery.access_days, 'day')} after randomization. {first}{pace}. {_calls(delivery)}"
+        f"Web modules worked through alone: {sessions(delivery.modules, 'module')}, open for"
+        f" {plural(delivery.access_days, 'day')} after {entry(design)}. {first}{pace}. {_calls(delivery)}"
     )
 
 
@@ -162,8 +160,9 @@ def _called_back(delivery: SelfPaced) -> float:
 # --- starting and stopping ----------------------------------------------------------------------------------
 
 
-def _coached_start(world: World, arm: Arm) -> str:
-    text = f"{share(arm.start_prob)} would start if a coach were there at once{_who_starts(world, arm)}."
+def _awaited_start(world: World, arm: Arm, what: str) -> str:
+    """Starting where people wait: for a coach, for a group."""
+    text = f"{share(arm.start_prob)} would start if {what} were there at once{_who_starts(world, arm)}."
     effect = world.design.adherence.wait_effect
     if not effect or not arm.start_prob or arm.start_prob == 1:
         return text
@@ -225,51 +224,3 @@ def _of_whom(arm: Arm, delivery: Treatment) -> str:
     if delivery.reachable_prob < 1:
         return f"; calls bring {percent(back)} of those back who can be reached"
     return f"; calls bring {percent(back)} of them back, so {percent(arm.stop_prob * (1 - back))} stop"
-
-
-# --- effects and leaving ------------------------------------------------------------------------------------
-
-
-def _effects(design: Design, arm: Arm) -> str:
-    changes = []
-    for name, effect in arm.effects.items():
-        if effect.sd or any(effect.by_visit.values()):
-            spread = f" (SD between participants {number(effect.sd)})" if effect.sd else ""
-            changes.append(f"{name} by {points_at_visits(in_order(design, effect.by_visit))}{spread}")
-    if not changes:
-        return "It changes no outcome."
-    full = "At full dose it" if _has_dose(arm) else "It"
-    return f"{full} changes {' and '.join(changes)}. {_dose(arm)}"
-
-
-def _has_dose(arm: Arm) -> bool:
-    return arm.dose == "saturating" and not isinstance(arm.delivery, NoDelivery)
-
-
-def _dose(arm: Arm) -> str:
-    if isinstance(arm.delivery, NoDelivery):
-        return "Everybody in the arm has this effect."
-    if arm.dose == "assigned":
-        return "Everybody in the arm has the full effect, however many sessions they attend."
-    planned = len(arm.delivery.modules)
-    if planned == 1:
-        return "Those who attend the one session by the visit have the full effect, the others none."
-    some = sorted({n for n in (1, 2, planned // 2) if 0 < n < planned})
-    doses = [f"{percent(_dose_of(arm, n), 0)} after {plural(n, 'session')}" for n in some]
-    k = number(arm.dose_scale)
-    curve = f"(1 - exp(-s/{k})) / (1 - exp(-{planned}/{k}))"
-    grown = listed([*doses, f"100% after all {planned}"])
-    return f"The effect grows with the sessions s attended by the visit, as {curve}: {grown}."
-
-
-def _dose_of(arm: Arm, n: int) -> float:
-    assert not isinstance(arm.delivery, NoDelivery)
-    return float(saturating_dose(np.array(n), len(arm.delivery.modules), arm.dose_scale))
-
-
-def _withdrawal(world: World, arm: Arm) -> str:
-    if not arm.withdrawal_prob:
-        return "Nobody withdraws from the study."
-    stops = ", which ends treatment too" if not isinstance(arm.delivery, NoDelivery) else ""
-    withdraw = f"{share(arm.withdrawal_prob)} withdraw from the study by day {world.horizon}"
-    return f"{withdraw} after randomization, at a constant rate{stops}."

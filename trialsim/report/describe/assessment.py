@@ -1,113 +1,22 @@
-"""Outcomes, visits and who answers, in words."""
+"""Visits and who answers, in words."""
 
 from __future__ import annotations
 
 import math
 
-from trialsim.design.outcomes import Outcome, Recovery
 from trialsim.design.parts import Design, Visit
 from trialsim.report.describe.phrases import (
-    at_visits,
     chance,
+    entry,
     given,
-    in_order,
     mean_delay,
     moved,
     moved_by_covariates,
-    named,
-    points_at_visits,
     share,
-    shifted,
     takes,
 )
 from trialsim.report.layout import days_as_months, heading, listed, number, paragraph, table
 from trialsim.world.world import World
-
-
-def outcomes(design: Design) -> list[str]:
-    """Instrument, latent level, course and response of each outcome."""
-    intro = "Every value is a latent level plus a measurement error, on the grid of its instrument."
-    blocks = [heading("Outcomes"), paragraph(intro)]
-    for name, outcome in design.outcomes.items():
-        texts = [_instrument(outcome), _level(outcome), _course(design, outcome), _responder(outcome)]
-        blocks.append(f"{named(name, outcome.label)}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
-    return [*blocks, *_correlations(design)]
-
-
-def _instrument(outcome: Outcome) -> str:
-    if outcome.items == 1:
-        return f"A score from {number(outcome.low)} to {number(outcome.high)} in steps of 1."
-    items = f"the mean of {outcome.items} whole-number items, so in steps of 1/{outcome.items}"
-    return f"A score from {number(outcome.low)} to {number(outcome.high)}: {items}."
-
-
-def _level(outcome: Outcome) -> str:
-    linked = " (before what covariates add)" if any(outcome.covariates.values()) else ""
-    text = (
-        f"Among the people screened the stable level has mean {number(outcome.mean)} and, between persons,"
-        f" SD {number(outcome.sd)}{linked}."
-    )
-    if outcome.entry_sd:
-        text += f" A passing state of SD {number(outcome.entry_sd)} adds to it at screening and baseline only."
-    if outcome.error_sd:
-        text += f" Each assessment has a measurement error of SD {number(outcome.error_sd)}."
-    if outcome.site_sd:
-        text += f" Sites differ in level with SD {number(outcome.site_sd)}."
-    if outcome.coach_sd:
-        text += f" Coaches differ in their participants' level at follow-up with SD {number(outcome.coach_sd)}."
-    return text
-
-
-def _course(design: Design, outcome: Outcome) -> str:
-    """The natural course, which holds in every arm before its effect."""
-    course = in_order(design, outcome.course)
-    moves = f"differs from the stable level by {points_at_visits(course)}"
-    where = moves if any(course.values()) else "keeps to the stable level"
-    text = f"Before any effect of an arm, the level at follow-up {where}"
-    text += f", with a person's own change of SD {number(outcome.change_sd)}." if outcome.change_sd else "."
-    if outcome.recovery:
-        text += " " + _recovery(design, outcome, outcome.recovery)
-    if (outcome.change_sd or outcome.recovery) and len(design.visits) > 1:
-        also = " (and whether somebody recovers, on the probit scale)" if outcome.recovery else ""
-        text += f" A person's change{also} correlates {number(outcome.persistence)} from one visit to the next."
-    if outcome.motivation:
-        text += f" Somebody one SD more motivated than average is {shifted(outcome.motivation)} at follow-up."
-    return text
-
-
-def _recovery(design: Design, outcome: Outcome, recovery: Recovery) -> str:
-    prob = in_order(design, recovery.prob)
-    mean = {visit: outcome.course[visit] - recovery.drop * prob[visit] for visit in prob}
-    own = f" in place of {number(outcome.change_sd)}" if outcome.change_sd else ""
-    falls = f"they are {shifted(-recovery.drop)} on top of that"
-    makes = f"a mean change from the stable level of {points_at_visits(mean, 2)}"
-    said = f"In every arm {at_visits(prob, share)} recover: {falls}, with SD {number(recovery.sd)}{own}."
-    return f"{said} That makes {makes}."
-
-
-def _responder(outcome: Outcome) -> str:
-    if not outcome.responder_fall:
-        return "A responder's value is no higher than at baseline."
-    text = f"A responder's value is at least {share(outcome.responder_fall)} below the value at baseline"
-    return f"{text}; nobody with a baseline of 0 or less is one." if outcome.low <= 0 else f"{text}."
-
-
-def _correlations(design: Design) -> list[str]:
-    pairs = [
-        f"{name} and {other} {number(value)}"
-        for name, outcome in design.outcomes.items()
-        for other, value in outcome.correlation.items()
-    ]
-    if pairs:
-        text = (
-            f"Correlations between outcomes: {listed(pairs)}. They hold for each part: stable level, passing"
-            " state, own change, recovery, measurement error and individual effect."
-        )
-        return [paragraph(text)]
-    if len(design.outcomes) > 1:
-        return [paragraph("The outcomes are independent of each other, but for covariates, motivation and sessions.")]
-    return []
-
 
 # --- visits -------------------------------------------------------------------------------------------------
 
@@ -119,7 +28,7 @@ def visits(design: Design) -> list[str]:
     if any(visit.label for visit in design.visits.values()):
         header.append("meaning")
         rows = [[*row, visit.label] for row, visit in zip(rows, design.visits.values(), strict=True)]
-    intro = "All days count from randomization. A reminder goes only to those in the study who have not answered."
+    intro = f"All days count from {entry(design)}. A reminder goes only to those in the study who have not answered."
     return [heading("Visits"), paragraph(intro), table(header, rows, "lrrlll"[: len(header)])]
 
 
@@ -143,7 +52,9 @@ def answers(world: World) -> list[str]:
     design = world.design
     rows = [[name, *(share(arm.response_prob[visit]) for visit in design.visits)] for name, arm in design.arms.items()]
     example = _example(design)
-    texts = [_moves(world, *example), _mechanism(design), _answer_time(design), _deaths(world)]
+    texts = [
+        _moves(world, *example), _dials(design, example[2]), _mechanism(design), _answer_time(design), _deaths(world),
+    ]  # fmt: skip
     return [
         heading("Who answers"),
         paragraph(_shares_intro(design)),
@@ -210,9 +121,24 @@ def _by_values(world: World, prob: float) -> list[str]:
     return phrases
 
 
+def _dials(design: Design, prob: float) -> str:
+    """The three simple mechanisms that are added to the others."""
+    dials = design.observation.dials
+    name = dials.outcome or next(iter(design.outcomes))
+    arms = f"in {listed(list(dials.arms))} " if dials.arms else ""
+    moves = [
+        f"{chance(moved(prob, -slope))} where {name} {what} is one SD higher"
+        for slope, what in ((dials.mar, "as recorded last"), (dials.mnar, "at that visit"))
+        if slope
+    ]
+    texts = [f"{share(dials.mcar)} of the answers are lost, whoever gives them"] if dials.mcar else []
+    texts += [f"{arms}of {share(prob)} who answer there are {listed(moves)} left"] if moves else []
+    return f"On top of that, {'; '.join(texts)}." if texts else ""
+
+
 def _mechanism(design: Design) -> str:
     observation = design.observation
-    if any(observation.current_value.values()):
+    if any(observation.current_value.values()) or observation.dials.mnar:
         return "Whether a value is missing depends on the value itself: missing not at random."
     shared = observation.frailty and observation.motivation_on_frailty
     if shared and any(outcome.motivation for outcome in design.outcomes.values()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trialsim.design.parts import Criterion, Design, Site, Step
-from trialsim.report.describe.phrases import share, takes, when
+from trialsim.report.describe.phrases import entered, entry, share, takes, wave, when
 from trialsim.report.layout import (
     bullet,
     date_text,
@@ -14,6 +14,7 @@ from trialsim.report.layout import (
     listed,
     number,
     paragraph,
+    percent,
     plural,
     table,
 )
@@ -40,10 +41,10 @@ def timeline(design: Design) -> list[str]:
     return [
         heading("Timeline"),
         paragraph(
-            f"Study day 0 is {date_text(design.start_date)}. Enrolment closes with the randomization of"
+            f"Study day 0 is {date_text(design.start_date)}. Enrolment closes with the {entry(design)} of"
             f" {plural(design.sample_size, 'participant')}, or at the end of {when(design, last_day)},"
             f" {days_as_months(last_day + 1)} after the start, whichever is first. The last visit, {name}, is"
-            f" due {plural(visit.day, 'day')} after randomization and its window closes"
+            f" due {plural(visit.day, 'day')} after {entry(design)} and its window closes"
             f" {_later(visit.closes)}, so follow-up ends on {when(design, end)} at the latest."
         ),
     ]
@@ -119,17 +120,23 @@ def _variation(design: Design) -> str:
     if recruitment.month_cv:
         phrases.append(f"from month to month (coefficient of variation {number(recruitment.month_cv)})")
     if not phrases:
-        return "Rates are known exactly: only the times of contact are random."
-    return f"Each site's rate varies at random around these values {listed(phrases)}, with a gamma distribution."
+        return f"{_season(design)}Rates are known exactly: only the times of contact are random."
+    varies = f"Each site's rate varies at random around these values {listed(phrases)}, with a gamma distribution."
+    return f"{_season(design)}{varies}"
+
+
+def _season(design: Design) -> str:
+    season = design.recruitment.season
+    return f"All rates rise and fall {wave(season, percent(season.amplitude, None))}. " if season else ""
 
 
 # --- funnel -------------------------------------------------------------------------------------------------
 
 
 def funnel(design: Design) -> list[str]:
-    """Steps from contact to randomization."""
+    """Steps from contact to entering the trial."""
     intro = (
-        "From contact to randomization people pass these steps; passing the last is being randomized. The"
+        f"From contact to {entry(design)} people pass these steps; passing the last is being {entered(design)}. The"
         " chance is that of people who have passed the steps before and meet the step's criteria."
     )
     rows = [[name, _passing(step), takes(step.delay)] for name, step in design.funnel.items()]

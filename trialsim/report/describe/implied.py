@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from trialsim.design.parts import BinaryCovariate, Design
+from trialsim.report.describe.phrases import confounded, entered, is_randomized
 from trialsim.report.describe.sums import Sums, mean, ratio, simulated_sums, spread, spread_between
 from trialsim.report.layout import bullet, heading, listed, paragraph, plural, table
 from trialsim.world.formulas import MONTH_DAYS, Floats
@@ -26,7 +28,7 @@ def implied(world: World, *, n_replicates: int, seed: int) -> list[str]:
     if not sums["n"].sum():
         return [
             *blocks,
-            paragraph("Nobody is randomized in any replicate, so there is nothing to say of effects."),
+            paragraph(f"Nobody is {entered(world.design)} in any replicate, so there is nothing to say of effects."),
         ]
     sections = (_baseline, _treatment, _answers, _effects)
     return [*blocks, *(block for section in sections for block in section(world, sums))]
@@ -59,11 +61,11 @@ def _size(design: Design, sums: Sums) -> str:
     wanted = f"the sample size of {design.sample_size:,}"
     if reached == of:
         return f"Every replicate reaches {wanted}."
-    randomized = f"{mean(sums['n']).text(1)} participants are randomized on average"
+    size = f"{mean(sums['n']).text(1)} participants are {entered(design)} on average"
     if not reached:
-        return f"No replicate reaches {wanted}: {randomized}."
+        return f"No replicate reaches {wanted}: {size}."
     share = mean((sums["n"] == design.sample_size).astype(float))
-    return f"{share.text(1, 100)}% of replicates ({reached} of {of}) reach {wanted}; {randomized}."
+    return f"{share.text(1, 100)}% of replicates ({reached} of {of}) reach {wanted}; {size}."
 
 
 def _funnel(world: World, sums: Sums) -> list[str]:
@@ -89,14 +91,15 @@ def _of_step(sums: Sums, step: str) -> Iterator[tuple[str, Floats]]:
 
 def _baseline(world: World, sums: Sums) -> list[str]:
     rows = []
-    for name in world.outcomes:
-        rows.append([f"{name} at baseline", *_mean_and_sd(sums, f"baseline/{name}")])
+    for name, outcome in world.design.outcomes.items():
+        if outcome.has_baseline:
+            rows.append([f"{name} at baseline", *_mean_and_sd(sums, f"baseline/{name}")])
     for name, covariate in world.design.covariates.items():
         if isinstance(covariate, BinaryCovariate):
             rows.append([f"{name} (%)", ratio(sums[f"covariate/{name}"], sums["n"]).text(1, 100), ""])
         else:
             rows.append([name, *_mean_and_sd(sums, f"covariate/{name}")])
-    return [heading("Participants randomized", "-"), table(["", "mean", "SD"], rows, "lrr")]
+    return [heading(f"Participants {entered(world.design)}", "-"), table(["", "mean", "SD"], rows, "lrr")]
 
 
 def _mean_and_sd(sums: Sums, name: str) -> list[str]:
@@ -113,11 +116,13 @@ def _treatment(world: World, sums: Sums) -> list[str]:
         return []
     header = ["arm", "start %", "complete %", "sessions", "planned"]
     rows = [_sessions(world, sums, a) for a in arms]
-    notes = "Of all randomized to the arm: who attends a session, who completes treatment, mean sessions."
-    if any(world.coached(a) for a in arms):
-        header += ["get a coach %", "days waited"]
+    notes = f"Of all {_in_arm(world.design)}: who attends a session, who completes treatment, mean sessions."
+    if any(_waits(world, a) for a in arms):
+        what = "group" if any(_delivered(world, a) == "group" for a in arms) else "coach"
+        what = "coach or group" if what == "group" and any(_delivered(world, a) == "individual" for a in arms) else what
+        header += [f"get a {what} %", "days waited"]
         rows = [[*row, *_waiting(world, sums, a)] for row, a in zip(rows, arms, strict=True)]
-        notes += " Days waited: from asking for a coach to being assigned one, of those who are."
+        notes += f" Days waited: from asking for a {what} to being assigned one, of those who are."
     return [heading("Treatment", "-"), paragraph(notes), table(header, rows, "l" + "r" * (len(header) - 1))]
 
 
@@ -132,8 +137,21 @@ def _sessions(world: World, sums: Sums, arm: int) -> list[str]:
     ]
 
 
+def _in_arm(design: Design) -> str:
+    return "randomized to the arm" if is_randomized(design) else "in the arm"
+
+
+def _delivered(world: World, arm: int) -> str:
+    return world.design.arms[world.arms[arm]].delivery.kind
+
+
+def _waits(world: World, arm: int) -> bool:
+    """Whether people wait for staff or a group."""
+    return _delivered(world, arm) in ("individual", "group")
+
+
 def _waiting(world: World, sums: Sums, arm: int) -> list[str]:
-    if not world.coached(arm):
+    if not _waits(world, arm):
         return ["-", "-"]
     offered = sums["offered"][arm]
     return [ratio(offered, sums["members"][arm]).text(1, 100), ratio(sums["waited"][arm], offered).text(1)]
@@ -147,7 +165,7 @@ def _answers(world: World, sums: Sums) -> list[str]:
     header = ["arm", *(f"{visit} %" for visit in world.visits)]
     return [
         heading("Answers", "-"),
-        paragraph("Of all randomized to the arm, whether still in the study or not."),
+        paragraph(f"Of all {_in_arm(world.design)}, whether still in the study or not."),
         table(header, rows, "l" + "r" * len(world.visits)),
     ]
 
@@ -155,12 +173,58 @@ def _answers(world: World, sums: Sums) -> list[str]:
 # --- true effects -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Column:
+    """What is said of an outcome: its sums, digits, factor, and how arms are compared by it."""
+
+    title: str
+    sums: str
+    digits: int = 2
+    factor: float = 1.0
+    differs: str = ""
+    """Heading of the difference between two arms; empty: not compared so."""
+    ratio: str = ""
+    """Heading of the ratio."""
+
+
+_POINTS = "in % points"
+_COLUMNS = {
+    "score": (
+        _Column("mean change", "change", differs="difference in change"),
+        _Column("responders %", "responders", 1, 100, differs="in responders, % points", ratio="risk ratio"),
+    ),
+    "binary": (_Column("yes %", "responders", 1, 100, differs=f"difference {_POINTS}", ratio="risk ratio"),),
+    "ordinal": (
+        _Column("mean level", "value", differs="difference in level"),
+        _Column("responders %", "responders", 1, 100, differs="in responders, % points", ratio="risk ratio"),
+    ),
+    "count": (
+        _Column("mean number", "value", differs="difference in number", ratio="ratio of means"),
+        _Column("none %", "responders", 1, 100),
+    ),
+    "event": (_Column("had it %", "responders", 1, 100, differs=f"difference {_POINTS}", ratio="risk ratio"),),
+    "dose": (
+        _Column("mean dose", "value", 1, differs="difference in dose"),
+        _Column("users %", "users", 1, 100, differs="in users, % points", ratio="risk ratio"),
+    ),
+}
+_SAID = {
+    "score": "mean change from baseline [points] and responders",
+    "binary": "who has yes",
+    "ordinal": "mean level (from 0) and responders",
+    "count": "number since the visit before, and who has none",
+    "event": "who has had it by the visit",
+    "dose": "mean dose of everybody, and who uses it",
+}
+
+
 def _effects(world: World, sums: Sums) -> list[str]:
     blocks = [heading("True outcomes and effects", "-"), "\n".join(map(bullet, _assumptions(world)))]
-    for name in world.outcomes:
-        blocks += [f"{name}: mean change from baseline [points] and responders", _by_visit(world, sums, name)]
+    for name, outcome in world.design.outcomes.items():
+        columns = _COLUMNS[outcome.kind]
+        blocks += [f"{name}: {_SAID[outcome.kind]}", _by_visit(world, sums, name, columns)]
         if len(world.arms) > 1:
-            blocks += [f"{name}: differences between arms", _differences(world, sums, name)]
+            blocks += [f"{name}: differences between arms", _differences(world, sums, name, columns)]
     return blocks
 
 
@@ -179,51 +243,66 @@ def _assumptions(world: World) -> list[str]:
             "Under a coached arm, participants of other arms are taken to wait as long as the next in line"
             " would have, without making anybody else wait."
         )
+    warning = confounded(world.design)
+    if warning:
+        notes.append(f"They compare the same people under every arm. The cohorts as observed do not: {_lower(warning)}")
     return [*notes, _dependence(world.design)]
+
+
+def _lower(text: str) -> str:
+    return text[0].lower() + text[1:]
 
 
 def _dependence(design: Design) -> str:
     """What makes participants' outcomes alike."""
-    shared = []
-    if any(outcome.site_sd for outcome in design.outcomes.values()):
+    outcomes, shared = design.outcomes.values(), []
+    kinds = {arm.delivery.kind for arm in design.arms.values()}
+    if any(outcome.site_sd for outcome in outcomes):
         shared.append("their site's level")
-    coached = any(map(design.coaches, design.arms))
-    if coached and any(outcome.coach_sd for outcome in design.outcomes.values()):
+    if any(outcome.cluster_sd or outcome.cluster_change_sd for outcome in outcomes):
+        shared.append("their cluster's level")
+    if kinds & {"individual", "group"} and any(outcome.coach_sd for outcome in outcomes):
         shared.append("their coach's level")
-    if coached:
+    if "group" in kinds and any(outcome.group_sd for outcome in outcomes):
+        shared.append("their group's level")
+    if "individual" in kinds:
         shared.append("the coaches' places")
+    if "group" in kinds:
+        shared.append("the groups' places")
     if not shared:
         return "Participants' outcomes are independent of each other."
     return f"Participants' outcomes are independent of each other, apart from sharing {listed(shared)}."
 
 
-def _by_visit(world: World, sums: Sums, name: str) -> str:
-    change, responders, n = sums[f"change/{name}"], sums[f"responders/{name}"], sums["n"]
+def _by_visit(world: World, sums: Sums, name: str, columns: Sequence[_Column]) -> str:
     rows = [
-        [visit, arm, ratio(change[a, v], n).text(2), ratio(responders[a, v], n).text(1, 100)]
+        [visit, arm, *(ratio(sums[f"{c.sums}/{name}"][a, v], sums["n"]).text(c.digits, c.factor) for c in columns)]
         for v, visit in enumerate(world.visits)
         for a, arm in enumerate(world.arms)
     ]
-    return table(["visit", "arm", "mean change", "responders %"], rows, "llrr")
+    return table(["visit", "arm", *(column.title for column in columns)], rows, "ll" + "r" * len(columns))
 
 
-def _differences(world: World, sums: Sums, name: str) -> str:
+def _differences(world: World, sums: Sums, name: str, columns: Sequence[_Column]) -> str:
     rows = [
-        [visit, f"{world.arms[a]} - {world.arms[b]}", *_difference(sums, name, v, a, b)]
+        [visit, f"{world.arms[a]} - {world.arms[b]}", *_compared(sums, name, columns, (a, v), (b, v))]
         for v, visit in enumerate(world.visits)
         for a, b in pairs(world.design, name)
     ]
-    header = ["visit", "arms", "difference in change", "in responders, % points", "risk ratio"]
-    return table(header, rows, "llrrr")
+    header = [title for column in columns for title in (column.differs, column.ratio) if title]
+    return table(["visit", "arms", *header], rows, "ll" + "r" * len(header))
 
 
-def _difference(sums: Sums, name: str, v: int, a: int, b: int) -> list[str]:
-    change, responders, n = sums[f"change/{name}"], sums[f"responders/{name}"], sums["n"]
-    return [
-        ratio(change[a, v] - change[b, v], n).text(2),
-        ratio(responders[a, v] - responders[b, v], n).text(1, 100),
-        ratio(responders[a, v], responders[b, v]).text(2),
-    ]
+def _compared(
+    sums: Sums, name: str, columns: Sequence[_Column], first: tuple[int, int], second: tuple[int, int]
+) -> Iterator[str]:
+    """Differences and ratios of two arms, each at its (arm, visit)."""
+    for column in columns:
+        values = sums[f"{column.sums}/{name}"]
+        if column.differs:
+            yield ratio(values[first] - values[second], sums["n"]).text(column.digits, column.factor)
+        if column.ratio:
+            yield ratio(values[first], values[second]).text(2)
 
 
 def pairs(design: Design, outcome: str) -> list[tuple[int, int]]:

@@ -1,13 +1,12 @@
-"""Participants and how they come to arms, in words."""
+"""Participants in words: covariates and motivation."""
 
 from __future__ import annotations
 
 import math
 
-from trialsim.design.allocation import AtLeast
 from trialsim.design.parts import BinaryCovariate, CountCovariate, Covariate, Design, NormalCovariate
 from trialsim.report.describe.phrases import points
-from trialsim.report.layout import heading, listed, number, paragraph, percent, plural, table
+from trialsim.report.layout import heading, listed, number, paragraph, percent, table
 from trialsim.world.world import World
 
 
@@ -100,45 +99,3 @@ def _moved_by_motivation(design: Design) -> list[str]:
     moved = [f"the inclination to {act} {strength}" for act, strength in strengths.items()]
     outcomes = [name for name, outcome in design.outcomes.items() if outcome.motivation]
     return [*moved, *(f"the level of {name} at follow-up" for name in outcomes)]
-
-
-# --- allocation ---------------------------------------------------------------------------------------------
-
-
-def allocation(design: Design) -> list[str]:
-    """Kind, ratio, blocks and strata."""
-    if len(design.arms) == 1:
-        only = next(iter(design.arms))
-        return [heading("Allocation"), paragraph(f"Everybody is in the one arm, {only}.")]
-    arms = list(design.arms)
-    ratio = ":".join(str(design.allocation.ratio[arm]) for arm in arms)
-    text = f"Participants are randomized to {listed(arms)} in the ratio {ratio}, {_method(design)}."
-    return [heading("Allocation"), paragraph(text)]
-
-
-def _method(design: Design) -> str:
-    if design.allocation.kind == "simple":
-        return "each by chance alone"
-    sizes = [str(size) for size in sorted(design.allocation.block_sizes)]
-    blocks = f"in permuted blocks of {listed(sizes, 'or')}"
-    if len(sizes) > 1:
-        blocks += " (each size with the same chance)"
-    return f"{blocks}, {_strata(design)}"
-
-
-def _strata(design: Design) -> str:
-    factors = design.allocation.strata
-    if not factors:
-        return "not stratified"
-    n_levels = math.prod(len(design.recruitment.sites) if factor == "site" else 2 for factor in factors)
-    crossed = " x ".join(_factor(design, factor) for factor in factors)
-    return f"within {plural(n_levels, 'stratum', 'strata')}: {crossed}"
-
-
-def _factor(design: Design, factor: str | AtLeast) -> str:
-    if factor == "site":
-        return f"site ({len(design.recruitment.sites)})"
-    if isinstance(factor, str):
-        return f"{factor} (no, yes)"
-    value = number(factor.at_least)
-    return f"{factor.outcome} at baseline (below {value}, {value} or more)"

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy import special
 
+from trialsim.design.outcomes import Season
 from trialsim.design.parts import BinaryCovariate, Design, NormalCovariate
 from trialsim.design.values import Delay
-from trialsim.report.layout import date_text, listed, number, percent, plural, signed
+from trialsim.report.layout import MONTHS, date_text, listed, number, percent, plural, signed
 from trialsim.world.formulas import conditional_prob, probit
 from trialsim.world.world import World
 
@@ -68,8 +69,41 @@ def points_at_visits(values: Mapping[str, float], digits: int | None = None) -> 
 
 
 def in_order(design: Design, values: Mapping[str, float]) -> dict[str, float]:
-    """Values by visit in the order of the visits."""
-    return {visit: values[visit] for visit in design.visits}
+    """Values by visit in the order of the visits; 0 where none is given."""
+    return {visit: values.get(visit, 0.0) for visit in design.visits}
+
+
+def is_randomized(design: Design) -> bool:
+    """Whether participants themselves are randomized, rather than their clusters or nobody."""
+    return design.allocation.kind not in ("clusters", "cohorts")
+
+
+def entry(design: Design) -> str:
+    """What days count from."""
+    return "randomization" if is_randomized(design) else "enrolment"
+
+
+def entered(design: Design) -> str:
+    """What participants are once they are in the trial."""
+    return "randomized" if is_randomized(design) else "enrolled"
+
+
+_CONFOUNDED = (
+    "Nobody is randomized: people come to their arms by who they are. Comparisons between the arms are confounded, for"
+    " they mix what treatment does with what makes people different."
+)
+
+
+def confounded(design: Design) -> str:
+    """The warning that belongs to cohorts; empty for a trial that randomizes."""
+    return _CONFOUNDED if design.allocation.kind == "cohorts" else ""
+
+
+def wave(season: Season, height: str) -> str:
+    """'by 0.3 points either way through the year, highest at the start of January'."""
+    month, part = divmod(season.peak_month, 1)
+    at = ("start", "middle", "end")[int(part >= 0.25) + int(part >= 0.75)]
+    return f"by {height} either way through the year, highest at the {at} of {MONTHS[int(month) - 1]}"
 
 
 def takes(delay: Delay) -> str:

@@ -10,6 +10,7 @@ from trialsim.design.analysis_checks import pairs_of
 from trialsim.design.decisions import Hypothesis, hypotheses_of
 from trialsim.design.parts import Design
 from trialsim.report import analysis_words as words
+from trialsim.report.describe.phrases import confounded
 from trialsim.report.layout import heading, listed, number, paragraph, percent, table
 
 
@@ -18,9 +19,12 @@ def analyses(design: Design) -> list[str]:
     if not design.analyses:
         return [heading("Analyses"), paragraph("No analysis is planned.")]
     blocks = [heading("Analyses")]
+    warning = confounded(design)
+    if warning:
+        blocks.append(paragraph(f"{warning} Estimates are set beside what randomizing would have found."))
     for name, analysis in design.analyses.items():
         outcome = str(analysis.outcome)
-        texts = [f"{words.estimand(analysis, outcome)} {words.cut(analysis)}", _model(design, analysis)]
+        texts = [f"{words.estimand(design, analysis, outcome)} {words.cut(analysis)}", _model(design, analysis)]
         texts += [_contrasts(design, analysis), f"{_level(design, analysis)} {words.hypothesis(analysis)}"]
         blocks.append(f"{name}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
     return blocks
@@ -28,7 +32,7 @@ def analyses(design: Design) -> list[str]:
 
 def _model(design: Design, analysis: Any) -> str:
     given = (words.model(design, analysis), words.adjustment(analysis), words.variance(analysis))
-    return f"Model: {'; '.join(text for text in given if text)}. Missing data: {words.missing(analysis)}."
+    return f"Model: {'; '.join(text for text in given if text)}. Missing data: {words.missing(design, analysis)}."
 
 
 def _contrasts(design: Design, analysis: Any) -> str:
@@ -148,6 +152,7 @@ def costs(design: Design) -> list[str]:
         "site and month, from opening to the last visit": prices.site_month,
     }
     units |= {f"participant in {name}": arm.cost_per_participant for name, arm in design.arms.items()}
+    units |= {f"participant in {name} who starts": arm.cost_per_start for name, arm in design.arms.items()}
     rows = [[unit, number(price)] for unit, price in units.items() if price]
     if not rows:
         return [heading("Costs"), paragraph("No costs are stated.")]

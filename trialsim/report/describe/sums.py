@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.block import Block, batches, simulate_block
+from trialsim.design.outcomes import Outcome
 from trialsim.records import funnel_counts
 from trialsim.report.layout import with_error
 from trialsim.world import formulas
@@ -106,6 +107,8 @@ def _traits(block: Block) -> Sums:
     cohort, sums = block.plan.cohort, Sums()
     traits = {f"covariate/{name}": values for name, values in cohort.covariates.items()}
     for k, (name, outcome) in enumerate(block.world.design.outcomes.items()):
+        if not outcome.has_baseline:
+            continue
         traits[f"baseline/{name}"] = formulas.from_grid(cohort.baseline[k], outcome.low, outcome.items)
     for name, values in traits.items():
         sums[name] = values.sum(axis=0, where=cohort.valid)
@@ -122,7 +125,6 @@ def _treatment(block: Block) -> Sums:
         "starters": h.n_sessions > 0,
         "completers": h.status == Status.COMPLETED,
         "sessions": h.n_sessions,
-        "asked": h.asked_day != NONE,
         "offered": offered,
         "waited": np.where(offered, h.offered_day - h.asked_day, 0),
     }
@@ -141,16 +143,26 @@ def _answered(block: Block) -> Sums:
 
 
 def _truths(block: Block) -> Sums:
-    """Potential change from baseline and responders of all participants under each arm, shape (A, V, R)."""
-    cohort, sums = block.plan.cohort, Sums()
+    """Sums of potential values, changes, responders and users of all participants under each arm, shape (A, V, R)."""
+    sums = Sums()
     for k, (name, outcome) in enumerate(block.world.design.outcomes.items()):
-        baseline, potential = cohort.baseline[k], block.outcomes.potential[k]
-        shape = (*potential.shape[:2], block.n_replicates)
-        change, responders = np.empty(shape), np.empty(shape)
-        for a, v in np.ndindex(shape[:2]):
-            steps = potential[a, v].astype(np.int32) - baseline
-            change[a, v] = steps.sum(axis=0, where=cohort.valid) / outcome.items
-            responds = is_responder(outcome, baseline, potential[a, v])
-            responders[a, v] = responds.sum(axis=0, where=cohort.valid)
-        sums[f"change/{name}"], sums[f"responders/{name}"] = change, responders
+        for what, values in _potential(block, k, outcome).items():
+            sums[f"{what}/{name}"] = values
+    return sums
+
+
+def _potential(block: Block, k: int, outcome: Outcome) -> Sums:
+    """The sums of one outcome, by its number."""
+    cohort, potential = block.plan.cohort, block.outcomes.potential[k]
+    baseline = cohort.baseline[k]
+    shape = (*potential.shape[:2], block.n_replicates)
+    sums = {what: np.empty(shape) for what in ("value", "change", "responders", "users")}
+    n = cohort.valid.sum(axis=0)
+    for place in np.ndindex(shape[:2]):
+        steps = potential[place].astype(np.int32)
+        sums["value"][place] = n * outcome.low + steps.sum(axis=0, where=cohort.valid) / outcome.items
+        sums["change"][place] = (steps - baseline).sum(axis=0, where=cohort.valid) / outcome.items
+        responds = is_responder(outcome, baseline, potential[place])
+        sums["responders"][place] = responds.sum(axis=0, where=cohort.valid)
+        sums["users"][place] = (steps > 0).sum(axis=0, where=cohort.valid)
     return sums
