@@ -50,6 +50,61 @@ def score(**keys: Any) -> Data:
     return {"items": 10, "mean": 6.0, "sd": 1.5, "error_sd": 0.5, "change_sd": 0.8, **keys}
 
 
+def every_kind(*visits: str) -> Data:
+    """Outcomes of every kind, two of them from health records; `uses_opioids` must be a yes/no covariate."""
+    hazard = dict.fromkeys(visits, 0.1)
+    return {
+        "pain": score(group_sd=0.3, drift_per_year=-0.2, season={"amplitude": 0.3, "peak_month": 1.5}),
+        "works": {"kind": "binary", "prob": 0.4, "correlation": {"pain": -0.4}, "coach_sd": 0.3, "motivation": 0.2},
+        "impression": {
+            "kind": "ordinal",
+            "levels": {"worse": 0.2, "same": 0.5, "better": 0.3},
+            "responder_from": "better",
+            "correlation": {"works": 0.3},
+        },
+        "visits": {"kind": "count", "rate_per_year": 3.0, "sd": 0.6, "change_sd": 0.3, "source": "record"},
+        "return": {"kind": "event", "hazard": hazard, "sd": 0.5, "correlation": {"works": 0.5}},
+        "admission": {"kind": "event", "hazard": hazard, "source": "record", "drift_per_year": 0.5},
+        "opioids": {
+            "kind": "dose",
+            "users": "uses_opioids",
+            "median": 40.0,
+            "sd": 0.5,
+            "change_sd": 0.2,
+            "stop_hazard": dict.fromkeys(visits, 0.02),
+            "resume_hazard": dict.fromkeys(visits, 0.05),
+            "source": "record",
+        },
+    }
+
+
+OPIOIDS: Data = {"uses_opioids": {"kind": "binary", "prob": 0.5}}
+
+
+def kinds(**changes: Any) -> Design:
+    """A trial with outcomes of every kind, a taper, contamination and co-intervention; `changes` are merged into it."""
+    effects = {
+        "works": {"by_visit": {"m3": 0.4, "m6": 0.5, "m12": 0.5}},
+        "visits": {"by_visit": {"m3": -0.3, "m6": -0.3, "m12": -0.3}, "sd": 0.2},
+        "return": {"by_visit": {"m3": 0.2, "m6": 0.5, "m12": 0.5}},
+        "opioids": {"by_visit": {"m3": -0.2, "m6": -0.3, "m12": -0.3}},
+    }
+    other = {"prob": 0.3, "effects": {"pain": {"by_visit": {"m3": -0.5, "m6": -0.5, "m12": -0.5}, "sd": 0.3}}}
+    arm = {"effects": effects, "tapers": {"opioids": {"prob": 0.6, "days": 21}}, "stop_prob": 0.05, "start_prob": 0.9}
+    data = plain_data(
+        sample_size=150,
+        covariates=OPIOIDS,
+        outcomes=every_kind("m3", "m6", "m12"),
+        visits=THREE_VISITS,
+        arms={
+            "coach": coached(arm={**arm, "withdrawal_prob": 0.2}),
+            "usual": usual(contamination={"arm": "coach", "prob": 0.2, "dose": 0.5}, co_intervention=other),
+        },
+        observation={"death_prob": 0.1, "current_value": {"works": 0.2}, "dials": {"mar": 0.1, "outcome": "opioids"}},
+    )
+    return Design.model_validate(merged(data, **changes))
+
+
 def plain_data(**parts: Any) -> Data:
     """A whole design as data: one site, one step, two arms; `parts` replace the design's own, key by key.
 

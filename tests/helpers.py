@@ -114,8 +114,9 @@ def portrait(block: Block, column: int = 0) -> dict[str, Array]:
         picture["cohort cluster"] = _rows_of(cohort.cluster, column, valid)
     picture |= {f"covariate {k}": _rows_of(v, column, valid) for k, v in cohort.covariates.items()}
     picture["number"] = block.histories.number[valid, column]
-    picture |= _rows(block.outcomes, column, valid)
+    picture |= _rows(block.outcomes, column, valid, skip=("event_day",))
     picture["observed value"] = np.stack([v[column][valid] for v in block.observed.value.values()])
+    picture |= {f"event day {k}": _rows_of(day, column, valid) for k, day in block.outcomes.event_day.items()}
     picture["events"] = block.events(column)
     early = [n for site in block.fruitless for n in (site.contacted, *site.passed, *(k for s in site.lost for k in s))]
     fruitless = [n[column] for n in early]

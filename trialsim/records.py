@@ -15,6 +15,7 @@ from trialsim.block import Block
 from trialsim.tables import SCHEMA_VERSION, SCHEMAS, Column, Schema
 from trialsim.world import formulas
 from trialsim.world.histories import NONE, Kind, Missing, Status
+from trialsim.world.observation import is_known, known_event
 from trialsim.world.outcomes import is_responder
 from trialsim.world.plans import DIED, WITHDREW
 from trialsim.world.world import World
@@ -146,6 +147,11 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
     for k, (name, outcome) in enumerate(world.design.outcomes.items()):
         steps = flat.take(block.plan.cohort.baseline[k])
         frame[f"baseline_{name}"] = formulas.from_grid(steps, outcome.low, outcome.items)
+    for k, name in enumerate(world.outcomes):
+        if k in block.outcomes.event_day:
+            day = block.outcomes.realised_event_day(k, h)
+            time, happened = known_event(world.design.outcomes[name], day, h, block.follow)
+            frame |= {f"time_{name}": flat.take(time), f"event_{name}": flat.take(happened)}
     return frame
 
 
@@ -242,7 +248,7 @@ def _observations(block: Block, columns: NDArray[np.intp]) -> Columns:
     def by_visit(values: Array) -> Array:
         return np.repeat(_by_person(flat.take(values)), n_outcomes)
 
-    missing = by_visit(f.missing)
+    missing, day = _known(flat)
     value, responder = _values(flat, block.outcomes.realised[:, None])
     nothing = missing != Missing.ANSWERED
     return {
@@ -252,12 +258,28 @@ def _observations(block: Block, columns: NDArray[np.intp]) -> Columns:
         "outcome": (_cycle(n_outcomes, times=len(flat) * n_visits), world.outcomes),
         "arm": (np.repeat(flat.take(block.histories.arm), per_person), world.arms),
         "due_day": by_visit(f.due_day),
-        "observed_day": by_visit(f.observed_day),
+        "observed_day": day,
         "reason_missing": (missing - np.int8(1), ["no answer", "withdrew", "died"]),
         "n_reminders": by_visit(f.n_reminders),
         "value": arrow(value, nothing),
         "responder": arrow(responder, nothing),
     }
+
+
+def _known(flat: _Flat) -> tuple[Array, Array]:
+    """Why a value is missing (`Missing`) and the day of the answer or of the record; by participant, visit, outcome."""
+    f, h, outcomes = flat.block.follow, flat.block.histories, flat.block.world.design.outcomes
+    if all(outcome.source == "questionnaire" for outcome in outcomes.values()):
+        missing, day = (np.repeat(_by_person(flat.take(one)), len(outcomes)) for one in (f.missing, f.observed_day))
+        return missing, day
+    missing, day = (np.stack([one] * len(outcomes), axis=1) for one in (f.missing, f.observed_day))
+    for k, outcome in enumerate(outcomes.values()):
+        if outcome.source == "record":
+            known = is_known(outcome, h, f)
+            left = np.where(h.exit_kind == DIED, np.int8(Missing.DIED), np.int8(Missing.WITHDREW))
+            missing[:, k] = np.where(known, np.int8(Missing.ANSWERED), left)
+            day[:, k] = np.where(known, f.due_day, NONE)
+    return _by_person(flat.take(missing)), _by_person(flat.take(day))
 
 
 def _by_person(values: Array) -> Array:

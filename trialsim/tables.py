@@ -80,7 +80,8 @@ PARTICIPANTS = _schema(
     _day("discontinued_day", "stopped treatment, stays in the study"),
     _day("withdrawn_day", "left the study"),
     _day("died_day", "died"),
-    others="covariate, or baseline_<outcome>: baseline value [points]",
+    others="covariate, or baseline_<outcome>: baseline value [points]; of outcomes of kind event, time_<outcome>: days "
+    "from randomization to the event or to where knowledge of it ends, and event_<outcome>: 1 if it is the event",
 )
 
 CLUSTERS = _schema(
@@ -129,11 +130,11 @@ OBSERVATIONS = _schema(
     _OUTCOME,
     _ARM,
     Column("due_day", "int32", "day on which the visit is due", "study day"),
-    _day("observed_day", "answered"),
+    _day("observed_day", "answered, or due and read from records"),
     Column("reason_missing", "name", "why there is no value; null if there is one"),
     Column("n_reminders", "int8", "reminders sent"),
     Column("value", "float64", "value; null if missing", "points"),
-    Column("responder", "bool", "fell from baseline by the required fraction; null if missing"),
+    Column("responder", "bool", "a response by the rule of the outcome's kind; null if missing"),
 )
 
 EVENTS = _schema(

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from designs import busy, coached, design, online, usual
+from designs import busy, coached, design, kinds, online, usual
 from helpers import differences, engine_differences, portrait, run
 
 from trialsim.block import Block, EngineName, batches, simulate_block
@@ -18,15 +18,18 @@ from trialsim.world.streams import BLOCK
 from trialsim.world.world import World
 
 LIBRARY = sorted(library())
-NAMES = [*LIBRARY, "busy", "full dose"]
+NAMES = [*LIBRARY, "busy", "full dose", "kinds"]
 TABLES = ("funnel", "participants", "sessions", "components", "observations", "events", "resources", "truth")
 
 
 @cache
 def named(name: str) -> Design:
-    """The busy trial, also with an analysis for which potential outcomes at full dose are made; or a scenario."""
+    """The busy trial, also with an analysis for which potential outcomes at full dose are made; all kinds of outcome;
+    or a scenario."""
     if name == "full dose":
         return busy(analyses={"main": {"kind": "linear", "outcome": "pain", "estimand": "hypothetical"}})
+    if name == "kinds":
+        return kinds(analyses={"main": {"kind": "linear", "outcome": "pain", "estimand": "hypothetical"}})
     return busy() if name == "busy" else read_design(name)
 
 

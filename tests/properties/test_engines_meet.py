@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from designs import Data, modules, plain_data
+from designs import OPIOIDS, Data, every_kind, modules, plain_data
 from helpers import differences, engine_differences, portrait, run
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -158,7 +158,7 @@ def web(choose: Choose) -> Data:
     }
 
 
-def arm(choose: Choose, visit_names: list[str]) -> Data:
+def arm(choose: Choose, visit_names: list[str], *, opioids: bool) -> Data:
     makers = {"individual": one_to_one, "self_paced": web, "group": in_groups}
     kind = choose(["none", "individual", "self_paced", "individual", "self_paced", "group", "group"])
     told: Data = {
@@ -169,6 +169,8 @@ def arm(choose: Choose, visit_names: list[str]) -> Data:
         told["effects"] = {"pain": {"by_visit": dict.fromkeys(visit_names, -2.0), "sd": choose([0.0, 1.0])}}
     if kind == "none":
         return told | {"delivery": {"kind": "none"}}
+    if opioids:
+        told["tapers"] = {"opioids": {"prob": choose([0.5, 1.0, 0.0]), "days": choose([0, 7, 90])}}
     return told | {
         "delivery": makers[kind](choose),
         "start_prob": choose([1.0, 0.5, 0.9, 1.0, 0.0]),
@@ -249,27 +251,32 @@ def awkward(choose: Choose) -> Design:
     plan = allocation(choose, names)
     within_sites = clusters(choose, plan)
     cluster_sd = 1.0 if within_sites else 0.0
-    outcomes = {
+    outcomes: Data = {
         "pain": {
             "items": 3,
             "mean": 5.5,
             "cluster_sd": cluster_sd,
+            "cluster_change_sd": cluster_sd / 2,
             "sd": 2.0,
             "entry_sd": choose([0.0, 1.0]),
             "coach_sd": choose([0.0, 0.5]),
         },
         "mood": {"items": 1, "mean": 5.0, "sd": 2.0, "error_sd": 1.0, "correlation": {"pain": 0.5}},
     }
+    if choose([False, True]):
+        more = every_kind(*schedule)
+        outcomes |= {name: more[name] for name in more if name != "pain"}
     return Design.model_validate(
         plain_data(
             sample_size=choose([12, 25, 40, 12, 25, 40, 2, 1]),
             max_enrolment_days=choose([200] * 6 + [60] * 4 + [2, 1]),
             recruitment=recruitment(choose),
             funnel=funnel(choose),
-            covariates={"female": {"kind": "binary", "prob": 0.6}, "age": {"kind": "normal", "mean": 50.0, "sd": 9.0}},
+            covariates=OPIOIDS
+            | {"female": {"kind": "binary", "prob": 0.6}, "age": {"kind": "normal", "mean": 50.0, "sd": 9.0}},
             visits=schedule,
             outcomes=outcomes,
-            arms={name: arm(choose, list(schedule)) for name in names},
+            arms={name: arm(choose, list(schedule), opioids="opioids" in outcomes) for name in names},
             allocation=plan,
             clusters=within_sites,
             changes=changes(choose, plan, schedule),

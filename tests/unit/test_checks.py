@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from designs import Data, busy_data, coached, merged, online, plain_data, usual
+from designs import Data, busy_data, coached, merged, online, plain_data, score, usual
 from pydantic import ValidationError
 
 from trialsim.design.checks import CrossCheckError
@@ -325,8 +325,10 @@ RULES: list[tuple[Data, str, str, str, Data]] = [
         for kind in ("log_rank", "cox", "rmst")
     ),
     (
-        {"kind": "counts", "visits": ["m12"]},
-        "visits", "a count belongs to all visits together", "Leave visits out.", {"visits": []},
+        {"kind": "counts", "endpoint": "events"},
+        "endpoint", "pain is no number of events but of kind score",
+        "Use endpoint: response_visits, or log_rank, cox or rmst for a time to an event.",
+        {"endpoint": "response_visits", "visits": ["m12"]},
     ),
     (
         {"kind": "counts", "endpoint": "sessions"},
@@ -379,6 +381,104 @@ def test_a_rule_about_what_the_arms_have(arms: Data, analysis: Data, path: str, 
 def test_sessions_are_counted_where_every_arm_has_some() -> None:
     counts = {"main": {"kind": "counts", "outcome": "pain", "endpoint": "sessions"}}
     assert problems(plain_data(arms={"web": online(), "coach": coached()}, analyses=counts)) == []
+
+
+# --- outcomes of every kind, clusters and groups ----------------------------------------------------------------------
+
+MONTHLY: Data = {"m3": 0.05}
+KINDS_DATA: Data = {
+    "outcomes": {
+        "pain": score(),
+        "work": {"kind": "binary", "prob": 0.4},
+        "visits": {"kind": "count", "rate_per_year": 1.5},
+        "back": {"kind": "event", "hazard": MONTHLY},
+    },
+    "covariates": {"age": {"kind": "normal", "mean": 50.0, "sd": 10.0}},
+}
+NO_BASELINE = "back has no baseline value"
+LEAVE_OUT = "Leave baseline out, as in covariates: []."
+OF_KINDS: list[tuple[Data, str, str, str, Data]] = [
+    # an analysis with a fault; where; the rule; the hint; keys that make it right
+    (
+        {"kind": "linear", "outcome": "back"},
+        "endpoint", NO_BASELINE, "Use endpoint: response, or kind: log_rank, cox or rmst.", {"endpoint": "response"},
+    ),
+    (
+        {"kind": "linear", "outcome": "back"},
+        "endpoint", NO_BASELINE, "Use endpoint: response, or kind: log_rank, cox or rmst.", {"endpoint": "value"},
+    ),
+    (
+        {"kind": "logistic", "outcome": "back", "covariates": ["age", "baseline"]},
+        "covariates", NO_BASELINE, LEAVE_OUT, {"covariates": ["age"]},
+    ),
+    (
+        {"kind": "cox", "outcome": "back", "covariates": ["baseline"]},
+        "covariates", NO_BASELINE, LEAVE_OUT, {"outcome": "work"},
+    ),
+    (
+        {"kind": "modified_poisson", "outcome": "back", "missing": WEIGHTED},
+        "missing.covariates", NO_BASELINE, LEAVE_OUT, {"missing": {**WEIGHTED, "covariates": []}},
+    ),
+    (
+        {"kind": "logistic", "outcome": "back", "estimand": "while_on_treatment"},
+        "estimand", NO_BASELINE, "It would stand for those who stop before the first visit.", {"estimand": "composite"},
+    ),
+    (
+        {"kind": "counts", "outcome": "back", "endpoint": "events"},
+        "endpoint", "back is no number of events but of kind event",
+        "Use endpoint: response_visits, or log_rank, cox or rmst for a time to an event.", {"outcome": "visits"},
+    ),
+    *(
+        (
+            {"kind": "linear", "outcome": outcome, "missing": missing},
+            "missing", f"{missing['kind']} puts normal values in place of missing ones; {outcome} is no score",
+            "Use kind: weights, available or complete_cases.", {"outcome": "pain"},
+        )
+        for outcome, missing in (("work", IMPUTED), ("visits", BY_REFERENCE), ("work", BY_PATTERN))
+    ),
+    (
+        {"kind": "counts", "outcome": "visits", "endpoint": "events", "margin": 0.9, "hypothesis": "equivalence"},
+        "margin", "the margin of a rate ratio must be above 1", "For example 1.25.", {"margin": 1.2},
+    ),
+    (
+        {"kind": "t_test", "outcome": "work", "endpoint": "response", "margin_measure": "mean difference"},
+        "margin_measure", "t_test has no measure 'mean difference'", "It has: risk difference.",
+        {"endpoint": "value"},
+    ),
+    (
+        {"kind": "linear", "outcome": "work", "cluster": "cluster"},
+        "cluster", "no clusters are randomized", "Use cluster: site.", {"cluster": "coach"},
+    ),
+    (
+        {"kind": "gee", "outcome": "work", "cluster": "group"},
+        "cluster", "no arm is delivered in groups", "Use cluster: site.", {"cluster": "site"},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("faulty", "path", "rule", "hint", "right"),
+    OF_KINDS,
+    ids=[f"{keys['kind']}: {rule}" for keys, _, rule, _, _ in OF_KINDS],
+)
+def test_a_rule_about_kinds_of_outcomes(faulty: Data, path: str, rule: str, hint: str, right: Data) -> None:
+    main = {"multiplicity": "none", **faulty}
+    assert problems(plain_data(**KINDS_DATA, analyses={"main": main})) == [(f"analyses.main.{path}", rule, hint)]
+    assert problems(plain_data(**KINDS_DATA, analyses={"main": {**main, **right}})) == []
+
+
+def test_clusters_and_groups_are_there_where_the_design_has_them() -> None:
+    delivery = {"kind": "group", "modules": ["a"], "size": 6, "facilitators": 1}
+    plan = {
+        f"{kind}_{cluster}": {"kind": kind, "outcome": "pain", "cluster": cluster}
+        for kind in ("modified_poisson", "linear", "gee", "mixed", "cluster_robust", "cluster_means")
+        for cluster in ("coach", "group", "site", "cluster")
+    }
+    whole = plain_data(
+        arms={"group": {"delivery": delivery}, "usual": usual()}, clusters={"per_site": 8},
+        allocation={"kind": "clusters", "ratio": {"group": 1, "usual": 1}}, analyses=plan,
+    )  # fmt: skip
+    assert problems(whole) == []
 
 
 def test_an_unknown_arm_in_a_contrast_of_compliers_is_one_fault() -> None:

@@ -389,7 +389,7 @@ SAID: list[tuple[Data, list[str]]] = [
     ({"kind": "cluster_robust", "correction": "CR0"}, ["CR0 variance clustered on coaches", "normal distribution."]),
     (
         {"kind": "cluster_means", "weights": "size", "pooled": True},
-        ["t tests (one variance for all arms) at each visit of the means by coach (a", "all counting by their size"],
+        ["t tests (one variance for all arms) at each visit of the means of coaches (a", "all counting by their size"],
     ),
     (
         {"kind": "log_rank"},
@@ -575,10 +575,10 @@ def test_an_analysis_is_said_in_words(keys: Data, sentences: list[str]) -> None:
 def test_a_summary_says_the_same_of_an_analysis_by_its_label(keys: Data, sentences: list[str]) -> None:
     design = changed(SMALL, "analyses", {"main": {"outcome": "pain", **keys}})
     analysis, text = design.analyses["main"], words.about(design, design.analyses["main"])
-    assert words.endpoint(analysis, "average pain").lower() in text.lower()
-    for part in (words.model, words.multiplicity):
+    assert words.endpoint(design, analysis, "average pain").lower() in text.lower()
+    for part in (words.model, words.multiplicity, words.missing):
         assert part(design, analysis).lower() in text.lower()
-    for said in (words.adjustment, words.variance, words.missing, words.cut, words.hypothesis):
+    for said in (words.adjustment, words.variance, words.cut, words.hypothesis):
         assert said(analysis) in text
     silent = analysis.estimand == "treatment_policy" and analysis.kind != "complier"
     assert ("Estimand" in text) is not silent

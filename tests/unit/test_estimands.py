@@ -127,7 +127,7 @@ def test_responses_from_values_are_those_of_the_table(block: Block, trial: Trial
 
 
 def test_first_responses_are_those_of_the_table(block: Block, trial: Trial) -> None:
-    time, event = endpoints.first_response(trial.design, "pain", block.observed)
+    time, event = endpoints.times(trial.design, "pain", block.observed)
     by_hand, happened, ever = trial.first_response("pain")
     assert np.array_equal(time[COLUMN] > 0, ever)
     assert np.array_equal(time[COLUMN][ever], by_hand)

@@ -226,3 +226,48 @@ def test_a_grid_may_begin_anywhere() -> None:
     steps = formulas.to_grid(np.array([-60.0, -50.0, 0.0, 50.0]), -50.0, 50.0, 2)
     assert steps.tolist() == [0, 0, 100, 200]
     assert formulas.from_grid(steps, -50.0, 2).tolist() == [-50.0, -50.0, 0.0, 50.0]
+
+
+# --- values of the kinds of outcome -----------------------------------------------------------------------------------
+
+NORMALS = np.linspace(-7.3, 7.3, 41)
+
+
+def test_a_standard_exponential_of_a_normal_has_the_same_probability() -> None:
+    found = formulas.exponential_of_normal(NORMALS)
+    assert -np.expm1(-found) == pytest.approx(stats.norm.cdf(NORMALS), rel=1e-9)
+    assert np.exp(-found) == pytest.approx(stats.norm.sf(NORMALS), rel=1e-9)
+
+
+def test_a_hazard_uses_up_an_exponential_by_whole_days() -> None:
+    left = np.array([0.5, 0.0625, 3.5, 3.75, 0.0, 5.0])
+    rate = np.array([0.125, 0.125, 0.125, 0.125, 0.0, 0.0])
+    assert formulas.hazard_days(left, rate, 60, 90).tolist() == [65, 61, 89, LONG, LONG, LONG]
+    assert formulas.hazard_days(np.array([1.0]), np.array([math.inf]), 0, 90).tolist() == [1]
+
+
+def test_cumulative_hazards_are_undone_by_whole_days() -> None:
+    times, sums = formulas.hazard_sums([0.1, 0.0, 0.3], [30, 60, 90])
+    month = formulas.MONTH_DAYS
+    assert sums == pytest.approx([0, 3 / month, 3 / month, 12 / month])
+    used = np.array([0.0, 0.1 * 12.5 / month, (3 + 0.3 * 2.5) / month, 11.99 / month, 12 / month])
+    assert formulas.cumulative_days(used, times, sums).tolist() == [1, 13, 63, 90, LONG]
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.01, 0.8, 7.0, 250.0, 1e300])
+def test_poisson_of_a_normal_is_the_textbook_quantile_up_to_the_most(mean: float) -> None:
+    found = formulas.poisson_of_normal(NORMALS, np.full(NORMALS.shape, mean), 300)
+    reference = stats.poisson.ppf(stats.norm.cdf(NORMALS), min(mean, 1e6)) if mean else np.zeros(NORMALS.shape)
+    assert found == pytest.approx(np.minimum(reference, 300))
+    assert formulas.poisson_of_normal(NORMALS, np.full(NORMALS.shape, mean), 1).max() == (mean > 0)
+
+
+def test_thresholds_are_counted() -> None:
+    assert formulas.threshold_number(np.array([-1.0, 0.0, 0.1, 5.0]), [0.0, 1.0]).tolist() == [0, 0, 1, 2]
+
+
+def test_months_of_the_year_and_the_wave_through_them() -> None:
+    dates = np.array(["2023-01-01", "2024-07-02", "2023-12-31", "2023-07-02"], dtype="datetime64[D]")
+    months = formulas.month_of_year(dates)
+    assert months == pytest.approx([1, 7, 13 - 12 / 365, 7], abs=0.02)
+    assert formulas.wave(np.array([1.5, 7.5, 4.5]), 2.0, 1.5) == pytest.approx([2, -2, 0], abs=1e-12)

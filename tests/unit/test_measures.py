@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
-from designs import THREE_VISITS, WIDE, busy, design, online, recovery, score, usual
+from designs import THREE_VISITS, WIDE, busy, design, kinds, online, recovery, score, usual
 from golden.small_trial import small_trial
 from helpers import run
 
@@ -289,6 +289,40 @@ def test_change_and_response(trials: Measured, outcome: str, arm: str) -> None:
         trials.check(f"{path}/upper_quartile_change", lambda t, c=change: np.quantile(c(t), 0.75, method="linear"))
         trials.check(f"{path}/core_sd_change", lambda t, c=change: (c(t).quantile(0.75) - c(t).quantile(0.25)) / 1.349)
         trials.check(f"{path}/responders", responders)
+
+
+@pytest.fixture(scope="module")
+def every_kind() -> Measured:
+    """Trials with outcomes of every kind, some from records."""
+    return measured(kinds())
+
+
+@pytest.mark.parametrize("outcome", ["pain", "works", "impression", "visits", "return", "admission", "opioids"])
+def test_outcomes_of_every_kind(every_kind: Measured, outcome: str) -> None:
+    def values(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+        seen = only(tables["observations"], arm="coach", outcome=outcome, visit="m12").set_index("participant")
+        before = tables["participants"].set_index("participant")[f"baseline_{outcome}"].rename("before")
+        return seen.join(before).dropna(subset="value")
+
+    def check(measure: str, recount: Callable[[pd.DataFrame], float]) -> None:
+        every_kind.check(f"outcome/{outcome}/coach/m12/{measure}", lambda t: recount(values(t)))
+
+    check("n", len)
+    check("mean", lambda f: f["value"].mean())
+    check("sd", lambda f: f["value"].std())
+    check("mean_change", lambda f: (f["value"] - f["before"]).mean())
+    check("responders", lambda f: 100 * f["responder"].mean())
+    if outcome == "opioids":
+        check("users", lambda f: 100 * (f["value"] > 0).mean())
+    if outcome in ("return", "admission"):
+        assert f"baseline/{outcome}/mean" not in every_kind.measures
+        return
+    check("percent_change", lambda f: 100 * (f["value"] - f["before"]).mean() / f["before"].mean())
+    check("correlation", lambda f: f["value"].corr(f["before"]))
+    every_kind.check(
+        f"baseline/{outcome}/coach/mean",
+        lambda t: only(t["participants"], arm="coach")[f"baseline_{outcome}"].mean(),
+    )
 
 
 def test_change_on_a_scale_that_does_not_start_at_0() -> None:

@@ -131,3 +131,25 @@ def test_coaches_that_differ_leave_a_difference_of_their_luck() -> None:
     estimates = analyse_block(run(null, n=8))
     place = estimates.place(analysis="change", contrast="long - usual", visit="m3", measure="mean difference")
     assert np.all(estimates.truth[:, place] != 0)
+
+
+def test_tapers_contamination_and_other_treatment_are_effects_too() -> None:
+    """With a taper alone an arm has an effect; where nobody has one, none of them is left."""
+    other = {"prob": 0.2, "effects": {"pain": {"by_visit": {"m3": -1.0}}}}
+    tapering = coached(arm={"tapers": {"opioid": {"prob": 0.5, "days": 14}}})
+    trial = design(
+        covariates={"user": {"kind": "binary", "prob": 0.5}},
+        outcomes={"pain": score(), "opioid": {"kind": "dose", "users": "user", "median": 40.0}},
+        arms={
+            "taper": tapering,
+            "twin": coached(arm={"contamination": {"arm": "usual", "prob": 0.1}, "tapers": tapering["tapers"]}),
+            "usual": usual(co_intervention=other, contamination={"arm": "taper", "prob": 0.1}),
+        },
+    )
+    none, twins = (equal_within(trial, parts) for parts in ((("taper", "usual"),), (("taper", "twin"),)))
+    for arm in ("taper", "usual"):
+        one = none.arms[arm]
+        assert (one.effects, one.tapers, one.contamination, one.co_intervention) == ({}, {}, None, None)
+    assert twins.arms["twin"].tapers == trial.arms["taper"].tapers
+    assert twins.arms["twin"].contamination is None
+    assert twins.arms["usual"] == trial.arms["usual"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from designs import THREE_VISITS, busy, grouped
+from designs import THREE_VISITS, busy, grouped, kinds
 from golden.small_trial import small_trial
 from helpers import run
 
@@ -483,3 +483,36 @@ def test_components_are_attended_at_sessions_attended(with_groups: Block) -> Non
         assert ((mine["attended"] == times).all()) == (prob == 1.0)
     everyone = table(with_groups, "participants").to_pandas()
     assert len(parts) == 2 * everyone["group"].notna().sum()
+
+
+def test_observations_from_records_say_when_and_why_not() -> None:
+    """Recounted from the study days of leaving; questionnaires stay as they were answered."""
+    block = run(kinds(arms={"coach": {"withdrawal_prob": 0.9}}), n=2)
+    people = table(block, "participants").to_pandas().set_index(["replicate", "participant"])
+    rows = (
+        table(block, "observations")
+        .to_pandas()
+        .set_index(["replicate", "participant"])
+        .join(people[["withdrawn_day", "died_day"]])
+    )
+    left = rows[["withdrawn_day", "died_day"]].min(axis=1).fillna(10_000)
+    known = left > rows["due_day"]
+    reason = pd.Series(np.where(rows["died_day"].notna(), "died", "withdrew"), index=rows.index)
+    records = rows["outcome"].isin(["visits", "admission", "opioids"])
+    assert (rows["value"].notna() == known)[records].all()
+    assert (rows["observed_day"] == rows["due_day"])[records & known].all()
+    assert rows["observed_day"][records & ~known].isna().all()
+    assert (rows["reason_missing"].astype(str) == reason)[records & ~known].all()
+    assert rows["reason_missing"][records & known].isna().all()
+    assert (rows["value"].notna() == rows["observed_day"].notna()).all()
+    assert set(rows["reason_missing"].dropna()) == {"no answer", "withdrew", "died"}
+
+
+def test_participants_have_their_times_to_events() -> None:
+    block = run(kinds(), n=2)
+    people = table(block, "participants").to_pandas()
+    for name in ("return", "admission"):
+        flat = (block.observed.event_time[name], block.observed.event[name])
+        for column, values in zip((f"time_{name}", f"event_{name}"), flat, strict=True):
+            assert np.array_equal(people[column], values.ravel()), column
+        assert 0.1 < people[f"event_{name}"].mean() < 0.9

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.outcomes import Outcome
+from trialsim.design.analysis_checks import visits_of
+from trialsim.design.outcomes import Outcome, Score
 from trialsim.design.parts import Design
 from trialsim.world.choose import choose
+from trialsim.world.formulas import MONTH_DAYS
 from trialsim.world.observation import ObservedData
+from trialsim.world.outcomes import is_responder
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -98,7 +101,14 @@ def last_before(value: Floats, baseline: Floats, stopped: Bools) -> Floats:
 
 
 def response(outcome: Outcome, baseline: Floats, value: Floats) -> Bools:
-    """Whether values (R, N, V) have fallen from baselines (R, N) by the required part; not where there is none."""
+    """Whether values (R, N, V) are responses, given baselines (R, N).
+
+    Scores, which may lie off their grid because they were imputed, have fallen by the required part, as
+    `is_responder` has it for those on the grid.
+    """
+    if not isinstance(outcome, Score):
+        steps = np.where(np.isnan(value), -1, value).astype(np.int16)
+        return is_responder(outcome, np.zeros_like(steps), steps)
     limit = np.where(baseline > 0, baseline * (1 - outcome.responder_fall) + TOLERANCE, -np.inf)
     return np.asarray(value <= limit[:, :, None])
 
@@ -106,10 +116,12 @@ def response(outcome: Outcome, baseline: Floats, value: Floats) -> Bools:
 def endpoint_known(
     outcome: Outcome, endpoint: str, baseline: Floats, value: Floats, settled: Bools | None = None
 ) -> tuple[Floats | Bools, Bools]:
-    """Change or response from values (R, N, V) and baselines (R, N), and where it is known; `settled` are no
+    """Change, value or response from values (R, N, V) and baselines (R, N), and where it is known; `settled` are no
     responders.
     """
     known = ~np.isnan(value)
+    if endpoint == "value":
+        return value, known
     if endpoint == "change":
         return value - baseline[:, :, None], known
     found = response(outcome, baseline, value)
@@ -124,16 +136,44 @@ def endpoint_values(
     return np.where(known, found, np.nan)
 
 
-def first_response(design: Design, outcome: str, data: ObservedData) -> tuple[Floats, Bools]:
-    """Days from randomization to the first answered visit with a response, or to the last answer; and which it is.
+def times(design: Design, outcome: str, data: ObservedData) -> tuple[Floats, Bools]:
+    """Days from randomization to the event, or to where knowledge ends; and which it is. (R, N) each.
 
-    (R, N) each. The time is 0 for who never answered: nothing is known of them.
+    Of outcomes that are no events: to the first visit with a response, or to the last visit known. The time is 0 for
+    those of whom nothing is known.
     """
+    if design.outcomes[outcome].kind == "event":
+        return data.event_time[outcome].astype(np.float64), data.event[outcome]
     days = np.array([float(visit.day) for visit in design.visits.values()])
     responds = data.responder[outcome]
     event = np.asarray(responds.any(axis=2))
-    last = np.where(data.observed, days, 0.0).max(axis=2)
+    last = np.where(data.seen[outcome], days, 0.0).max(axis=2)
     return np.where(event, days[responds.argmax(axis=2)], last), event
+
+
+def places_of(design: Design, analysis: Any) -> list[int]:
+    """Numbers of the visits that an analysis looks at."""
+    visits = list(design.visits)
+    return [visits.index(visit) for visit in visits_of(design, analysis)]
+
+
+def years_covered(design: Design, places: list[int]) -> Floats:
+    """Years from the visit before (from randomization) to each of these visits."""
+    due = np.array([0, *(visit.day for visit in design.visits.values())])
+    return np.diff(due)[places] / (12 * MONTH_DAYS)
+
+
+def counted(design: Design, analysis: Any, data: ObservedData) -> tuple[Floats, Floats]:
+    """A count and what it is a count of, (R, N) each: years known, visits known, or 1 for sessions."""
+    if analysis.endpoint == "sessions":
+        return data.all_sessions.astype(float), np.ones(data.all_sessions.shape)
+    places = places_of(design, analysis)
+    seen = data.seen[analysis.outcome][:, :, places]
+    if analysis.endpoint == "events":
+        numbers = np.where(seen, data.value[analysis.outcome][:, :, places], 0.0)
+        return numbers.sum(axis=2), (seen * years_covered(design, places)).sum(axis=2)
+    responses = seen & data.responder[analysis.outcome][:, :, places]
+    return responses.sum(axis=2).astype(float), seen.sum(axis=2).astype(float)
 
 
 def covariate_matrix(design: Design, outcome: str, names: tuple[str, ...], data: ObservedData) -> Floats:
@@ -153,12 +193,16 @@ def covariate_matrix(design: Design, outcome: str, names: tuple[str, ...], data:
 
 
 def clusters(design: Design, analysis: Any, data: ObservedData) -> Ints:
-    """-1 for participants who stand alone; coaches are numbered through all arms."""
+    """-1 for participants who stand alone; coaches and groups are numbered through all arms."""
     cluster = getattr(analysis, "cluster", "person")
     if cluster == "person":
         return np.broadcast_to(np.int64(-1), data.arm.shape)
     if cluster == "site":
         return data.site.astype(np.int64)
+    if cluster == "cluster":
+        return data.cluster.astype(np.int64)
+    if cluster == "group":
+        return np.where(data.group >= 0, data.group * np.int64(len(design.arms)) + data.arm, np.int64(-1))
     staff = [len(design.coaches(arm)) for arm in design.arms]
     offset = np.concatenate([[0], np.cumsum(staff)[:-1]]).astype(np.int64)
     return choose(data.coach >= 0, offset.take(data.arm, mode="clip") + data.coach, np.int64(-1))

@@ -13,14 +13,14 @@ from trialsim.records import coded
 
 Floats = NDArray[np.float64]
 
-PERCENTAGE, MEAN_CHANGE = "adjusted percentage", "adjusted mean change"
+PERCENTAGE, MEAN_CHANGE, MEAN_VALUE = "adjusted percentage", "adjusted mean change", "adjusted mean"
 RISK_RATIO, RISK_DIFFERENCE = "risk ratio", "risk difference"
 MEAN_DIFFERENCE, NNT, GLOBAL_TEST = "mean difference", "number needed to treat", "test of all arms"
 ODDS_RATIO, HAZARD_RATIO = "odds ratio", "hazard ratio"
 MEAN_COUNT, RATE_RATIO = "adjusted mean count", "rate ratio"
 MEAN_TIME, TIME_DIFFERENCE, TIME_RATIO = "mean time", "mean time difference", "mean time ratio"
 
-MEANS = (PERCENTAGE, MEAN_CHANGE, MEAN_COUNT, MEAN_TIME)
+MEANS = (PERCENTAGE, MEAN_CHANGE, MEAN_VALUE, MEAN_COUNT, MEAN_TIME)
 """Measures of one arm."""
 RATIOS = (RISK_RATIO, ODDS_RATIO, HAZARD_RATIO, RATE_RATIO, TIME_RATIO)
 """Measures whose standard error, bias and intervals are those of the logarithm."""

@@ -17,7 +17,7 @@ def better_is_higher(analysis: Any) -> bool:
     """Whether a positive difference (a ratio above 1) favours the first arm."""
     if analysis.better is not None:
         return bool(analysis.better == "higher")
-    return not (endpoint_of(analysis) == "change" or analysis.kind == "rmst")
+    return not (endpoint_of(analysis) in ("change", "value", "events") or analysis.kind == "rmst")
 
 
 def signed(analysis: Any, measure: str, estimate: Floats) -> Floats:

@@ -72,7 +72,7 @@ _MEANS: dict[str, MeansModel] = {
     "log_binomial": lambda n, d: regressions.log_binomial(d),
     "gee": lambda n, d: gee.gee(
         d,
-        family="gaussian" if n.analysis.endpoint == "change" else "binomial",
+        family="binomial" if n.analysis.endpoint == "response" else "gaussian",
         working=n.analysis.working,
         correction=n.analysis.correction,
     ),
@@ -95,7 +95,8 @@ def link_of(analysis: Any) -> Link:
     """Scale on which a kind of analysis gives the arms' means."""
     if analysis.kind in ("modified_poisson", "log_binomial", "counts"):
         return "log"
-    return "logit" if analysis.kind == "logistic" or getattr(analysis, "endpoint", "") == "response" else "identity"
+    bent = analysis.kind == "logistic" or (analysis.kind == "gee" and analysis.endpoint == "response")
+    return "logit" if bent else "identity"
 
 
 def fit_means(numbers: Numbers, replicates: Sequence[Data | FitError], *, n_arms: int, n_visits: int) -> ArmMeans:

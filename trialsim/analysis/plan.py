@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,7 @@ from trialsim.analysis.rows import rows_of
 from trialsim.analysis.truth import Truth, value_of
 from trialsim.block import Block
 from trialsim.design.analysis_checks import EVENTS, endpoint_of, measures_of, pairs_of
+from trialsim.design.outcomes import Score
 from trialsim.design.parts import Design
 from trialsim.world.draws import Draws
 from trialsim.world.observation import ObservedData
@@ -186,10 +188,10 @@ def _complete(design: Design, analysis: Any, data: ObservedData, y: Floats) -> l
 
 def _events(design: Design, numbers: Numbers, data: ObservedData) -> Fitted:
     analysis = numbers.analysis
-    time, event = endpoints.first_response(design, analysis.outcome, data)
+    time, event = endpoints.times(design, analysis.outcome, data)
     covariates = endpoints.covariate_matrix(design, analysis.outcome, getattr(analysis, "covariates", ()), data)
-    answered = data.observed.sum(axis=2)
-    whole = answered == len(design.visits) if analysis.missing.kind == "complete_cases" else answered > 0
+    complete_cases = analysis.missing.kind == "complete_cases"
+    whole = np.asarray(data.seen[analysis.outcome].all(axis=2) if complete_cases else time > 0)
     replicates: list[TimesToEvent | FitError] = []
     for r in range(len(time)):
         rows = (data.arm[r] >= 0) & whole[r]
@@ -201,12 +203,10 @@ def _events(design: Design, numbers: Numbers, data: ObservedData) -> Fitted:
 
 def _counts(design: Design, numbers: Numbers, data: ObservedData) -> Fitted:
     analysis = numbers.analysis
-    answered = data.observed.sum(axis=2)
-    if analysis.endpoint == "sessions":
-        count, exposure = data.all_sessions.astype(float), np.ones(answered.shape)
-    else:
-        count, exposure = data.responder[analysis.outcome].sum(axis=2).astype(float), answered.astype(float)
-    kept = answered == len(design.visits) if analysis.missing.kind == "complete_cases" else exposure > 0
+    count, exposure = endpoints.counted(design, analysis, data)
+    complete_cases = analysis.missing.kind == "complete_cases"
+    seen = data.seen[analysis.outcome][:, :, endpoints.places_of(design, analysis)]
+    kept = seen.all(axis=2) if complete_cases else exposure > 0
     replicates = _complete(design, analysis, data, np.where(kept, count, np.nan)[:, :, None])
     with_exposure = [
         (one, exposure[r][data.arm[r] >= 0][:, None]) for r, one in enumerate(replicates) if isinstance(one, Data)
@@ -233,6 +233,7 @@ def _compliers(design: Design, numbers: Numbers, data: ObservedData) -> Fitted:
 def _user(design: Design, name: str, numbers: Numbers, data: ObservedData) -> Fitted:
     analysis = numbers.analysis
     function = user.load(analysis.function)
+    outcome = design.outcomes[analysis.outcome]
     info = user.Info(
         analysis=name,
         outcome=analysis.outcome,
@@ -241,7 +242,8 @@ def _user(design: Design, name: str, numbers: Numbers, data: ObservedData) -> Fi
         visits=tuple(design.visits),
         contrasts=tuple(f"{a} - {b}" for a, b in pairs_of(design, analysis)),
         alpha=analysis.alpha,
-        responder_fall=design.outcomes[analysis.outcome].responder_fall,
+        outcome_kind=outcome.kind,
+        responder_fall=outcome.responder_fall if isinstance(outcome, Score) else math.nan,
     )
     measure = measures_of(analysis)[0]
 

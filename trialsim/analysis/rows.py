@@ -13,6 +13,7 @@ from trialsim.analysis.estimates import (
     MEAN_CHANGE,
     MEAN_COUNT,
     MEAN_TIME,
+    MEAN_VALUE,
     NNT,
     ODDS_RATIO,
     PERCENTAGE,
@@ -27,11 +28,11 @@ from trialsim.analysis.estimates import (
 from trialsim.analysis.fits import Bools, Floats, Ints, Texts, no_reasons
 from trialsim.analysis.inference import Estimate
 from trialsim.analysis.models import Compared, Fitted, Numbers
-from trialsim.design.analysis_checks import EVENTS, endpoint_of, measures_of
+from trialsim.design.analysis_checks import endpoint_of, has_one_result, measures_of, visits_of
 from trialsim.design.parts import Design
 
 _NUMBERS = ("estimate", "std_error", "df", "ci_low", "ci_high", "p_value")
-_OF_ARMS = {"change": MEAN_CHANGE, "response": PERCENTAGE, "first_response": MEAN_TIME}
+_OF_ARMS = {"change": MEAN_CHANGE, "value": MEAN_VALUE, "response": PERCENTAGE, "first_response": MEAN_TIME}
 _PERCENT = (PERCENTAGE, RISK_DIFFERENCE)
 NO_VARIANCE = "nothing varies, or too few clusters do"
 """Reason of an estimate without an error: a covariance that is 0 or singular."""
@@ -58,10 +59,10 @@ class _Rows:
 
     def estimates(self) -> Estimates:
         """Every label, visit by visit: arms, the test of all arms, pairs."""
-        visits = list(self.design.visits)
-        together = self.analysis.kind in EVENTS or self.analysis.kind == "counts"
-        wanted = [v for v, visit in enumerate(visits) if not self.analysis.visits or visit in self.analysis.visits]
-        places, names = ([0], visits[-1:]) if together else (wanted, [visits[v] for v in wanted])
+        names = visits_of(self.design, self.analysis)
+        places = [list(self.design.visits).index(visit) for visit in names]
+        if has_one_result(self.analysis):
+            places, names = [0], names[-1:]
         self.of_pairs = {measure: self._of_pairs(measure) for measure in self._measures()}
         statistic, p = self._global_test()
         self._arms()

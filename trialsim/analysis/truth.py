@@ -16,13 +16,10 @@ from numpy.typing import NDArray
 
 from trialsim.analysis import endpoints
 from trialsim.analysis.estimates import (
-    MEAN_CHANGE,
-    MEAN_COUNT,
     MEAN_DIFFERENCE,
-    MEAN_TIME,
+    MEANS,
     NNT,
     ODDS_RATIO,
-    PERCENTAGE,
     RATE_RATIO,
     RISK_DIFFERENCE,
     RISK_RATIO,
@@ -33,12 +30,11 @@ from trialsim.analysis.estimates import (
 from trialsim.block import Block
 from trialsim.design.analysis_checks import endpoint_of
 from trialsim.world.formulas import count
-from trialsim.world.outcomes import responder_limits
+from trialsim.world.outcomes import is_responder
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_MEANS = (PERCENTAGE, MEAN_CHANGE, MEAN_TIME, MEAN_COUNT)
 _DIFFERENCES = (RISK_DIFFERENCE, MEAN_DIFFERENCE, TIME_DIFFERENCE)
 _RATIOS = (RISK_RATIO, RATE_RATIO, TIME_RATIO)
 
@@ -60,7 +56,7 @@ class Truth:
         return tuple(arms.index(arm) for arm in label.contrast.split(" - ") if arm in arms)
 
     def means(self, label: Label) -> list[Floats]:
-        """True mean of each arm of a label in each replicate, (R,): percentages, points, days or counts."""
+        """True mean of each arm of a label in each replicate, (R,): percentages, points, days, counts or rates."""
         arms = self.arms_of(label)
         visits = self.block.world.visits
         v = visits.index(label.visit) if label.visit in visits else len(visits) - 1
@@ -97,16 +93,30 @@ class Truth:
         if self.endpoint == "change":
             steps = np.where(members, self._steps(arm, v), 0), np.where(members, self._baseline, 0)
             return np.asarray((_whole_sum(steps[0]) - _whole_sum(steps[1])) / self.outcome.items)
+        if self.endpoint == "value":
+            steps_there = _whole_sum(np.where(members, self._steps(arm, v), 0))
+            return np.asarray(steps_there / self.outcome.items + self.outcome.low * count(members))
         if self.endpoint == "response":
             return np.asarray(100.0 * count(members & self._responds(arm, v)))
         if self.endpoint == "sessions":
             return _whole_sum(np.where(members, self.block.outcomes.all_sessions[arm], 0))
-        responds = np.stack([members & self._responds(arm, u) for u in range(len(self.block.world.visits))])
-        if self.endpoint == "response_visits":
-            return np.asarray(sum(count(at_visit) for at_visit in responds) / len(responds))
+        if self.endpoint == "first_response":
+            return self._time_without(arm, members)
+        places = endpoints.places_of(self.design, self.analysis)
+        if self.endpoint == "events":
+            events = sum(_whole_sum(np.where(members, self._steps(arm, u), 0)) for u in places)
+            return np.asarray(events / endpoints.years_covered(self.design, places).sum())
+        return np.asarray(sum(count(members & self._responds(arm, u)) for u in places) / len(places))
+
+    def _time_without(self, arm: int, members: Bools) -> Floats:
+        """Sum of the days without the event (without a response), up to the last day that counts, (R,)."""
         days = np.array([float(visit.day) for visit in self.design.visits.values()])
         until = getattr(self.analysis, "until_day", None) or days[-1]
-        first = np.where(responds.any(axis=0), days[responds.argmax(axis=0)], np.inf)
+        if self.outcome.kind == "event":
+            first: Any = self.block.outcomes.event_day[self.k][arm]
+        else:
+            responds = np.stack([self._responds(arm, u) for u in range(len(days))])
+            first = np.where(responds.any(axis=0), days[responds.argmax(axis=0)], np.inf)
         return _in_order(np.where(members, np.minimum(first, until), 0.0))
 
     @cached_property
@@ -131,13 +141,8 @@ class Truth:
         return steps
 
     def _responds(self, arm: int, v: int) -> Bools:
-        responds = self._steps(arm, v) <= self._limit
+        responds = is_responder(self.outcome, self._baseline, self._steps(arm, v))
         return responds & ~self._stopped(arm, v) if self.analysis.estimand == "composite" else responds
-
-    @cached_property
-    def _limit(self) -> NDArray[np.int16]:
-        """Highest value of a responder in grid steps (N, R); below the grid for who cannot be one."""
-        return responder_limits(self.outcome).take(self._baseline)
 
 
 def _whole_sum(values: NDArray[Any]) -> Floats:
@@ -153,7 +158,7 @@ def _in_order(values: Floats) -> Floats:
 def value_of(measure: str, means: list[Floats]) -> Floats:
     """The value of a measure from the true means of its arms; NaN where there is none, as for hazard ratios."""
     nothing = np.full(means[0].shape if means else (1,), np.nan)
-    if measure in _MEANS and len(means) == 1:
+    if measure in MEANS and len(means) == 1:
         return means[0]
     if len(means) != 2:
         return nothing

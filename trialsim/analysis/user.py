@@ -2,11 +2,12 @@
 
 The function is called `function(data, info)`. `data` is a pandas DataFrame with a row per participant and the columns
 `participant`, `arm`, `site`, `coach`, the covariates, `baseline_<outcome>`, and for every visit `<outcome>_<visit>`
-(NaN where not answered) and `sessions_<visit>` (attended by then). `info` is an `Info`. It returns an iterable of
-dictionaries, each with `contrast` ("coach - usual"), `visit`, `estimate`, `std_error` and, if wanted, `df`, `ci_low`,
-`ci_high`, `p_value`, `n_used` (None and NaN count as not given). A difference of two chances lies between -1 and 1; it
-is shown in percentage points. What the function does not return, what cannot be right, and what it raises become rows
-with a reason.
+(NaN where not known) and `sessions_<visit>` (attended by then). Where the design has randomized clusters or delivery
+groups there are `cluster` and `group` (-1: none), for times to an event `time_<outcome>` and `event_<outcome>`. `info`
+is an `Info`. The function returns an iterable of dictionaries, each with `contrast` ("coach - usual"), `visit`,
+`estimate`, `std_error` and, if wanted, `df`, `ci_low`, `ci_high`, `p_value`, `n_used` (None and NaN count as not
+given). A difference of two chances lies between -1 and 1; it is shown in percentage points. What the function does not
+return, what cannot be right, and what it raises become rows with a reason.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Info:
     visits: tuple[str, ...]
     contrasts: tuple[str, ...]
     alpha: float
-    responder_fall: float
+    outcome_kind: str
+    responder_fall: float  # NaN where the outcome is no score
 
 
 def load(function: str) -> Callable[[pd.DataFrame, Info], Iterable[Mapping[str, Any]]]:
@@ -78,8 +80,15 @@ def observed_table(design: Design, data: ObservedData, r: int) -> pd.DataFrame:
         "site": sites[data.site[r][rows]],
         "coach": data.coach[r][rows],
     }
+    if design.clusters is not None:
+        columns["cluster"] = data.cluster[r][rows]
+    if any(arm.delivery.kind == "group" for arm in design.arms.values()):
+        columns["group"] = data.group[r][rows]
+    measured = [name for name, outcome in design.outcomes.items() if outcome.has_baseline]
     columns |= {name: values[r][rows] for name, values in data.covariates.items()}
-    columns |= {f"baseline_{name}": values[r][rows] for name, values in data.baseline.items()}
+    columns |= {f"baseline_{name}": data.baseline[name][r][rows] for name in measured}
+    columns |= {f"time_{name}": values[r][rows] for name, values in data.event_time.items()}
+    columns |= {f"event_{name}": values[r][rows] for name, values in data.event.items()}
     for v, visit in enumerate(design.visits):
         columns |= {f"{name}_{visit}": values[r][rows][:, v] for name, values in data.value.items()}
         columns[f"sessions_{visit}"] = data.sessions[r][rows][:, v]

@@ -101,7 +101,8 @@ class AnalysisPart(Part):
     outcome: Name
     """The outcome analysed."""
     visits: tuple[Name, ...] = ()
-    """Visits analysed; empty = all. Models of several visits at once use all visits and report these."""
+    """Visits analysed; empty = all. Models of several visits at once use all visits and report these; counts add up
+    over these alone."""
     contrasts: tuple[tuple[Name, Name], ...] = ()
     """Pairs of arms to compare, first with second; empty = every pair."""
     multiplicity: Literal["none", "lsd", "bonferroni", "holm", "hochberg", "hommel", "dunnett", "dunnett_step_down"] = (
@@ -120,7 +121,8 @@ class AnalysisPart(Part):
     margin_measure: Text = ""
     """The measure that the margin belongs to, such as `mean difference` or `risk ratio`; empty = the first measure."""
     better: Literal["lower", "higher"] | None = None
-    """Which direction favours the first arm; none = lower for changes and for times without a response, else higher."""
+    """Which direction favours the first arm; none = lower for changes, values, numbers of events and times, else
+    higher."""
     estimand: Estimand = "treatment_policy"
     """What happens after stopping treatment (ICH E9(R1)). treatment_policy: it does not matter; hypothetical: had
     everybody attended all sessions; per_protocol: among those who attend at least `adherent` sessions by the visit
@@ -136,6 +138,9 @@ class Adjusted(AnalysisPart):
 
     covariates: tuple[Name, ...] = ()
     """`baseline` (the outcome's), `site`, and names of covariates."""
+
+
+Compared = Literal["change", "value", "response"]
 
 
 class CellModel(Adjusted):
@@ -154,17 +159,23 @@ class ModifiedPoisson(CellModel):
 
 
 class Linear(CellModel):
-    """Linear regression of the change from baseline at all visits."""
+    """Linear regression of the change from baseline (or the value, or response) at all visits."""
 
     kind: Literal["linear"]
-    """Says that the mean change from baseline is analysed."""
+    """Says that means are analysed by linear regression."""
+    endpoint: Compared = "change"
+    """What is compared. change: from baseline [points]; value: as it is, no baseline subtracted [points]; response: the
+    chance of being a responder, by risk differences."""
 
 
 class TTest(AnalysisPart):
-    """Two-sample t test of the change from baseline at each visit."""
+    """Two-sample t test of the change from baseline (or the value, or response) at each visit."""
 
     kind: Literal["t_test"]
-    """Says that mean changes are compared without adjustment."""
+    """Says that means are compared without adjustment."""
+    endpoint: Compared = "change"
+    """What is compared. change: from baseline [points]; value: as it is, no baseline subtracted [points]; response: the
+    chance of being a responder, by risk differences."""
     equal_variance: Annotated[bool, Strict()] = False
     """true: variance pooled over all arms; false: Welch's test."""
 
@@ -188,10 +199,13 @@ class ChiSquared(AnalysisPart):
 
 
 class Ancova(Adjusted):
-    """Analysis of covariance of the change from baseline at each visit."""
+    """Analysis of covariance of the change from baseline (or the value, or response) at each visit."""
 
     kind: Literal["ancova"]
-    """Says that mean changes are compared by least squares at each visit."""
+    """Says that means are compared by least squares at each visit."""
+    endpoint: Compared = "change"
+    """What is compared. change: from baseline [points]; value: as it is, no baseline subtracted [points]; response: the
+    chance of being a responder, by risk differences."""
     variance: Literal["model", "hc0", "hc3"] = "model"
     """model: equal variances, t distribution; hc0, hc3: robust against unequal variances."""
 
@@ -217,8 +231,8 @@ class Gee(Adjusted):
 
     kind: Literal["gee"]
     """Says that visits are analysed together by estimating equations."""
-    endpoint: Literal["change", "response"] = "change"
-    """change: linear; response: logistic."""
+    endpoint: Compared = "change"
+    """change, value: linear; response: logistic."""
     working: Literal["independence", "exchangeable", "unstructured"] = "exchangeable"
     """Working correlation between the visits of a participant."""
     correction: Literal["none", "df", "kauermann_carroll", "mancl_derouen", "fay_graubard"] = "none"
@@ -229,10 +243,13 @@ class Gee(Adjusted):
 
 
 class Mmrm(Adjusted):
-    """Mixed model for repeated measures of the change: unstructured covariance, REML."""
+    """Mixed model for repeated measures of the change (or the value): unstructured covariance, REML."""
 
     kind: Literal["mmrm"]
-    """Says that changes at all visits are analysed with an unstructured covariance."""
+    """Says that all visits are analysed together with an unstructured covariance."""
+    endpoint: Compared = "change"
+    """What is compared. change: from baseline [points]; value: as it is, no baseline subtracted [points]; response: the
+    chance of being a responder, by risk differences."""
     df: Literal["kenward_roger", "satterthwaite", "residual"] = "kenward_roger"
     """Degrees of freedom; kenward_roger adjusts the variance too."""
     covariates_by_visit: Annotated[bool, Strict()] = False
@@ -240,12 +257,16 @@ class Mmrm(Adjusted):
 
 
 class Mixed(Adjusted):
-    """Linear mixed model of the change at each visit with random intercepts of coaches or sites."""
+    """Linear mixed model of the change (or the value, or response) at each visit with random intercepts of clusters."""
 
     kind: Literal["mixed"]
-    """Says that changes are analysed with random intercepts."""
+    """Says that means are analysed with random intercepts."""
+    endpoint: Compared = "change"
+    """What is compared. change: from baseline [points]; value: as it is, no baseline subtracted [points]; response: the
+    chance of being a responder, by risk differences."""
     cluster: Literal["coach", "group", "site", "cluster"] = "coach"
-    """Whose intercepts are random; persons without a coach have none (partially nested)."""
+    """Whose intercepts are random: coaches, delivery groups, sites or randomized clusters; persons without a coach or
+    group have none (partially nested)."""
     nested_arms: tuple[Name, ...] = ()
     """Arms in which they are; empty = all."""
     heteroscedastic: Annotated[bool, Strict()] = False
@@ -259,8 +280,12 @@ class ClusterRobust(Adjusted):
 
     kind: Literal["cluster_robust"]
     """Says that the variance is made for few clusters."""
+    endpoint: Compared = "change"
+    """What is compared. change: from baseline [points]; value: as it is, no baseline subtracted [points]; response: the
+    chance of being a responder, by risk differences."""
     cluster: Literal["coach", "group", "site", "cluster"] = "coach"
-    """The clusters; persons without a coach stand alone."""
+    """The clusters: coaches, delivery groups, sites or randomized clusters; persons without a coach or group stand
+    alone."""
     correction: Literal["CR0", "CR1", "CR2"] = "CR2"
     """Bias correction of the variance."""
 
@@ -270,8 +295,12 @@ class ClusterMeans(Adjusted):
 
     kind: Literal["cluster_means"]
     """Says that clusters are summarised, then compared."""
+    endpoint: Compared = "change"
+    """What is compared. change: from baseline [points]; value: as it is, no baseline subtracted [points]; response: the
+    chance of being a responder, by risk differences."""
     cluster: Literal["coach", "group", "site", "cluster"] = "coach"
-    """The clusters; persons without a coach are clusters of one."""
+    """The clusters: coaches, delivery groups, sites or randomized clusters; persons without a coach or group are
+    clusters of one."""
     weights: Literal["equal", "size"] = "equal"
     """Weight of a cluster."""
     pooled: Annotated[bool, Strict()] = False
@@ -279,37 +308,40 @@ class ClusterMeans(Adjusted):
 
 
 class LogRank(AnalysisPart):
-    """Log-rank test of the time to the first visit with a response."""
+    """Log-rank test of the time to the event, of outcomes of other kinds to the first visit with a response."""
 
     kind: Literal["log_rank"]
-    """Says that times to first response are compared by the log-rank test."""
+    """Says that times are compared by the log-rank test."""
 
 
 class Cox(Adjusted):
-    """Proportional hazards regression of the time to the first visit with a response."""
+    """Proportional hazards regression of the time to the event, of outcomes of other kinds to the first visit with a
+    response. Hazard ratios have no true value: means of potential outcomes have none."""
 
     kind: Literal["cox"]
-    """Says that times to first response are compared by Cox regression."""
+    """Says that times are compared by Cox regression."""
     ties: Literal["efron", "breslow"] = "efron"
-    """Treatment of equal times (visits are few, so there are many)."""
+    """Treatment of equal times (of which there are many where only visits tell)."""
 
 
 class RestrictedMean(AnalysisPart):
-    """Restricted mean time without a response."""
+    """Restricted mean time without the event, of outcomes of other kinds without a response."""
 
     kind: Literal["rmst"]
-    """Says that mean times without a response are compared."""
+    """Says that mean times without the event are compared."""
     until_day: Positive | None = None
     """Time is counted up to this day after randomization; none = the day of the last visit [days]."""
 
 
 class Counts(Adjusted):
-    """Regression of a count: visits with a response among those answered, or sessions attended."""
+    """Regression of a count: events, visits with a response among those known, or sessions attended."""
 
     kind: Literal["counts"]
     """Says that a count is analysed."""
-    endpoint: Literal["response_visits", "sessions"] = "response_visits"
-    """response_visits: per visit answered; sessions: per participant."""
+    endpoint: Literal["events", "response_visits", "sessions"] = "response_visits"
+    """events: of an outcome of kind count, over the visits at which it is known, per year of the time that these cover
+    (each from the visit before); response_visits: per visit at which the outcome is known; sessions: per
+    participant."""
     family: Literal["negative_binomial", "quasi_poisson"] = "negative_binomial"
     """How variance exceeds the mean."""
 
@@ -319,8 +351,8 @@ class Complier(Adjusted):
 
     kind: Literal["complier"]
     """Says that the effect among compliers is estimated."""
-    endpoint: Literal["change", "response"] = "change"
-    """What is compared: mean change, or chance of being a responder."""
+    endpoint: Compared = "change"
+    """What is compared: mean change, mean value, or chance of being a responder."""
     method: Literal["two_stage", "ratio"] = "two_stage"
     """two_stage: two-stage least squares with robust variance; ratio: difference in outcome over difference in
     attendance, without covariates, by the delta method."""
@@ -339,7 +371,7 @@ class UserFunction(Adjusted):
         Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=200, examples=["my_analyses:robust_mean"]),
     ]
     """`module:function`, importable; it gets the observed data of one trial and gives estimates (docs/analyses.md)."""
-    endpoint: Literal["change", "response"] = "change"
+    endpoint: Compared = "change"
     """What the truth beside the estimates is the value of."""
     multiplicity: Literal["none", "bonferroni", "holm", "hochberg", "hommel"] = "none"
     """How pairs are declared different at one visit; there is no test of all arms."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 BINARY = ("modified_poisson", "proportions", "chi_squared", "logistic", "log_binomial")
 """Kinds that analyse response."""
 EVENTS = ("log_rank", "cox", "rmst")
-"""Kinds that analyse the time to the first response."""
+"""Kinds that analyse the time to an event: an outcome that is one, or the first response."""
 WEIGHTED = ("modified_poisson", "linear", "ancova", "logistic", "gee")
 """Kinds that can weight observations."""
 IMPUTED = (
@@ -21,6 +21,8 @@ IMPUTED = (
     "cluster_robust", "cluster_means",
 )  # fmt: skip
 """Kinds whose estimates can be combined over imputations."""
+FILLED_IN = ("imputation", "reference", "pattern_mixture")
+"""Ways with missing data that put normal values in their place, as only scores have."""
 
 _MEASURES = {
     "modified_poisson": ("risk ratio", "risk difference"),
@@ -36,7 +38,7 @@ _MEASURES = {
 
 
 def endpoint_of(analysis: Any) -> str:
-    """What an analysis compares: change, response, first_response, response_visits or sessions."""
+    """What an analysis compares: change, value, response, first_response, events, response_visits or sessions."""
     given: str | None = getattr(analysis, "endpoint", None)
     if given is not None:
         return given
@@ -45,10 +47,21 @@ def endpoint_of(analysis: Any) -> str:
 
 def measures_of(analysis: Any) -> tuple[str, ...]:
     """Measures by which an analysis compares two arms, the one that decides first."""
-    if analysis.kind in ("gee", "user", "complier"):
-        response = ("risk difference",) if analysis.kind != "gee" else ("odds ratio", "risk ratio", "risk difference")
-        return response if endpoint_of(analysis) == "response" else ("mean difference",)
-    return _MEASURES.get(analysis.kind, ("mean difference",))
+    if analysis.kind in _MEASURES:
+        return _MEASURES[analysis.kind]
+    if endpoint_of(analysis) != "response":
+        return ("mean difference",)
+    return ("odds ratio", "risk ratio", "risk difference") if analysis.kind == "gee" else ("risk difference",)
+
+
+def has_one_result(analysis: Any) -> bool:
+    """Whether all visits together have one result, as times and counts do."""
+    return analysis.kind in EVENTS or analysis.kind == "counts"
+
+
+def visits_of(design: Design, analysis: Any) -> list[str]:
+    """Visits that an analysis looks at, in their order."""
+    return [visit for visit in design.visits if not analysis.visits or visit in analysis.visits]
 
 
 def pairs_of(design: Design, analysis: Any) -> list[tuple[str, str]]:
@@ -66,6 +79,8 @@ def analyses(design: Design) -> Iterator[Problem]:
         path: Path = ("analyses", name)
         for check in (_names, _contrasts, _hypothesis, _estimand, _missing, _clusters, _special):
             yield from check(design, path, analysis)
+        if analysis.outcome in design.outcomes:
+            yield from _suits(path, analysis, design.outcomes[analysis.outcome])
 
 
 def _names(design: Design, path: Path, analysis: Any) -> Iterator[Problem]:
@@ -125,7 +140,7 @@ def _list(names: Iterable[str]) -> str:
 def _estimand(design: Design, path: Path, analysis: Any) -> Iterator[Problem]:
     endpoint = endpoint_of(analysis)
     if analysis.estimand != "treatment_policy":
-        if endpoint not in ("change", "response") or analysis.kind == "complier":
+        if endpoint not in ("change", "value", "response") or analysis.kind == "complier":
             yield (*path, "estimand"), f"{analysis.kind} has the estimand treatment_policy only", ""
         if analysis.estimand == "composite" and endpoint != "response":
             yield (*path, "estimand"), "a composite needs an analysis of response", "Use logistic, for example."
@@ -179,15 +194,48 @@ def _weights(path: Path, analysis: Any) -> Iterator[Problem]:
         yield path, "weights need the working correlation independence", ""
 
 
+def _suits(path: Path, analysis: Any, outcome: Any) -> Iterator[Problem]:
+    """Whether the outcome is of a kind that the analysis can take."""
+    if not outcome.has_baseline:
+        yield from _without_baseline(path, analysis)
+    if endpoint_of(analysis) == "events" and outcome.kind != "count":
+        hint = "Use endpoint: response_visits, or log_rank, cox or rmst for a time to an event."
+        yield (*path, "endpoint"), f"{analysis.outcome} is no number of events but of kind {outcome.kind}", hint
+    if analysis.missing.kind in FILLED_IN and not outcome.is_score:
+        rule = f"{analysis.missing.kind} puts normal values in place of missing ones; {analysis.outcome} is no score"
+        yield (*path, "missing"), rule, "Use kind: weights, available or complete_cases."
+
+
+def _without_baseline(path: Path, analysis: Any) -> Iterator[Problem]:
+    rule = f"{analysis.outcome} has no baseline value"
+    if endpoint_of(analysis) == "change":
+        yield (*path, "endpoint"), rule, "Use endpoint: response, or kind: log_rank, cox or rmst."
+    if analysis.estimand == "while_on_treatment":
+        yield (*path, "estimand"), rule, "It would stand for those who stop before the first visit."
+    places: list[tuple[Any, Path]] = [(analysis, path), (analysis.missing, (*path, "missing"))]
+    for part, where in places:
+        for field in ("covariates", "response_covariates"):
+            if "baseline" in getattr(part, field, ()):
+                yield (*where, field), rule, f"Leave baseline out, as in {field}: []."
+
+
+_WHERE = {"coach": "arm has coaches", "group": "arm is delivered in groups", "cluster": "clusters are randomized"}
+
+
 def _clusters(design: Design, path: Path, analysis: Any) -> Iterator[Problem]:
     cluster = getattr(analysis, "cluster", "person")
-    coached = [arm for arm in design.arms if design.coaches(arm)]
-    if analysis.kind in ("mixed", "cluster_robust", "cluster_means") and cluster == "coach" and not coached:
-        yield (*path, "cluster"), "no arm has coaches", "Use cluster: site."
+    needs_some = analysis.kind in ("mixed", "cluster_robust", "cluster_means")
+    there = {
+        "coach": not needs_some or any(design.coaches(arm) for arm in design.arms),
+        "group": any(arm.delivery.kind == "group" for arm in design.arms.values()),
+        "cluster": design.clusters is not None,
+    }
+    if not there.get(cluster, True):
+        yield (*path, "cluster"), f"no {_WHERE[cluster]}", "Use cluster: site."
     for index, arm in enumerate(getattr(analysis, "nested_arms", ())):
         yield from named((*path, "nested_arms", index), arm, design.arms, "arm")
-    if getattr(analysis, "heteroscedastic", False) and cluster == "site" and not analysis.nested_arms:
-        yield (*path, "heteroscedastic"), "everybody has a site, so there is only one residual variance", ""
+    if getattr(analysis, "heteroscedastic", False) and cluster in ("site", "cluster") and not analysis.nested_arms:
+        yield (*path, "heteroscedastic"), f"everybody has a {cluster}, so there is only one residual variance", ""
 
 
 def _special(design: Design, path: Path, analysis: Any) -> Iterator[Problem]:
@@ -204,8 +252,8 @@ def _special(design: Design, path: Path, analysis: Any) -> Iterator[Problem]:
             yield (*path, "covariates"), "the ratio estimator has no covariates", "Use method: two_stage."
     if analysis.kind in EVENTS and analysis.visits:
         yield (*path, "visits"), "a time to an event belongs to all visits together", "Leave visits out."
-    if analysis.kind == "counts" and analysis.visits:
-        yield (*path, "visits"), "a count belongs to all visits together", "Leave visits out."
+    if endpoint_of(analysis) == "sessions" and analysis.visits:
+        yield (*path, "visits"), "sessions belong to no visit", "Leave visits out."
     if endpoint_of(analysis) == "sessions" and not all(design.n_sessions(arm) for arm in design.arms):
         hint = "Compare response_visits, or drop arms without sessions."
         yield (*path, "endpoint"), "an arm without sessions has none to count", hint

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trialsim.design.analysis_checks import EVENTS, pairs_of
+from trialsim.design.analysis_checks import has_one_result, pairs_of, visits_of
 from trialsim.design.decision_words import Atom, DecisionError, Rule, parse
 from trialsim.design.naming import Path, Problem, named, unknown
 
@@ -66,22 +66,15 @@ def spoken_of(design: Design, decision: Decision, family: list[Hypothesis], atom
 def _visits(design: Design, name: str) -> list[str]:
     """Visits at which an analysis has results."""
     analysis: Any = design.analyses[name]
-    return [_last(design)] if _is_of_all_visits(analysis) else list(analysis.visits or design.visits)
+    if has_one_result(analysis):  # it goes by the last visit
+        return visits_of(design, analysis)[-1:]
+    return list(analysis.visits or design.visits)
 
 
 def _visit(design: Design, decision: Decision, name: str) -> str:
     """The visit meant where the words name none."""
-    analysis: Any = design.analyses[name]
-    return _last(design) if _is_of_all_visits(analysis) else decision.visit or _visits(design, name)[0]
-
-
-def _is_of_all_visits(analysis: Any) -> bool:
-    """Times and counts have one result, which goes by the last visit."""
-    return analysis.kind in EVENTS or analysis.kind == "counts"
-
-
-def _last(design: Design) -> str:
-    return list(design.visits)[-1]
+    first = _visits(design, name)[0]
+    return first if has_one_result(design.analyses[name]) else decision.visit or first
 
 
 def _hypothesis(design: Design, decision: Decision, name: str, text: str) -> Hypothesis:

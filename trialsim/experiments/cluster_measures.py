@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialsim.block import Block
-from trialsim.world.histories import Missing
+from trialsim.world.observation import is_known
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -35,8 +35,9 @@ def cluster_measures(block: Block) -> Named:
         baseline = cohort.baseline[k].astype(float)
         if outcome.has_baseline:
             yield f"clusters/{name}/baseline_icc", icc(cells.sums(n, baseline * cohort.valid), given_arm=False)
+        known = is_known(outcome, block.histories, block.follow)
         for v, visit in enumerate(block.world.visits):
-            seen, path = (block.follow.missing[v] == Missing.ANSWERED) & cohort.valid, f"clusters/{name}/{visit}"
+            seen, path = known[v] & cohort.valid, f"clusters/{name}/{visit}"
             n_seen, value = cells.sum(seen), block.outcomes.realised[k, v] * seen.astype(float)
             values = cells.sums(n_seen, value)
             yield from _sizes(path, n_seen)

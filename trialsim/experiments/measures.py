@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from trialsim.block import Block
 from trialsim.design.delivery import Group, Individual, SelfPaced
+from trialsim.design.outcomes import Outcome
 from trialsim.experiments.cluster_measures import cluster_measures
 from trialsim.records import funnel_counts
 from trialsim.world import formulas
 from trialsim.world.formulas import MONTH_DAYS
 from trialsim.world.groups import sessions_held
 from trialsim.world.histories import NONE, Missing, Status
+from trialsim.world.observation import is_known
 from trialsim.world.outcomes import is_responder
 from trialsim.world.places import coach_calendar
 from trialsim.world.plans import DIED, WITHDREW
@@ -63,6 +65,12 @@ class Members:
         counts = np.bincount((self._cell * n_codes + code).ravel(), minlength=cells * n_codes)
         return counts.reshape(-1, self.n_replicates, n_codes)[1:]
 
+    def total(self, values: Floats) -> Floats:
+        """Sum of whole numbers (N, R) of participants, (A, R)."""
+        cells = (self.n_arms + 1) * self.n_replicates
+        sums = np.bincount(self._cell.ravel(), weights=values.ravel(), minlength=cells)
+        return np.asarray(sums.reshape(-1, self.n_replicates)[1:], dtype=float)
+
     @cached_property
     def n(self) -> Wholes:
         """Participants, (A, R)."""
@@ -79,18 +87,37 @@ class Members:
         return _total(self.attended)
 
     @cached_property
-    def place(self) -> NDArray[np.int32]:
-        """Cell of each answer among those of `n_observed`, laid flat, (V, N, R); past all cells where there is none."""
-        n_visits, per_visit = len(self.observed), (self.n_arms + 1) * self.n_replicates
-        visit = np.arange(0, n_visits * per_visit, per_visit, dtype=np.int32)[:, None, None]
-        return self._cell + visit + np.int32(n_visits * per_visit) * ~self.observed
+    def answers(self) -> Cells:
+        """The questionnaires answered."""
+        return self.cells(self.observed)
 
-    @cached_property
+    @property
     def n_observed(self) -> Wholes:
         """Answers, (V, A + 1, R); nobody is in the first row."""
-        shape = (len(self.observed), self.n_arms + 1, self.n_replicates)
-        size = math.prod(shape)
-        return np.bincount(self.place.ravel(), minlength=size)[:size].reshape(shape)
+        return self.answers.n
+
+    def known(self, outcome: Outcome) -> Cells:
+        """The known values of an outcome."""
+        if outcome.source == "questionnaire":
+            return self.answers
+        return self.cells(is_known(outcome, self.block.histories, self.block.follow))
+
+    def cells(self, known: NDArray[np.bool_]) -> Cells:
+        """What is known at each visit, (V, N, R), by visit, arm and replicate."""
+        n_visits, per_visit = len(known), (self.n_arms + 1) * self.n_replicates
+        size = n_visits * per_visit
+        visit = np.arange(0, size, per_visit, dtype=np.int32)[:, None, None]
+        place = self._cell + visit + np.int32(size) * ~known
+        n = np.bincount(place.ravel(), minlength=size)[:size].reshape(n_visits, self.n_arms + 1, self.n_replicates)
+        return Cells(place, n)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Values known, counted by visit, arm and replicate."""
+
+    place: NDArray[np.int32]  # (V, N, R) cell of each among those of `n`, laid flat; past all cells where not known
+    n: Wholes  # (V, A + 1, R); nobody is in the first row
 
 
 def _total(counts: Wholes) -> Wholes:
@@ -155,10 +182,16 @@ def _funnel(block: Block) -> Named:
 def _baseline(block: Block, members: Members) -> Named:
     cohort, n = block.plan.cohort, block.histories.n_participants.astype(np.int64)
     for k, (name, outcome) in enumerate(block.world.design.outcomes.items()):
+        if not outcome.has_baseline:
+            continue
         steps = members.only(cohort.baseline[k]).astype(float)
-        total, squares = _sum(steps), _sum(steps * steps)
+        by_arm, squares = members.total(steps), _sum(steps * steps)
+        total = by_arm.sum(axis=0)
         yield f"baseline/{name}/mean", outcome.low + _ratio(total, n * outcome.items)
         yield f"baseline/{name}/sd", _sd(n, total, squares) / outcome.items
+        means = outcome.low + _ratio(by_arm, members.n * outcome.items)
+        for arm, mean in zip(block.world.arms, means, strict=True):
+            yield f"baseline/{name}/{arm}/mean", mean
         for factor in block.world.design.allocation.strata:
             if not isinstance(factor, str) and factor.outcome == name:
                 value = formulas.from_grid(cohort.baseline[k], outcome.low, outcome.items)
@@ -290,80 +323,98 @@ def _observation(block: Block, members: Members) -> Named:
 
 
 def _outcomes(block: Block, members: Members) -> Named:
-    """Change from baseline and response among those observed, by arm and visit."""
-    for name, outcome in block.world.design.outcomes.items():
-        described = list(_change(_Answers(block, members, name), outcome.items).items())
+    """Values, change from baseline and response among those of whom they are known, by arm and visit."""
+    for k, (name, outcome) in enumerate(block.world.design.outcomes.items()):
+        cells = members.known(outcome)
+        known = _Known(cells, outcome, block.plan.cohort.baseline[k], block.outcomes.realised[k])
+        described = list(_described(known, outcome))
         for arm, arm_name in enumerate(block.world.arms):
             for v, visit in enumerate(block.world.visits):
                 for measure, values in described:
                     yield f"outcome/{name}/{arm_name}/{visit}/{measure}", values[v, arm + 1]
 
 
-class _Answers:
-    """Change of one outcome and response of all who answered, in order of visit, arm, replicate and change.
+class _Known:
+    """One outcome of all of whom it is known, in order of visit, arm, replicate and change from baseline.
 
-    Sorting whole numbers that hold all of that is a matter of microseconds; then a cell of the members' `n_observed`
-    is a stretch, and a quantile is a look-up.
+    Sorting whole numbers that hold all of that is a matter of microseconds; then a cell is a stretch, and a quantile is
+    a look-up. All are in grid steps.
     """
 
-    def __init__(self, block: Block, members: Members, name: str) -> None:
-        outcome, k = block.world.design.outcomes[name], block.world.outcomes.index(name)
+    def __init__(self, cells: Cells, outcome: Outcome, baseline: NDArray[np.int16], value: NDArray[np.int16]) -> None:
         width = round((outcome.high - outcome.low) * outcome.items)
-        bits = (2 * width).bit_length()
-        wide = 2 * members.n_observed.size >> (30 - bits)
+        low_bits, bits = width.bit_length(), (2 * width).bit_length()
+        wide = 2 * cells.n.size >> max(30 - bits - low_bits, 0)
         kind: type[np.integer[Any]] = np.int64 if wide else np.int32
-        code: NDArray[np.integer[Any]] = np.empty(members.place.size + 1, dtype=kind)
+        code: NDArray[np.integer[Any]] = np.empty(cells.place.size + 1, dtype=kind)
         code[-1] = np.iinfo(kind).max  # past all cells: what ends the last of them
-        each = code[:-1].reshape(members.place.shape)
-        np.left_shift(members.place, bits, out=each)
-        baseline, value = block.plan.cohort.baseline[k], block.outcomes.realised[k]
-        each += value - (baseline - np.int16(width))
+        each = code[:-1].reshape(cells.place.shape)
+        np.left_shift(cells.place, bits, out=each, dtype=kind)
+        each += (value - (baseline - np.int16(width))).view(np.uint16)  # up to 60,000
         each <<= 1
         each += is_responder(outcome, baseline, value)
+        each <<= low_bits
+        each += baseline
         code.sort()
-        self.n = members.n_observed
-        code = code[: self.n.sum() + 1]
-        self.responder = code & 1
-        self.change = code >> 1
-        self.change &= (1 << bits) - 1
-        self.change -= width
+        self.n = cells.n
         self._edges = np.append(0, np.cumsum(self.n))
         self.first = self._edges[:-1].reshape(self.n.shape)
+        code = code[: self.n.sum() + 1]
+        self._scratch = np.empty_like(code)  # making an array takes longer than filling one that is there
+        self.baseline = code & ((1 << low_bits) - 1)
+        code >>= low_bits
+        self.n_responders = self.sum(np.bitwise_and(code, 1, out=self._scratch))
+        code >>= 1
+        code &= (1 << bits) - 1
+        code -= width
+        self.change = code
 
-    def sum(self, values: NDArray[Any]) -> Wholes:
-        """Sum of whole numbers by cell."""
+    def sum(self, values: NDArray[np.integer[Any]], *, times: NDArray[np.integer[Any]] | None = None) -> Wholes:
+        """Sum of whole numbers, or of products of them, by cell."""
+        if times is not None:
+            values = np.multiply(values, times, out=self._scratch)
         sums = np.add.reduceat(values, self._edges, dtype=np.int64)[:-1]
-        return sums.reshape(self.n.shape) * (self.n > 0)
+        return np.asarray(sums.reshape(self.n.shape) * (self.n > 0), dtype=np.int64)
 
-    def at(self, rank: Wholes) -> Wholes:
+    def at(self, rank: Wholes) -> NDArray[np.integer[Any]]:
         """Change of the given rank (from 0) in each cell; anything in an empty one."""
         return self.change[self.first + rank]
 
 
-def _change(answers: _Answers, items: int) -> dict[str, NDArray[Any]]:
-    """Mean, SD and quartiles of change, on a grid of steps of 1/items, and response; shape (V, A + 1, R) each."""
-    n, total, squares = answers.n, answers.sum(answers.change), answers.sum(answers.change**2)
-    low, middle, high = (_quantile(answers, items, prob) for prob in (0.25, 0.5, 0.75))
-    return {
-        "n": n,
-        "mean_change": _ratio(total, n * items),
-        "sd_change": _sd(n, total, squares) / items,
-        "lower_quartile_change": low,
-        "median_change": middle,
-        "upper_quartile_change": high,
-        "core_sd_change": (high - low) / 1.349,
-        "responders": 100 * _ratio(answers.sum(answers.responder), n),
-    }
+def _described(known: _Known, outcome: Outcome) -> Named:
+    """Distribution of values and changes, on a grid of steps of 1/items, and response; shape (V, A + 1, R) each."""
+    n, items = known.n, outcome.items
+    before, change = known.sum(known.baseline), known.sum(known.change)
+    before_squares, change_squares = (known.sum(one, times=one) for one in (known.baseline, known.change))
+    products = known.sum(known.baseline, times=known.change)
+    after, after_squares = before + change, before_squares + 2 * products + change_squares
+    yield "n", n
+    yield "mean", outcome.low + _ratio(after, n * items)
+    yield "sd", _sd(n, after, after_squares) / items
+    yield "mean_change", _ratio(change, n * items)
+    yield "sd_change", _sd(n, change, change_squares) / items
+    yield "percent_change", _ratio(100.0 * change, before + outcome.low * items * n)
+    together = before_squares + products - before * _ratio(after, n)
+    spreads = _sd(n, before, before_squares) * _sd(n, after, after_squares)
+    yield "correlation", _ratio(_ratio(together, n - 1), spreads)
+    low, middle, high = (_quantile(known, items, prob) for prob in (0.25, 0.5, 0.75))
+    yield "lower_quartile_change", low
+    yield "median_change", middle
+    yield "upper_quartile_change", high
+    yield "core_sd_change", (high - low) / 1.349
+    yield "responders", 100 * _ratio(known.n_responders, n)
+    if outcome.kind == "dose":
+        yield "users", 100 * _ratio(known.sum((known.baseline + known.change > 0).astype(np.int8)), n)
 
 
-def _quantile(answers: _Answers, items: int, prob: float) -> Floats:
+def _quantile(known: _Known, items: int, prob: float) -> Floats:
     """Quantile with linear interpolation between order statistics (type 7 of Hyndman and Fan)."""
-    last = np.maximum(answers.n - 1, 0)
+    last = np.maximum(known.n - 1, 0)
     position = last * prob
     below = np.floor(position).astype(np.int64)
-    first, second = (answers.at(rank) / items for rank in (below, np.minimum(below + 1, last)))
+    first, second = (known.at(rank) / items for rank in (below, np.minimum(below + 1, last)))
     value = first + (position - below) * (second - first)
-    return np.where(answers.n > 0, value, np.nan)
+    return np.where(known.n > 0, value, np.nan)
 
 
 # --- cost -------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from trialsim.design.parts import Design
 
@@ -30,7 +31,8 @@ def null_designs(design: Design) -> Iterator[tuple[Partition, Design]]:
 
     Arms that are equal have no effect if one of them has none (usual care), and differ then in delivery, cost and
     answering only; coaches still differ from each other (their levels have mean 0). Otherwise all have delivery,
-    adherence, dose and effects of the class's first arm. Answering and withdrawal stay each arm's own.
+    adherence, dose and effects of the class's first arm; tapers, contamination and co-intervention count as effects.
+    Answering and withdrawal stay each arm's own.
     """
     for parts in partitions(tuple(design.arms)):
         if all(len(part) == 1 for part in parts):
@@ -47,13 +49,15 @@ def equal_within(design: Design, parts: Partition) -> Design:
         without = any(not _has_effect(design, arm) for arm in part)
         model = design.arms[part[0]]
         for arm in part:
-            same = {} if without else {name: getattr(model, name) for name in _OF_EFFECT}
-            changed[arm] = design.arms[arm].model_copy(update=same | ({"effects": {}} if without else {}))
+            same = _NO_EFFECT if without else {name: getattr(model, name) for name in (*_OF_DELIVERY, *_NO_EFFECT)}
+            changed[arm] = design.arms[arm].model_copy(update=same)
     return design.model_copy(update={"arms": changed})
 
 
-_OF_EFFECT = ("delivery", "start_prob", "stop_prob", "dose", "dose_scale", "effects")
+_OF_DELIVERY = ("delivery", "start_prob", "stop_prob", "dose", "dose_scale")
+_NO_EFFECT: dict[str, Any] = {"effects": {}, "tapers": {}, "contamination": None, "co_intervention": None}
 
 
 def _has_effect(design: Design, arm: str) -> bool:
-    return any(any(effect.by_visit.values()) for effect in design.arms[arm].effects.values())
+    own = design.arms[arm]
+    return bool(own.tapers) or any(any(effect.by_visit.values()) for effect in own.effects.values())

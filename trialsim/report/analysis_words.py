@@ -6,13 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from trialsim.analysis.hypotheses import better_is_higher
-from trialsim.design.analysis_checks import EVENTS, endpoint_of, measures_of, pairs_of
+from trialsim.design.analysis_checks import EVENTS, endpoint_of, has_one_result, measures_of, pairs_of, visits_of
 from trialsim.design.parts import Design
 from trialsim.report.layout import listed, number, percent
 
 Words = Callable[[Any], str]
 
-_ALONE = {"coach": "coaches (a participant without a coach stands alone)", "site": "sites"}
+_CLUSTERS = {"coach": "coaches", "group": "delivery groups", "site": "sites", "cluster": "randomized clusters"}
+_MAY_LACK = ("coach", "group")
+
+
+def _clusters(analysis: Any, without: str) -> str:
+    """The clusters of an analysis, and what somebody without one does: 'sites', 'coaches (... stands alone)'."""
+    named = _CLUSTERS[analysis.cluster]
+    return f"{named} (a participant without a {analysis.cluster} {without})" if analysis.cluster in _MAY_LACK else named
 
 
 def label(design: Design, analysis: Any) -> str:
@@ -20,15 +27,24 @@ def label(design: Design, analysis: Any) -> str:
     return design.outcomes[analysis.outcome].label or str(analysis.outcome)
 
 
-def endpoint(analysis: Any, outcome: str) -> str:
+def endpoint(design: Design, analysis: Any, outcome: str) -> str:
     """What is compared, of an outcome by its name or label: 'change from baseline in pain severity'."""
-    return _ENDPOINTS[endpoint_of(analysis)].format(outcome=outcome)
+    what = "time" if _is_time_to(design, analysis) else endpoint_of(analysis)
+    return _ENDPOINTS[what].format(outcome=outcome)
+
+
+def _is_time_to(design: Design, analysis: Any) -> bool:
+    """Whether a time to the outcome itself is analysed, not to the first response."""
+    return analysis.kind in EVENTS and design.outcomes[analysis.outcome].kind == "event"
 
 
 _ENDPOINTS = {
     "change": "change from baseline in {outcome}",
+    "value": "{outcome}",
     "response": "response on {outcome}",
+    "time": "time to {outcome}",
     "first_response": "time to the first visit with a response on {outcome}",
+    "events": "number of {outcome} per year known",
     "response_visits": "number of visits with a response on {outcome} per visit answered",
     "sessions": "number of sessions attended",
 }
@@ -51,7 +67,7 @@ def _proportions(analysis: Any) -> str:
 
 
 def _gee(analysis: Any) -> str:
-    scale = "linear" if analysis.endpoint == "change" else "logistic"
+    scale = "logistic" if analysis.endpoint == "response" else "linear"
     return f"generalised estimating equations over all visits ({scale}) on arm, visit and arm x visit"
 
 
@@ -61,7 +77,7 @@ def _mmrm(analysis: Any) -> str:
 
 
 def _mixed(analysis: Any) -> str:
-    clusters = {"coach": "coaches (a participant without a coach has none)", "site": "sites"}[analysis.cluster]
+    clusters = _clusters(analysis, "has none")
     arms = list(analysis.nested_arms)
     nested = f" in {'arm' if len(arms) == 1 else 'arms'} {listed(arms)} only" if arms else ""
     apart = ", residual variances of their own with and without one" * analysis.heteroscedastic
@@ -69,10 +85,10 @@ def _mixed(analysis: Any) -> str:
 
 
 def _cluster_means(analysis: Any) -> str:
-    clusters = {"coach": "coach (a participant without a coach is a cluster of one)", "site": "site"}[analysis.cluster]
     variance = "one variance for all arms" if analysis.pooled else "Welch"
     weights = "by their size" if analysis.weights == "size" else "equally"
-    return f"t tests ({variance}) at each visit of the means by {clusters}, all counting {weights}"
+    named = _clusters(analysis, "is a cluster of one")
+    return f"t tests ({variance}) at each visit of the means of {named}, all counting {weights}"
 
 
 def _counts(analysis: Any) -> str:
@@ -137,7 +153,7 @@ def variance(analysis: Any) -> str:
 
 def _sandwich(analysis: Any) -> str:
     working = getattr(analysis, "working", "independence")
-    units = _ALONE.get(analysis.cluster, "participants")
+    units = "participants" if analysis.cluster == "person" else _clusters(analysis, "stands alone")
     text = f"{working} working correlation, robust variance clustered on {units}"
     return f"{text}, {_CORRECTIONS[getattr(analysis, 'correction', 'none')]}"
 
@@ -161,7 +177,7 @@ _ROBUST = {"hc0": "robust variance (HC0)", "hc3": "robust variance (HC3)", "robu
 
 def _few_clusters(analysis: Any) -> str:
     df = "normal distribution" if analysis.correction == "CR0" else "Satterthwaite degrees of freedom"
-    return f"{analysis.correction} variance clustered on {_ALONE[analysis.cluster]}, {df}"
+    return f"{analysis.correction} variance clustered on {_clusters(analysis, 'stands alone')}, {df}"
 
 
 _VARIANCES: dict[str, Words] = {
@@ -180,11 +196,11 @@ _VARIANCES: dict[str, Words] = {
 # --- estimand ---------------------------------------------------------------------------------------------------------
 
 
-def estimand(analysis: Any, outcome: str) -> str:
+def estimand(design: Design, analysis: Any, outcome: str) -> str:
     """The estimand as a sentence: measure, endpoint, visits, and what stopping treatment means for it."""
     kind = "complier" if analysis.kind == "complier" else analysis.estimand
     strategy = _STRATEGIES[kind].format(enough=_enough(analysis))
-    return f"Estimand ({_TITLES[kind]}): {_when(analysis)}{_measured(analysis, outcome)}, {strategy}."
+    return f"Estimand ({_TITLES[kind]}): {_when(design, analysis)}{_measured(design, analysis, outcome)}, {strategy}."
 
 
 _TITLES = {
@@ -209,22 +225,31 @@ _STRATEGIES = {
 }
 
 
-def _measured(analysis: Any, outcome: str) -> str:
+def _measured(design: Design, analysis: Any, outcome: str) -> str:
     what, measures = endpoint_of(analysis), measures_of(analysis)
-    if what == "change":
-        return f"the difference in mean {endpoint(analysis, outcome)}"
+    if what in ("change", "value"):
+        return f"the difference in mean {endpoint(design, analysis, outcome)}"
+    without = outcome if _is_time_to(design, analysis) else f"a response on {outcome}"
     if analysis.kind == "rmst":
-        return f"the difference and the ratio of the mean times without a response on {outcome}"
+        return f"the difference and the ratio of the mean times without {without}"
     if analysis.kind == "counts":
-        counted = f"visits with a response on {outcome}" if what == "response_visits" else "sessions attended"
-        return f"the ratio of the mean numbers of {counted}"
+        return f"the ratio of the mean numbers of {_COUNTED[what].format(outcome=outcome)}"
     said = listed(list(measures))
-    return f"the {said} of {'a first response' if what == 'first_response' else 'being a responder'} on {outcome}"
+    if what == "first_response":
+        return f"the {said} of {outcome if _is_time_to(design, analysis) else f'a first response on {outcome}'}"
+    return f"the {said} of being a responder on {outcome}"
 
 
-def _when(analysis: Any) -> str:
-    if analysis.kind in EVENTS or analysis.kind == "counts":
-        return ""
+_COUNTED = {
+    "events": "{outcome} per year",
+    "response_visits": "visits with a response on {outcome}",
+    "sessions": "sessions attended",
+}
+
+
+def _when(design: Design, analysis: Any) -> str:
+    if has_one_result(analysis):
+        return f"over {listed(visits_of(design, analysis))} " if analysis.visits else ""
     return f"at {listed(list(analysis.visits))} " if analysis.visits else "at each visit "
 
 
@@ -258,7 +283,7 @@ _CUTS = {
 # --- missing data -----------------------------------------------------------------------------------------------------
 
 
-def missing(analysis: Any) -> str:
+def missing(design: Design, analysis: Any) -> str:
     """What is done about missing values."""
     method = analysis.missing
     if analysis.kind == "user":
@@ -267,11 +292,19 @@ def missing(analysis: Any) -> str:
         return "none, attendance is known of everybody"
     if method.kind != "available":
         return _MISSING[method.kind](analysis, method)
+    if has_one_result(analysis):
+        return _incomplete(design, analysis)
+    return "nothing else is filled in or left out" if cut(analysis) else "all answers are used, nothing is filled in"
+
+
+def _incomplete(design: Design, analysis: Any) -> str:
+    """Who is left out of times and counts, and up to when the others are followed."""
+    if design.outcomes[analysis.outcome].source == "record":
+        until = "participants are followed in records for as long as they are in the study"
+        return f"{until}, death and withdrawal censor" if analysis.kind in EVENTS else until
     if analysis.kind in EVENTS:
         return "participants are followed up to the last visit answered; those who answered none are left out"
-    if analysis.kind == "counts":
-        return "participants who answered no visit are left out"
-    return "nothing else is filled in or left out" if cut(analysis) else "all answers are used, nothing is filled in"
+    return "participants who answered no visit are left out"
 
 
 def _by(analysis: Any, *names: str) -> str:
@@ -345,8 +378,7 @@ def multiplicity(design: Design, analysis: Any) -> str:
         return "a pair counts as different only when the test of all arms is significant too (Fisher)"
     if analysis.multiplicity in _PROCEDURES and n_pairs > 1:
         return f"{_PROCEDURES[analysis.multiplicity]} over the comparisons at a visit"
-    together = analysis.kind in EVENTS or analysis.kind == "counts"
-    n_visits = 1 if together else len(analysis.visits or design.visits)
+    n_visits = 1 if has_one_result(analysis) else len(visits_of(design, analysis))
     return "no adjustment for multiple comparisons" if n_pairs * n_visits > 1 else ""
 
 
@@ -374,10 +406,10 @@ def about(design: Design, analysis: Any) -> str:
     """An analysis in one paragraph, for summaries."""
     outcome = label(design, analysis)
     details = [model(design, analysis), adjustment(analysis), variance(analysis)]
-    texts = [f"{endpoint(analysis, outcome)}: {'; '.join(text for text in details if text)}."]
+    texts = [f"{endpoint(design, analysis, outcome)}: {'; '.join(text for text in details if text)}."]
     if analysis.estimand != "treatment_policy" or analysis.kind == "complier":
-        texts += [estimand(analysis, outcome), cut(analysis)]
+        texts += [estimand(design, analysis, outcome), cut(analysis)]
     rule = multiplicity(design, analysis)
-    texts += [f"Missing data: {missing(analysis)}.", f"{rule[0].upper()}{rule[1:]}." if rule else ""]
+    texts += [f"Missing data: {missing(design, analysis)}.", f"{rule[0].upper()}{rule[1:]}." if rule else ""]
     text = " ".join(text for text in [*texts, hypothesis(analysis)] if text)
     return f"{text[0].upper()}{text[1:]}"

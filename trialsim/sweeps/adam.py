@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from trialsim.design.outcomes import Ordinal, Outcome, Score
 from trialsim.design.parts import BinaryCovariate, Design
 from trialsim.sweeps.xpt import short_names
 from trialsim.world.world import World
@@ -145,7 +146,7 @@ def _adqs(participants: pa.Table, observations: pa.Table, design: Design, subjec
     first = randomized.take(np.repeat(np.arange(n), len(outcomes)))
     day = seen("observed_day", before=first)
     base, is_baseline = baselines[who, outcome], visit == 0
-    falls = [f"Fall from baseline of at least {100 * o.responder_fall:g} %" for o in design.outcomes.values()]
+    criteria = [_criterion(outcome) for outcome in design.outcomes.values()]
 
     def of_subject(name: str) -> tuple[Values, str]:
         values, label = subjects[name]
@@ -167,7 +168,7 @@ def _adqs(participants: pa.Table, observations: pa.Table, design: Design, subjec
         "BASE": (base, "Baseline Value"),
         "CHG": (pa.array(np.where(is_baseline, np.nan, value - base), from_pandas=True), "Change from Baseline"),
         "ABLFL": (pc.if_else(is_baseline, "Y", None), "Baseline Record Flag"),
-        "CRIT1": (np.array(falls, dtype=object)[outcome], "Analysis Criterion 1"),
+        "CRIT1": (np.array(criteria, dtype=object)[outcome], "Analysis Criterion 1"),
         "CRIT1FL": (pc.if_else(seen("responder"), "Y", "N"), "Criterion 1 Evaluation Result Flag"),
         "ANL01FL": (pc.if_else(~np.isnan(value), "Y", None), "Analysis Flag 01"),
         "DTYPE": (pa.nulls(len(order), pa.string()), "Derivation Type"),
@@ -177,6 +178,15 @@ def _adqs(participants: pa.Table, observations: pa.Table, design: Design, subjec
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _criterion(outcome: Outcome) -> str:
+    """What makes a responder."""
+    if isinstance(outcome, Score):
+        return f"Fall from baseline of at least {100 * outcome.responder_fall:g} %"
+    if isinstance(outcome, Ordinal):
+        return f"{outcome.responder_from} or higher"
+    return {"binary": "Yes", "count": "No event", "event": "Has happened", "dose": "Dose of 0"}[outcome.kind]
 
 
 def _parameter_codes(design: Design, *, size: int = 8) -> dict[str, str]:

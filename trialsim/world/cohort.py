@@ -8,7 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.world import formulas
+from trialsim.design.outcomes import Dose, TimeToEvent
+from trialsim.world import formulas, values
 from trialsim.world.clusters import Clusters, make_clusters
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import NEVER, Bools, Floats, Ints
@@ -123,8 +124,8 @@ def _short_sites(world: World, persons: Persons, day: Ints) -> Bools:
 def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Ints, clusters: Clusters | None) -> Cohort:
     traits = persons.traits.of_participants(draws, person)
     levels = [traits.levels(k) for k in range(len(world.outcomes))]
-    baseline = _baseline(world, draws, [entry for _, entry in levels])
     covariates = {name: traits.covariate(name) for name in world.design.covariates}
+    baseline = _baseline(world, draws, [entry for _, entry in levels], day, covariates)
     return Cohort(
         persons=persons,
         person=person,
@@ -142,15 +143,23 @@ def _cohort(world: World, draws: Draws, persons: Persons, person: Ints, day: Int
     )
 
 
-def _baseline(world: World, draws: Draws, entry: list[Floats]) -> NDArray[np.int16]:
-    """Measured baseline values on each instrument's grid."""
+def _baseline(
+    world: World, draws: Draws, entry: list[Floats], day: Ints, covariates: dict[str, Floats]
+) -> NDArray[np.int16]:
+    """Values at baseline in grid steps; of an event, which has not happened yet, 0."""
     n = len(entry[0])
     errors = joint_normals(world, [draws.normal(Stream.BASELINE_ERROR, n, name) for name in world.outcomes])
-    values = []
+    baseline = np.zeros((len(entry), *entry[0].shape), dtype=np.int16)
     for k, outcome in enumerate(world.design.outcomes.values()):
-        measured = entry[k] + outcome.error_sd * errors[k]
-        values.append(formulas.to_grid(measured, outcome.low, outcome.high, outcome.items))
-    return np.stack(values)
+        level = entry[k] + outcome.error_sd * errors[k]
+        if (shift := world.calendar_shifts[k]) is not None:
+            level += shift.take(day, mode="clip")  # rows without a participant have no day
+        if isinstance(outcome, Dose):
+            baseline[k] = values.dose(outcome, level) * (covariates[outcome.users] > 0)
+        elif not isinstance(outcome, TimeToEvent):
+            mean = values.baseline_mean(outcome)
+            baseline[k] = values.in_steps(outcome, level, luck=errors[k], mean=mean)
+    return baseline
 
 
 def _stratum(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +16,9 @@ Bools = NDArray[np.bool_]
 
 MONTH_DAYS = 30.4375
 """Days in a mean month (365.25 / 12)."""
+
+YEAR_DAYS = 365.25
+"""Days in a mean year."""
 
 NEVER = 32_767
 """A day that never comes: above every study day, and the largest that 16 bits hold (days are sorted as such)."""
@@ -222,6 +226,61 @@ def event_days(uniform: Floats, prob: float, horizon: int) -> Ints:
         return np.full(uniform.shape, LONG, dtype=np.int32)
     days = 1.0 + np.floor(np.log1p(-uniform) / np.log1p(-prob) * horizon)
     return np.where(days > horizon, LONG, days).astype(np.int32)
+
+
+def exponential_of_normal(normal: Floats) -> Floats:
+    """Standard exponential -log(Phi(-z)) of a standard normal z: the larger z, the larger."""
+    return np.asarray(-special.log_ndtr(-normal))
+
+
+def hazard_days(left: Floats, per_day: Floats, starts: int, ends: int) -> Ints:
+    """Day on which a constant hazard from day `starts` on has used up what is left of a standard exponential [day].
+
+    starts + 1 + floor(left / per_day), so that it comes by day d exactly if the time is less than d; LONG where the
+    hazard ends before, on day `ends`.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        days = left / per_day
+    return np.where(days < ends - starts, starts + 1 + np.floor(np.minimum(days, LONG)), LONG).astype(np.int32)
+
+
+def hazard_sums(per_month: Sequence[float], days: Sequence[int]) -> tuple[Floats, Floats]:
+    """Days 0, d1, d2, ... and the cumulative hazard at each, of hazards [1/month] constant from each to the next."""
+    times = np.array([0, *days], dtype=float)
+    return times, np.append(0.0, np.cumsum(np.array(per_month) * np.diff(times) / MONTH_DAYS))
+
+
+def cumulative_days(used: Floats, times: Floats, sums: Floats) -> Ints:
+    """Day 1 + floor(T) with T the time at which the cumulative hazard is `used` [day]; LONG where it ends before."""
+    days = 1 + np.floor(np.interp(used, sums, times))
+    return np.where(used < sums[-1], days, LONG).astype(np.int32)
+
+
+def poisson_of_normal(normal: Floats, mean: Floats, most: int) -> NDArray[np.int16]:
+    """Quantile of a Poisson distribution at Phi(z), elementwise, at most `most`; z within (-7.5, 7.5)."""
+    enough = 2.0 * most + 100  # a mean from which on the quantile is above `most`, whatever z is
+    uniform = np.minimum(special.ndtr(normal), 1 - 2**-53)
+    return np.minimum(poisson_inverse(uniform, np.minimum(mean, enough)), most).astype(np.int16)
+
+
+def threshold_number(value: Floats, limits: Sequence[float]) -> NDArray[np.int16]:
+    """How many of some limits each value exceeds."""
+    number = np.zeros(value.shape, dtype=np.int16)
+    for limit in limits:
+        number += value > limit
+    return number
+
+
+def month_of_year(dates: NDArray[np.datetime64]) -> Floats:
+    """Place of days within their years [month]: 1 on 1 January, 6.5 in the middle of the year, 13 a day after it."""
+    year = dates.astype("datetime64[Y]")
+    first, after = year.astype("datetime64[D]"), (year + 1).astype("datetime64[D]")
+    return 1 + 12 * (dates - first).astype(float) / (after - first).astype(float)
+
+
+def wave(month: Floats, amplitude: float, peak_month: float) -> Floats:
+    """Cosine through the year of 12 months, highest at `peak_month`."""
+    return np.asarray(amplitude * np.cos((month - peak_month) * (np.pi / 6)))
 
 
 def saturating_dose(n_sessions: NDArray[np.integer], planned: int, scale: float) -> Floats:

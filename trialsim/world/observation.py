@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.design.outcomes import Outcome
+from trialsim.design.outcomes import Outcome, TimeToEvent
 from trialsim.world import formulas
 from trialsim.world.choose import choose
 from trialsim.world.draws import Draws
 from trialsim.world.formulas import LONG, Bools, Floats, Ints
-from trialsim.world.histories import FollowUp, Histories
-from trialsim.world.outcomes import Outcomes, Steps, grid_points, is_responder
+from trialsim.world.histories import NONE, FollowUp, Histories, Missing
+from trialsim.world.outcomes import Outcomes, grid_points, is_responder
 from trialsim.world.periods import answering_shift
 from trialsim.world.plans import Plan
 from trialsim.world.streams import Stream
+from trialsim.world.values import Steps
 from trialsim.world.world import World
 
 
@@ -69,7 +70,8 @@ class _Dials:
 
     def _standardised(self, steps: Steps) -> Floats:
         points = formulas.from_grid(steps, self.outcome.low, self.outcome.items)
-        return (points - self.outcome.mean) / max(self.outcome.sd, 1e-9)
+        mean, sd = self.outcome.typical
+        return (points - mean) / max(sd, 1e-9)
 
     def kept(self, v: int, visit: str, answers: Bools) -> Bools:
         """Answers that are not lost at random; remembers the values they record."""
@@ -112,7 +114,7 @@ def _visit_shift(plan: Plan, outcomes: Outcomes, arm: NDArray[np.intp], v: int) 
 
 def _centred(world: World, name: str, steps: Steps) -> Floats:
     outcome = world.design.outcomes[name]
-    return formulas.from_grid(steps, outcome.low, outcome.items) - outcome.mean
+    return formulas.from_grid(steps, outcome.low, outcome.items) - outcome.typical[0]
 
 
 def _answer_days(world: World, draws: Draws, n: int, visit: str, width: int, answers: Bools) -> Ints:
@@ -145,17 +147,22 @@ class ByName(Mapping[str, NDArray[Any]]):
 class ObservedData:
     """What a real trial's database would hold, and all that an analysis may see; R replicates first.
 
-    Values are in points. `value` is NaN where not observed; rows without a participant have arm -1.
+    Values are in points. `value` is NaN where not known; rows without a participant have arm -1.
     """
 
     arm: NDArray[np.int8]  # (R, N)
     site: NDArray[np.int16]  # (R, N)
+    cluster: NDArray[np.int16]  # (R, N), -1 where persons are randomized
     coach: NDArray[np.int16]  # (R, N), -1 without one
+    group: NDArray[np.int16]  # (R, N) delivery group within the arm, -1 without one
     covariates: Mapping[str, Floats]  # (R, N)
     baseline: Mapping[str, Floats]  # (R, N), by outcome
     value: Mapping[str, Floats]  # (R, N, V), by outcome
-    responder: Mapping[str, Bools]  # (R, N, V), by outcome; meaningless where not observed
-    observed: Bools  # (R, N, V)
+    responder: Mapping[str, Bools]  # (R, N, V), by outcome; meaningless where not known
+    seen: Mapping[str, Bools]  # (R, N, V), by outcome: the value is known, from the questionnaire or from records
+    event_time: Mapping[str, Ints]  # (R, N), by outcome of kind event: days from randomization to it, or known so far
+    event: Mapping[str, Bools]  # (R, N), by outcome of kind event: known to have happened, at `event_time`
+    observed: Bools  # (R, N, V) the questionnaire was answered
     sessions: NDArray[np.int8]  # (R, N, V) attended by the visit's due day
     all_sessions: NDArray[np.int8]  # (R, N) attended in the end
 
@@ -171,34 +178,74 @@ class ObservedData:
         return ObservedData(**parts)
 
 
+def is_known(outcome: Outcome, histories: Histories, follow: FollowUp) -> Bools:
+    """Whether an outcome's value is known at each visit, (V, N, R).
+
+    The visit was answered; of outcomes in health records, the participant was in the study on the due day.
+    """
+    if outcome.source == "questionnaire":
+        return np.asarray(follow.missing == Missing.ANSWERED)
+    stays = (histories.exit_day == NONE) | (follow.due_day < histories.exit_day)
+    return np.asarray(stays & (histories.arm != NONE))
+
+
+def known_event(outcome: Outcome, day: Ints, histories: Histories, follow: FollowUp) -> tuple[Ints, Bools]:
+    """Days to an event or to where knowledge of it ends, and whether it is the event, (N, R); day: of it, or LONG.
+
+    Knowledge ends with the due day of the last visit answered; of outcomes in health records, with the last due day;
+    and with leaving the study, by death as well. What would happen on the day of leaving does not happen any more.
+    """
+    due = follow.due_day - histories.randomized_day
+    left = np.where(histories.exit_day == NONE, LONG, histories.exit_day - histories.randomized_day)
+    asked = outcome.source == "questionnaire"
+    until = (due * is_known(outcome, histories, follow)).max(axis=0) if asked else due[-1] * (histories.arm != NONE)
+    happened = (day <= until) & (day < left)
+    return np.where(happened, day, np.minimum(until, left)).astype(np.int32), happened
+
+
 def observed_data(plan: Plan, histories: Histories, outcomes: Outcomes, follow: FollowUp) -> ObservedData:
     """Cut the simulated trial down to what was recorded."""
     world, cohort = plan.world, plan.cohort
-    is_seen = follow.missing == 0
+    stated = world.design.outcomes
+    none = np.full(cohort.shape[::-1], NONE, dtype=np.int16)
 
     # A table of the grid's values, and below them NaN, is quicker than arithmetic on every value.
     def baseline(k: int, outcome: Outcome) -> Floats:
         return grid_points(outcome).take(_replicates_first(cohort.baseline[k]))
 
     def value(k: int, outcome: Outcome) -> Floats:
-        seen = choose(is_seen, outcomes.realised[k], np.int16(-1))
+        seen = choose(is_known(outcome, histories, follow), outcomes.realised[k], np.int16(-1))
         return np.append(grid_points(outcome), np.nan).take(_replicates_first(seen))
 
     def responder(k: int, outcome: Outcome) -> Bools:
-        return _replicates_first(is_responder(outcome, cohort.baseline[k], outcomes.realised[k]) & is_seen)
+        responds = is_responder(outcome, cohort.baseline[k], outcomes.realised[k])
+        return _replicates_first(responds & is_known(outcome, histories, follow))
 
-    def by_outcome(make: Callable[[int, Outcome], NDArray[Any]]) -> ByName:
-        return ByName({name: partial(make, k, one) for k, (name, one) in enumerate(world.design.outcomes.items())})
+    def seen(k: int, outcome: Outcome) -> Bools:
+        return _replicates_first(is_known(outcome, histories, follow))
+
+    def time(part: int, k: int, outcome: Outcome) -> NDArray[Any]:
+        day = outcomes.realised_event_day(k, histories)
+        return _replicates_first(known_event(outcome, day, histories, follow)[part])
+
+    def by_outcome(make: Callable[[int, Outcome], NDArray[Any]], *, events_only: bool = False) -> ByName:
+        chosen = [name for name, one in stated.items() if isinstance(one, TimeToEvent) or not events_only]
+        return ByName({name: partial(make, world.outcomes.index(name), stated[name]) for name in chosen})
 
     return ObservedData(
         arm=_replicates_first(histories.arm),
         site=_replicates_first(cohort.site),
+        cluster=none if cohort.cluster is None else _replicates_first(cohort.cluster),
         coach=_replicates_first(histories.coach),
+        group=_replicates_first(histories.group),
         covariates=ByName({name: partial(_replicates_first, values) for name, values in cohort.covariates.items()}),
         baseline=by_outcome(baseline),
         value=by_outcome(value),
         responder=by_outcome(responder),
-        observed=_replicates_first(is_seen),
+        seen=by_outcome(seen),
+        event_time=by_outcome(partial(time, 0), events_only=True),
+        event=by_outcome(partial(time, 1), events_only=True),
+        observed=_replicates_first(follow.missing == Missing.ANSWERED),
         sessions=_replicates_first(outcomes.realised_sessions),
         all_sessions=_replicates_first(histories.n_sessions),
     )

@@ -65,6 +65,13 @@ class Stream(IntEnum):
     MISSED_SESSION = 50  # participants, by session of a group
     COMPONENT = 51  # participants, by component
     COVER = 52  # participants, by session
+    GROUP_LEVEL = 53  # rows: delivery groups, by arm and outcome
+    CONTAMINATION = 54  # participants from here on
+    CO_INTERVENTION = 55
+    EVENT = 56  # by outcome
+    STOP_DOSE = 58  # by outcome
+    RESUME_DOSE = 59  # by outcome
+    TAPER = 60  # by outcome
 
 
 class _Hash(ISeedSequence):

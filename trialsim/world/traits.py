@@ -198,6 +198,12 @@ def joint_normal(world: World, parts: Sequence[Floats] | dict[int, Floats], k: i
     return mixed
 
 
+def own_normal(world: World, draws: Draws, stream: Stream, n: int, k: int) -> Floats:
+    """Standard normals of participants for outcome k, with the outcomes' correlation, from one stream by outcome."""
+    needed = [j for j, weight in enumerate(world.correlation_factor[k]) if weight]
+    return joint_normal(world, {j: draws.normal(stream, n, world.outcomes[j]) for j in needed}, k)
+
+
 def joint_normals(world: World, parts: Sequence[Floats]) -> list[Floats]:
     """The same for all outcomes."""
     return [joint_normal(world, parts, k) for k in range(len(parts))]

@@ -12,8 +12,16 @@ from numpy.typing import NDArray
 
 from trialsim.design.delivery import Group, NoDelivery
 from trialsim.design.outcome_checks import cholesky, correlation_matrix
+from trialsim.design.outcomes import Outcome
 from trialsim.design.parts import BinaryCovariate, Covariate, Design, NormalCovariate
-from trialsim.world.formulas import MONTH_DAYS, delay_probabilities, truncated_mean
+from trialsim.world.formulas import (
+    MONTH_DAYS,
+    YEAR_DAYS,
+    delay_probabilities,
+    month_of_year,
+    truncated_mean,
+    wave,
+)
 from trialsim.world.periods import Period, Reminding, allocation_periods, reminders
 
 if TYPE_CHECKING:
@@ -143,6 +151,12 @@ class World:
         return any(outcome.entry_sd for outcome in self.design.outcomes.values())
 
     @cached_property
+    def calendar_shifts(self) -> list[NDArray[np.float64] | None]:
+        """What drift and season add to each outcome's level, by study day; None where there are none."""
+        dates = np.datetime64(self.design.start_date, "D") + np.arange(self.last_day + self.horizon + 1)
+        return [_calendar_shift(outcome, dates) for outcome in self.design.outcomes.values()]
+
+    @cached_property
     def correlation_factor(self) -> list[list[float]]:
         """Lower Cholesky factor of the correlations between outcomes."""
         factor = cholesky(correlation_matrix(self.design))
@@ -259,6 +273,15 @@ def step_reasons(step: Step) -> list[str]:
     """Names of the reasons why people do not pass a step."""
     by_chance = (list(step.losses) or ["not passed"]) if step.prob < 1 else []
     return [*step.criteria, *by_chance]
+
+
+def _calendar_shift(outcome: Outcome, dates: NDArray[np.datetime64]) -> NDArray[np.float64] | None:
+    if not outcome.drift_per_year and outcome.season is None:
+        return None
+    shift = outcome.drift_per_year * np.arange(len(dates)) / YEAR_DAYS
+    if outcome.season is not None:
+        shift += wave(month_of_year(dates), outcome.season.amplitude, outcome.season.peak_month)
+    return np.asarray(shift, dtype=float)
 
 
 def _covariate_mean(covariate: Covariate) -> float:

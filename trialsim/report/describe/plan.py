@@ -24,7 +24,7 @@ def analyses(design: Design) -> list[str]:
         blocks.append(paragraph(f"{warning} Estimates are set beside what randomizing would have found."))
     for name, analysis in design.analyses.items():
         outcome = str(analysis.outcome)
-        texts = [f"{words.estimand(analysis, outcome)} {words.cut(analysis)}", _model(design, analysis)]
+        texts = [f"{words.estimand(design, analysis, outcome)} {words.cut(analysis)}", _model(design, analysis)]
         texts += [_contrasts(design, analysis), f"{_level(design, analysis)} {words.hypothesis(analysis)}"]
         blocks.append(f"{name}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
     return blocks
@@ -32,7 +32,7 @@ def analyses(design: Design) -> list[str]:
 
 def _model(design: Design, analysis: Any) -> str:
     given = (words.model(design, analysis), words.adjustment(analysis), words.variance(analysis))
-    return f"Model: {'; '.join(text for text in given if text)}. Missing data: {words.missing(analysis)}."
+    return f"Model: {'; '.join(text for text in given if text)}. Missing data: {words.missing(design, analysis)}."
 
 
 def _contrasts(design: Design, analysis: Any) -> str:
