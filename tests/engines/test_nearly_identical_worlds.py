@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from designs import Data, busy, busy_data, coached, design, merged, score, usual
+from designs import Data, busy, busy_data, coached, design, kinds, merged, score, usual
 from helpers import differences, members, run
 from numpy.typing import NDArray
 
@@ -30,6 +30,7 @@ def simulated(trial: Design, engine: EngineName, n: int = N_REPLICATES) -> Block
 def rows(part: Any, first: int, skip: tuple[str, ...] = ()) -> dict[str, NDArray[Any]]:
     """Arrays of the first so many participants."""
     given = {f.name: getattr(part, f.name) for f in fields(part) if f.name not in skip}
+    given |= {f"event day {k}": day for k, day in given.pop("event_day", {}).items()}
     return {name: values[..., :first, :] for name, values in given.items() if values is not None}
 
 
@@ -84,6 +85,12 @@ def test_one_more_participant_leaves_all_before_as_they_were(engine: EngineName)
     assert differences(treatment(shorter), treatment(longer, 150)) == []
     for part in ("follow", "outcomes"):
         assert differences(rows(getattr(shorter, part), 150), rows(getattr(longer, part), 150)) == []
+
+
+def test_one_more_participant_leaves_outcomes_of_every_kind_as_they_were(engine: EngineName) -> None:
+    shorter, longer = (simulated(kinds(sample_size=n, max_enrolment_days=900), engine) for n in (150, 151))
+    assert (longer.histories.n_participants == 151).all()
+    assert differences(rows(shorter.outcomes, 150), rows(longer.outcomes, 150)) == []
 
 
 def test_more_time_for_enrolment_changes_nothing_in_a_trial_that_is_full_before(engine: EngineName) -> None:

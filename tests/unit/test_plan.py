@@ -366,8 +366,8 @@ def test_values_that_were_not_observed_do_not_matter(block: Block, estimates: Es
 
 def test_observed_data_hold_nothing_latent() -> None:
     assert {f.name for f in fields(ObservedData)} == {
-        "arm", "site", "coach", "covariates", "baseline", "value", "responder", "observed", "sessions", "all_sessions",
-        "seen", "event_time", "event", "cluster", "group",
+        "arm", "site", "cluster", "coach", "group", "covariates", "baseline", "value", "responder", "seen",
+        "event_time", "event", "observed", "sessions", "all_sessions",
     }  # fmt: skip
 
 
