@@ -332,7 +332,7 @@ def test_clusters_are_named() -> None:
 
 # --- analyses and decisions -----------------------------------------------------------------------------------------
 
-STOPPED = "A participant has stopped by a visit if sessions are left and none of them is attended after it"
+STOPPED = "A participant has stopped by a visit if sessions are left and treatment goes on with none of them after it"
 SAID: list[tuple[Data, list[str]]] = [
     (
         {"kind": "linear"},

@@ -270,8 +270,8 @@ def cut(analysis: Any) -> str:
 
 
 _STOPPED = (
-    "A participant has stopped by a visit if sessions are left and none of them is attended after it; whoever never"
-    " starts has stopped from the beginning."
+    "A participant has stopped by a visit if sessions are left and treatment goes on with none of them after it;"
+    " whoever never starts has stopped from the beginning."
 )
 _CUTS = {
     "hypothetical": "Values from after stopping treatment are taken as missing.",

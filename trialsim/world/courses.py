@@ -72,8 +72,10 @@ class Course:
 
     def sessions_by(self, last: Ints) -> Codes:
         """Sessions attended up to and including a day, (N, R)."""
-        if self.attends is not None:
-            return self.attended_of(range(len(self.day)), last)
+        return self.reached_by(last) if self.attends is None else self.attended_of(range(len(self.day)), last)
+
+    def reached_by(self, last: Ints) -> Codes:
+        """Sessions attended, or missed in a group without having stopped, up to and including a day, (N, R)."""
         count, by_then = np.zeros(self.n_held.shape, dtype=np.int8), np.empty(self.n_held.shape, dtype=bool)
         for day in self.day:
             count += np.less_equal(day, last, out=by_then).view(np.int8)  # flags as numbers: nothing to convert

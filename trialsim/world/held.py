@@ -49,6 +49,17 @@ class Held:
         # The earliest session is the first that counts: whoever has left before it has attended none.
         return choose(self.in_the_end > 0, self.stay.begins + self.stay.course.attended.min(axis=0), np.int32(LONG))
 
+    @property
+    def missed(self) -> Codes | None:
+        """Sessions missed, and not made up for, before stopping: by each visit's due day, then in the end, (V + 1, N, R).
+
+        None where every session is attended until one stops.
+        """
+        if self.stay is None or self.stay.course.attends is None:
+            return None
+        reached = [self.stay.course.reached_by(last) for last in (*self.stay.by_visit, self.stay.last)]
+        return np.stack(reached) - np.concatenate([self.by_visit, self.in_the_end[None]])
+
     @cached_property
     def component_share(self) -> Floats | None:
         """Share of the dose by each visit where it is made of components, (V, N, R); None where none has a weight.
