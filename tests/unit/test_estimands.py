@@ -156,7 +156,7 @@ def test_who_misses_a_session_of_a_group_and_goes_on_has_not_stopped(in_groups: 
     assert np.array_equal(found, expected)
     by_sessions_attended = (h.arm == 0) & (h.n_sessions < 6) & (in_groups.outcomes.realised_sessions == h.n_sessions)
     wrong = by_sessions_attended != expected
-    assert (wrong & (h.status == Status.COMPLETED)).sum() > 100
+    assert (wrong & (h.status == Status.COMPLETED)).sum() > 50
     assert (wrong & (h.status != Status.COMPLETED)).any()  # they missed the sessions just before stopping
 
 

@@ -51,7 +51,7 @@ class Held:
 
     @property
     def missed(self) -> Codes | None:
-        """Sessions missed, and not made up for, before stopping: by each visit's due day, then in the end, (V + 1, N, R).
+        """Sessions missed in groups before stopping, by each visit's due day and in the end, (V + 1, N, R).
 
         None where every session is attended until one stops.
         """
@@ -91,7 +91,7 @@ class Held:
             return _of_coach(np.concatenate([levels, nobody]), self.coach)  # a coach of -1 is the last row
         course, total = self.stay.course, np.zeros(self.coach.shape)
         for day, after in zip(course.attended, self.stay.course.led_by, strict=True):
-            total += _of_coach(levels, (self.coach + after) % np.int16(len(levels))) * (day <= self.stay.last)
+            total += _of_coach(levels, course.leader(self.coach, after)) * (day <= self.stay.last)
         return np.divide(total, self.in_the_end, out=total, where=self.in_the_end > 0)
 
 
@@ -130,7 +130,8 @@ def _potential_start(
     assert isinstance(delivery, Individual | Group)
     asks = plan.cohort.randomized_day + delivery.referral_days
     if isinstance(delivery, Group):
-        offer, coach, group = would_join(arm, histories, asks)
+        teams = delivery.at_once if delivery.by_site else None
+        offer, coach, group = would_join(arm, histories, asks, teams_per_site=teams)
     else:
         (offer, coach), group = _with_coaches(plan, histories, arm, asks), None
     gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)
