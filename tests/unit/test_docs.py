@@ -21,7 +21,7 @@ from trialsim.design.yamltree import plain, read_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 DESIGN_PAGE = ROOT / "docs" / "design-file.md"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"(?ms)^(?:<!-- (?P<mark>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$")
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
