@@ -31,8 +31,8 @@ SAID: list[tuple[Data, list[str]]] = [
 ]  # fmt: skip
 ESTIMANDS = [
     ({"kind": "counts", "outcome": "emergency", "endpoint": "events", "visits": ["m3"]},
-     "over m3 the ratio of the mean numbers of emergency visits per year, had everybody"),
-    ({"kind": "cox", "outcome": "back"}, "(treatment policy): the hazard ratio of return to work, had everybody"),
+     "over m3 the ratio of the mean numbers of emergency visits per year, had every participant"),
+    ({"kind": "cox", "outcome": "back"}, "(treatment policy): the hazard ratio of return to work, had every participant"),
     ({"kind": "rmst", "outcome": "back"}, "difference and the ratio of the mean times without return to work, had"),
     ({"kind": "t_test", "outcome": "pain", "endpoint": "value"}, "at each visit the difference in mean pain, had"),
     ({"kind": "t_test", "outcome": "work", "endpoint": "response"}, "the risk difference of being a responder on work"),

@@ -21,8 +21,8 @@ PAGES = Path(__file__).resolve().parents[2] / "docs"
 
 OLDER_PAGES = {"resolve": "validation.md", "resolve_planning": "validation.md"}
 """Scenarios that are told of in another page than `scenarios/NAME.md`."""
-WITHOUT_TARGETS = {"resolve_planning"}
-"""Its one published value is a target of `resolve`."""
+WITHOUT_TARGETS = {"resolve_planning", "cprp_series"}
+"""Their published values are targets of `resolve` and `cprp`."""
 
 MARK = re.compile(r"#.*\b(seen|seed|data|derived|fitted|assumed|recalled|by construction)\b")
 COMMENT = re.compile(r"^\s*#")

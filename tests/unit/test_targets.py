@@ -38,7 +38,7 @@ def test_published_values_lie_in_their_own_ranges_and_say_where_they_are_from(na
     assert name in library()
     for one in targets.targets:
         assert one.low <= one.published <= one.high, one.label
-        assert any(word in one.source for word in ("seen", "seed", "derived", "assumed")), one.label
+        assert any(word in one.source for word in ("seen", "seed", "data", "derived", "assumed", "recalled")), one.label
         assert one.held or targets.note, f"{one.label} is not held, and nothing says why"
     rows = [(one.measure, one.design, one.published) for one in targets.targets]
     assert len(set(rows)) == len(rows)

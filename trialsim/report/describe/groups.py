@@ -27,10 +27,11 @@ def grouped(design: Design, delivery: Group, *, weighed: bool) -> list[str]:
         f"In groups that begin together: {sessions(delivery.modules, 'session')} of"
         f" {number(delivery.session_minutes)} minutes, {_rhythm(delivery)}."
     )
+    first = asked_after(delivery.lead_days) if delivery.lead_days else "on the day on which"
     asking = (
         f"Those who want to start ask for a place {asked_after(delivery.referral_days)} {entry(design)} and wait,"
         f" first come, first served, {plural(delivery.max_wait_days, 'day')} at most. {_beginning(delivery)} The first"
-        f" session is {asked_after(delivery.lead_days)} a group is made up; nobody joins later. {_missed(delivery)}"
+        f" session is {first} a group is made up; nobody joins later. {_missed(delivery)}"
     )
     texts = [_text(what), _text(asking), _text(_staff(delivery))]
     return [*texts, *_components(delivery, weighed=weighed)] if delivery.components else texts
