@@ -158,7 +158,7 @@ def test_long_examples_are_cut_between_words(script: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("key", "row"),
     [
-        ("persistence", "| `persistence` | number ≥ 0 and < 1 |  | 0.7 | `0.7` |"),
+        ("persistence", "| `persistence` | number ≥ 0 and < 1 |  | 0.7 | `0."),
         ("contrasts", "| `contrasts` | list: pair of names |  | empty | `[["),
         ("pace", "| `pace` | [Delay](#delay) |  | `{days: 7}` | `{days: "),
         ("by_visit", "| `by_visit` | by name: number | points | required | `{"),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from trialsim.design.allocation import Allocation
 from trialsim.design.library import library, library_dir
 from trialsim.design.reader import digest, read_design
 from trialsim.experiments.targets import Finding, Target, Targets, targets_of
-from trialsim.report.catalogue import Entry, catalogue, in_short
+from trialsim.report.catalogue import ALLOCATIONS, Entry, catalogue, in_short
 from trialsim.report.comparison import finding_cells
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,6 +136,11 @@ def test_the_table_of_the_readme_is_what_the_script_writes() -> None:
 def test_a_design_in_short() -> None:
     assert in_short(read_design("resolve")) == "3 arms, permuted blocks, 2,331 participants"
     assert in_short(read_design("dear")) == "4 arms 143:141:131:75, permuted blocks, 490 participants"
+
+
+def test_every_kind_of_allocation_has_its_words() -> None:
+    kinds = {get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(get_args(Allocation)[0])}
+    assert set(ALLOCATIONS) == kinds
 
 
 def test_a_variant_says_what_it_extends() -> None:
