@@ -212,7 +212,7 @@ def _leaders(flat: _Flat, arm: Array, row: Array, session: Array) -> Array:
             continue
         mine = np.flatnonzero((arm == a) & (coach != NONE))
         after = flat.take(np.broadcast_to(course.led_by, course.day.shape))[session[mine], row[mine]]
-        coach[mine] = (coach[mine] + after) % len(block.world.design.coaches(block.world.arms[a]))
+        coach[mine] = course.leader(coach[mine], after)
     return coach
 
 

@@ -201,7 +201,7 @@ def check_schema(table: pa.Table, name: str, extra: list[str]) -> None:
     assert table.schema.names == [column.name for column in schema.columns] + extra
     assert table.schema.metadata[b"table"] == name.encode()
     assert table.schema.metadata[b"key"] == " ".join(schema.key).encode()
-    assert table.schema.metadata[b"schema_version"] == b"2"
+    assert table.schema.metadata[b"schema_version"] == b"3"
     for column in schema.columns:
         field = table.schema.field(column.name)
         assert field.metadata[b"meaning"] == column.meaning.encode()
@@ -240,7 +240,7 @@ def test_a_real_process_prints_and_keeps_the_same_and_says_how(
         "model": trialsim.__version__,
         "block": 16,
     }
-    versions = {"trialsim": trialsim.__version__, "schema": "2", "python": platform.python_version()}
+    versions = {"trialsim": trialsim.__version__, "schema": "3", "python": platform.python_version()}
     assert manifest["versions"] == versions | {"numpy": np.__version__, "pyarrow": pa.__version__}
     assert 0 < manifest["seconds"] < 60
     files = {name: hashlib.sha256(content).hexdigest() for name, content in files_of(here / "kept it").items()}

@@ -84,6 +84,53 @@ def test_groups_are_those_of_the_calculation_by_hand(
     assert h.group[:, 0].tolist() == [order.get(pair, NO) for pair in zip(made_up, teams, strict=True)]
 
 
+def by_site(**delivery: Any) -> Design:
+    """Two sites on whose opening days, 0 and 1, three people come to each, two to a group; one team each."""
+    plan: dict[str, Any] = {
+        "size": 2,
+        "facilitators": 1,
+        "referral_days": 0,
+        "lead_days": 0,
+        "by_site": True,
+        **delivery,
+    }
+    site = {"rate_per_month": AT_ONCE, "pool": 3}
+    return design(
+        sample_size=6,
+        recruitment={"sites": {"north": {**site, "opens": 0}, "south": {**site, "opens": 1}}},
+        arms={"group": grouped(sessions=3, **plan)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("delivery", "made_up", "teams", "groups"),
+    [
+        # The third of each site waits until the team of the site is free, 15 days after the first group was made up.
+        ({"start_after_days": 5}, [0, 0, 15, 1, 1, 16], [0, 0, 0, 1, 1, 1], [0, 0, 2, 1, 1, 3]),
+        # With one list and two teams, the third of the north and the first of the south begin together.
+        ({"by_site": False, "facilitators": 2}, [0, 0, 1, 1, 15, 15], [0, 0, 1, 1, 0, 0], [0, 0, 1, 1, 2, 2]),
+        # On one day, the first site's groups have the first numbers; two teams a site.
+        ({"intake_days": 7, "facilitators": 2}, [0, 0, 0, 7, 7, 7], [0, 0, 1, 2, 2, 3], [0, 0, 1, 2, 2, 3]),
+        ({"intake_days": 7, "lead_days": 1, "rooms": 1}, [0, 0, 21, 7, 7, 28], [0, 0, 0, 1, 1, 1], [0, 0, 2, 1, 1, 3]),
+        # Everybody asks nine days later, so at the intake of day 14.
+        (
+            {"intake_days": 7, "referral_days": 9, "size": 3, "facilitators": 5, "rooms": 2},
+            [14] * 6, [0] * 3 + [2] * 3, [0] * 3 + [1] * 3,
+        ),
+        # Two are needed, but from day 0 on (of the south: 1) nobody else is expected at the site.
+        ({"start_after_days": 20, "min_size": 2}, [0, 0, 20, 1, 1, 21], [0, 0, 0, 1, 1, 1], [0, 0, 2, 1, 1, 3]),
+    ],
+)  # fmt: skip
+def test_sites_have_lists_and_teams_of_their_own(
+    engine: EngineName, delivery: dict[str, Any], made_up: list[int], teams: list[int], groups: list[int]
+) -> None:
+    h = alone(by_site(**delivery), engine)
+    assert h.site[:, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert h.offered_day[:, 0].tolist() == made_up
+    assert h.coach[:, 0].tolist() == teams
+    assert h.group[:, 0].tolist() == groups
+
+
 def test_whoever_gives_up_leaves_the_line_on_the_day_after_the_longest_wait(engine: EngineName) -> None:
     """The longest wait is ten days: a third on day 10 makes a group with the first, one on day 11 does not."""
     full = {"start_after_days": None, "max_wait_days": 10}
@@ -120,18 +167,17 @@ def test_sessions_are_on_the_days_of_the_calculation_by_hand(
 
 # --- what holds in every trial ----------------------------------------------------------------------------------------
 
-LIVELY = {
-    "arms": {
-        "group": grouped(
-            sessions=6, size=5, min_size=2, miss_prob=0.25, staffing="rotating", facilitators=3, session_minutes=30.0,
-            arm={"stop_prob": 0.15, "start_prob": 0.9, "withdrawal_prob": 0.3, "cost_per_start": 7.0},
-        ),
-        "usual": usual(),
-    },
+LIVELY_GROUP: dict[str, Any] = {
+    "sessions": 6, "size": 5, "min_size": 2, "miss_prob": 0.25, "staffing": "rotating", "facilitators": 3,
+    "session_minutes": 30.0,
+    "arm": {"stop_prob": 0.15, "start_prob": 0.9, "withdrawal_prob": 0.3, "cost_per_start": 7.0},
+}  # fmt: skip
+LIVELY: dict[str, Any] = {
+    "arms": {"group": grouped(**LIVELY_GROUP), "usual": usual()},
     "sample_size": 120,
     "costs": {"coach_hour": 10.0},
     "visits": {"v": {"day": 120}},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +257,55 @@ def test_others_would_join_the_first_group_made_up_after_they_would_have_asked(l
             assert first == found if first else found[0] > 100_000
             n_others += 1
     assert n_others > 500
+
+
+@pytest.fixture(scope="module")
+def at_sites(engine: EngineName) -> Block:
+    arms = {"group": grouped(**LIVELY_GROUP, by_site=True), "usual": usual()}
+    sites = {name: {"rate_per_month": 20.0} for name in ("north", "south", "west")}
+    return run(design(**{**LIVELY, "arms": arms, "recruitment": {"sites": sites}}), n=16, engine=engine)
+
+
+def test_others_would_join_the_first_group_of_their_own_site(at_sites: Block) -> None:
+    h = at_sites.histories
+    asks = at_sites.plan.cohort.randomized_day + 2
+    offer, team, group = would_join(0, h, asks, teams_per_site=3)
+    n_others = 0
+    for column in range(16):
+        days, groups, teams, sites = (v[:, column].tolist() for v in (h.offered_day, h.group, h.coach, h.site))
+        made = sorted({(d, g, t, s) for d, g, t, s in zip(days, groups, teams, sites, strict=True) if g != NONE})
+        assert [g for _, g, _, _ in made] == list(range(len(made)))
+        assert all(t // 3 == s for _, _, t, s in made)
+        for i in np.flatnonzero(h.arm[:, column] == 1):
+            first = next(((d, t, g) for d, g, t, s in made if d >= asks[i, column] and s == sites[i]), None)
+            found = (int(offer[i, column]), int(team[i, column]), int(group[i, column]))
+            assert first == found if first else found[0] > 100_000
+            n_others += first is not None
+    assert n_others > 500
+
+
+def test_teams_rotate_within_their_site(at_sites: Block) -> None:
+    h, held = at_sites.histories, what_is_held(at_sites.plan, at_sites.histories, 0)
+    levels = np.random.default_rng(1).normal(size=(9, 16))
+    level = held.staff_level(levels)
+    assert level is not None
+    told = table(at_sites, "sessions").to_pandas()
+    told = told[told["attended_day"].notna()]
+    for i, column in zip(*np.nonzero(h.n_sessions > 0), strict=True):
+        sessions = np.flatnonzero(h.attended_day[:, i, column] != NONE)
+        leaders = 3 * h.site[i, column] + (h.coach[i, column] - 3 * h.site[i, column] + sessions) % 3
+        assert level[i, column] == pytest.approx(levels[leaders, column].mean(), abs=1e-12)
+        if column < 2:
+            mine = told[(told["replicate"] == column) & (told["participant"] == i)]
+            assert mine["coach"].tolist() == leaders.tolist()
+
+
+def test_teams_of_all_sites_are_counted(at_sites: Block) -> None:
+    assert len(at_sites.world.design.coaches("group")) == 9
+    held = table(at_sites, "resources", columns=[0]).to_pandas().dropna(subset="in_use")
+    assert held["coach"].nunique() == 9
+    assert held["in_use"].max() <= 5
+    assert held.groupby("coach")["in_use"].max().gt(0).sum() > 3
 
 
 def test_what_is_held_under_the_arm_given_is_what_happened(lively: Block) -> None:

@@ -87,6 +87,7 @@ def observed() -> ObservedData:
         observed=known,
         sessions=np.zeros((R, N, 3), dtype=np.int8),
         all_sessions=none,
+        missed=None,
     )
 
 

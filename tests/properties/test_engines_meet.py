@@ -141,6 +141,7 @@ def in_groups(choose: Choose) -> Data:
         "miss_prob": choose([0.0, 0.3, 0.8]),
         "max_wait_days": choose([365, 0, 1, 7, 30]),
         "components": dict(list(parts.items())[: choose([0, 1, 3])]),
+        "by_site": choose([False, False, True]),
     }
 
 
@@ -332,7 +333,7 @@ def test_both_engines_give_the_same_trial_on_designs_made_by_hypothesis(design: 
 def test_the_random_designs_visit_the_corners_they_are_meant_for() -> None:
     seen: set[str] = set()
     for chapter in range(8):
-        for page in range(0, 20, 4):
+        for page in range(0, 20, 2):
             block = run(awkward(Random(1_000 * chapter + page).choice), seed=page, n=2)
             seen.update(corners(block))
     ways = {f"treatment ended: {status.name}" for status in Status}
@@ -344,6 +345,7 @@ def test_the_random_designs_visit_the_corners_they_are_meant_for() -> None:
         "called",
         "waited for a group",
         "a second group",
+        "groups of a second site",
         "randomized in two ratios",
         "reminders changed on the way",
     }
@@ -389,6 +391,7 @@ def corners(block: Block) -> set[str]:
         "called": bool((h.call_day >= 0).any()),
         "waited for a group": bool(((h.offered_day > h.asked_day) & (h.group != NONE)).any()),
         "a second group": bool((h.group > 0).any()),
+        "groups of a second site": _has_groups_of_a_second_site(block),
         "randomized in two ratios": any(np.ptp(_periods(block)[h.arm[:, c] >= 0, c]) for c in range(2) if n[c]),
         "reminders changed on the way": _has_changed_reminders(block),
         f"allocation: {block.world.design.allocation.kind}": True,
@@ -400,6 +403,12 @@ def corners(block: Block) -> set[str]:
 def _periods(block: Block) -> NDArray[np.int16]:
     """Number of the ratio in which each participant was randomized, (N, R)."""
     return period_of(block.world.periods, block.histories.randomized_day)
+
+
+def _has_groups_of_a_second_site(block: Block) -> bool:
+    h, deliveries = block.histories, [arm.delivery for arm in block.world.design.arms.values()]
+    own_lists = [a for a, delivery in enumerate(deliveries) if getattr(delivery, "by_site", False)]
+    return bool((np.isin(h.arm, own_lists) & (h.site > 0) & (h.group > 0)).any())
 
 
 def _has_changed_reminders(block: Block) -> bool:

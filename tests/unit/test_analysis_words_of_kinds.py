@@ -39,6 +39,12 @@ ESTIMANDS = [
 ]  # fmt: skip
 
 
+UNITS = [
+    ("pain", " 0.5 points ("), ("work", " 0.5 as a proportion ("), ("emergency", " 0.5 events ("),
+    ("opioid", " 0.5 dose units ("), ("sleep", " 0.5 levels ("),
+]  # fmt: skip
+
+
 def planned(analysis: Data) -> Design:
     delivery = {"kind": "group", "modules": ["a"], "size": 6, "facilitators": 1}
     return design(
@@ -51,6 +57,7 @@ def planned(analysis: Data) -> Design:
             },
             "back": {"kind": "event", "hazard": MONTHLY, "source": "record", "label": "return to work"},
             "opioid": {"kind": "dose", "users": "user", "median": 40.0},
+            "sleep": {"kind": "ordinal", "levels": {"bad": 0.5, "good": 0.5}, "responder_from": "good"},
         },
         arms={"group": {"delivery": delivery}, "usual": usual()},
         allocation={"kind": "clusters", "ratio": {"group": 1, "usual": 1}},
@@ -72,3 +79,15 @@ def test_an_estimand_is_said_in_words(analysis: Data, part: str) -> None:
     plan = planned(analysis)
     main = plan.analyses["main"]
     assert part in words.estimand(plan, main, words.label(plan, main))
+
+
+@pytest.mark.parametrize(("outcome", "part"), UNITS, ids=[outcome for outcome, _ in UNITS])
+def test_a_margin_is_in_the_unit_of_what_is_compared(outcome: str, part: str) -> None:
+    main = {"kind": "t_test", "outcome": outcome, "endpoint": "value", "hypothesis": "non_inferiority", "margin": 0.5}
+    plan = planned(main)
+    assert part in words.hypothesis(plan, plan.analyses["main"])
+
+
+def test_a_margin_of_a_time_is_in_days() -> None:
+    plan = planned({"kind": "rmst", "outcome": "back", "hypothesis": "equivalence", "margin": 9.0})
+    assert "is between -9 and 9 days (" in words.hypothesis(plan, plan.analyses["main"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from designs import Data, busy_data, coached, merged, online, plain_data, score, usual
+from designs import Data, busy_data, coached, grouped, merged, online, plain_data, score, usual
 from pydantic import ValidationError
 
 from trialsim.design.checks import CrossCheckError
@@ -709,3 +709,15 @@ def test_too_many_strata() -> None:
 def test_cholesky_factor_by_hand() -> None:
     assert cholesky([[1.0, 0.6], [0.6, 1.0]]) == [[1.0, 0.0], [0.6, pytest.approx(0.8)]]
     assert cholesky([[1.0, 1.0], [1.0, 1.0]]) is None
+
+
+def test_teams_of_all_sites_can_be_numbered() -> None:
+    def parts(facilitators: int, *, by_site: bool) -> Data:
+        group = grouped(facilitators=facilitators, by_site=by_site)
+        sites = {f"site{k}": {"rate_per_month": 1.0} for k in range(40)}
+        return plain_data(arms={"group": group, "usual": usual()}, recruitment={"sites": sites})
+
+    rule, hint = "that makes more than 32,000 teams in all", "Use fewer facilitators."
+    assert problems(parts(801, by_site=True)) == [("arms.group.delivery.by_site", rule, hint)]
+    assert problems(parts(800, by_site=True)) == []
+    assert problems(parts(801, by_site=False)) == []

@@ -110,6 +110,28 @@ def test_words() -> None:
     assert parse(text, **KNOWN).words() == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "node"),
+    [
+        ("not_worse", Atom("named", hypothesis="not_worse")),
+        ("Not worse and at least as good", AtLeast(2, (Atom("named", hypothesis="not_worse"), Atom("named", hypothesis="at_least_as_good")))),
+        ("not not_worse", Not(Atom("named", hypothesis="not_worse"))),
+        ("not (worse)", Not(Atom("named", hypothesis="worse"))),
+        ("not better", Not(Atom("named", hypothesis="better"))),
+        ("at least 1 of (not_worse, better)", AtLeast(1, (Atom("named", hypothesis="not_worse"), Atom("named", hypothesis="better")))),
+        ("not_treated beats usual", Atom("beats", "not_treated", "usual")),
+        ("not untreated beats usual", Atom("beats", "not_treated", "usual")),
+        ("not usual beats not treated", Not(Atom("beats", "usual", "not_treated"))),
+    ],
+)  # fmt: skip
+def test_names_may_begin_like_an_operator(text: str, node: Node) -> None:
+    arms = {"not_treated": "Not untreated", "usual": "Usual care"}
+    known: Any = {"arms": arms, "visits": {}, "hypotheses": ["worse", "not_worse", "better", "at_least_as_good"]}
+    rule = parse(text, **known)
+    assert rule.node == node
+    assert parse(rule.words(), **known) == rule
+
+
 # --- three values -----------------------------------------------------------------------------------------------------
 
 

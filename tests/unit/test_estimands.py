@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from designs import busy, design, merged, online, plain_data, score, usual
+from designs import busy, design, grouped, merged, online, plain_data, score, usual
 from helpers import Array, run, same
 from trials import Trial
 
 from trialsim.analysis import endpoints
 from trialsim.analysis.estimates import Estimates
 from trialsim.analysis.plan import analyse_block
-from trialsim.analysis.truth import value_of
+from trialsim.analysis.truth import Truth, value_of
 from trialsim.block import Block
 from trialsim.design.parts import Design
 from trialsim.records import table
+from trialsim.world.histories import Status
 
 COLUMN = 1
 ESTIMANDS = ("treatment_policy", "hypothetical", "per_protocol", "while_on_treatment", "composite")
@@ -132,6 +133,50 @@ def test_first_responses_are_those_of_the_table(block: Block, trial: Trial) -> N
     assert np.array_equal(time[COLUMN] > 0, ever)
     assert np.array_equal(time[COLUMN][ever], by_hand)
     assert np.array_equal(event[COLUMN][ever], happened)
+
+
+# --- groups, where one may miss a session and go on -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def in_groups() -> Block:
+    group = grouped(sessions=6, miss_prob=0.3, arm={"stop_prob": 0.1, "start_prob": 0.9, "withdrawal_prob": 0.2})
+    arms = {"group": group, "usual": usual()}
+    visits = {"v1": {"day": 40, "closes": 7}, "v2": {"day": 65, "closes": 7}, "v3": {"day": 120}}
+    analyses = {"whole": {"kind": "logistic", "outcome": "pain", "estimand": "composite"}}
+    return run(design(arms=arms, visits=visits, analyses=analyses, sample_size=120), n=4)
+
+
+def test_who_misses_a_session_of_a_group_and_goes_on_has_not_stopped(in_groups: Block) -> None:
+    """Stopped: treatment was not completed, and its last session, attended or missed, is not after the visit."""
+    h, design_, due = in_groups.histories, in_groups.world.design, in_groups.follow.due_day
+    last = h.scheduled_day.max(axis=0)
+    expected = (h.arm == 0) & (h.status != Status.COMPLETED) & (last <= due)  # (V, N, R)
+    found = endpoints.stopped_by(design_, in_groups.observed).transpose(2, 1, 0)
+    assert np.array_equal(found, expected)
+    by_sessions_attended = (h.arm == 0) & (h.n_sessions < 6) & (in_groups.outcomes.realised_sessions == h.n_sessions)
+    wrong = by_sessions_attended != expected
+    assert (wrong & (h.status == Status.COMPLETED)).sum() > 50
+    assert (wrong & (h.status != Status.COMPLETED)).any()  # they missed the sessions just before stopping
+
+
+def test_the_truth_takes_the_same_for_stopping(in_groups: Block) -> None:
+    truth, h = Truth(in_groups, in_groups.world.design.analyses["whole"]), in_groups.histories
+    observed = endpoints.stopped_by(in_groups.world.design, in_groups.observed).transpose(2, 1, 0)
+    for v in range(3):
+        for arm in range(2):
+            mine = h.arm == arm
+            assert np.array_equal(truth._stopped(arm, v)[mine], observed[v][mine])
+    assert not truth._stopped(1, 2).any()
+    assert 0.1 < truth._stopped(0, 2)[in_groups.plan.cohort.valid].mean() < 0.9
+
+
+def test_where_nobody_misses_a_session_nothing_is_known_beyond_sessions_attended(block: Block) -> None:
+    assert block.outcomes.missed is None
+    assert block.observed.missed is None
+    never = run(design(arms={"group": grouped(arm={"stop_prob": 0.2})}, sample_size=40), n=2)
+    assert never.outcomes.missed is not None
+    assert not never.outcomes.missed.any()
 
 
 # --- the truth --------------------------------------------------------------------------------------------------------

@@ -264,7 +264,7 @@ def scrambled(block: Block) -> Block:
     cohort, outcomes = block.plan.cohort, block.outcomes
     nonsense = {
         name: None if values is None else luck.integers(0, 100, values.shape).astype(values.dtype)
-        for name in ("potential", "sessions", "all_sessions", "full_dose")
+        for name in ("potential", "sessions", "all_sessions", "missed", "full_dose")
         for values in [getattr(outcomes, name)]
     }
     stable = [luck.permuted(s, axis=0) for s in cohort.stable]
@@ -367,7 +367,7 @@ def test_values_that_were_not_observed_do_not_matter(block: Block, estimates: Es
 def test_observed_data_hold_nothing_latent() -> None:
     assert {f.name for f in fields(ObservedData)} == {
         "arm", "site", "cluster", "coach", "group", "covariates", "baseline", "value", "responder", "seen",
-        "event_time", "event", "observed", "sessions", "all_sessions",
+        "event_time", "event", "observed", "sessions", "all_sessions", "missed",
     }  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def test_a_table_has_the_types_and_texts_of_its_schema(tables: dict[str, pa.Tabl
     assert arrow.schema.metadata == {
         b"table": name.encode(),
         b"key": " ".join(schema.key).encode(),
-        b"schema_version": b"2",
+        b"schema_version": b"3",
     }
 
 
@@ -383,7 +383,7 @@ def test_events_are_those_of_the_other_tables(frames: Frames) -> None:
     assert n["session"] == sessions["attended_day"].count()
     assert n["answered"] == answers["value"].count()
     assert n["reminded"] == answers["n_reminders"].sum()
-    assert n["asked for coach"] == people["asked_day"].count()
+    assert n["asked for treatment"] == people["asked_day"].count()
     assert n["coach assigned"] == people["offered_day"].count()
     assert n["called"] == people["n_calls"].sum()
     assert n["withdrew"] == people["withdrawn_day"].count()

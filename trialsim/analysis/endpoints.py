@@ -67,12 +67,18 @@ def planned_sessions(design: Design, data: ObservedData) -> Ints:
 
 
 def stopped_by(design: Design, data: ObservedData) -> Bools:
-    """Whether a participant will attend no further session after the visit though sessions are left."""
-    return has_stopped(planned_sessions(design, data)[:, :, None], data.sessions, data.all_sessions[:, :, None])
+    """Whether participants have stopped treatment by each visit, (R, N, V)."""
+    planned, in_the_end = planned_sessions(design, data)[:, :, None], data.all_sessions[:, :, None]
+    if data.missed is None:
+        return has_stopped(planned, data.sessions, in_the_end)
+    return has_stopped(planned, data.sessions + data.missed[:, :, :-1], in_the_end + data.missed[:, :, -1:])
 
 
 def has_stopped(planned: Any, by_visit: Any, in_the_end: Any) -> Bools:
-    """The rule for observed and potential courses alike: unfinished, and nothing attended after the visit."""
+    """The rule for observed and potential courses alike: unfinished, and no session of theirs after the visit.
+
+    Sessions of theirs are those attended and those missed in a group by somebody who goes on.
+    """
     return np.asarray((in_the_end < planned) & (by_visit == in_the_end))
 
 

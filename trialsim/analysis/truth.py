@@ -125,7 +125,10 @@ class Truth:
 
     def _stopped(self, arm: int, v: int) -> Bools:
         outcomes, planned = self.block.outcomes, self.block.world.session_counts[arm]
-        return endpoints.has_stopped(planned, outcomes.sessions[arm, v], outcomes.all_sessions[arm])
+        by_visit, in_the_end = outcomes.sessions[arm, v], outcomes.all_sessions[arm]
+        if outcomes.missed is None:
+            return endpoints.has_stopped(planned, by_visit, in_the_end)
+        return endpoints.has_stopped(planned, by_visit + outcomes.missed[arm, v], in_the_end + outcomes.missed[arm, -1])
 
     def _steps(self, arm: int, v: int) -> NDArray[np.int16]:
         """Value under an arm in grid steps, as the estimand sees it."""

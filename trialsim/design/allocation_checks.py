@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trialsim.design.parts import Design
 
 MOST_STRATA = 32_000  # stratum codes have 16 bits
+MOST_TEAMS = 32_000  # numbers of teams have 16 bits
 MOST_PARTS = 60  # of a ratio, where each is treated like an arm
 SEQUENTIAL = ("minimization", "biased_coin", "urn")
 """Kinds whose next arm depends on those given before."""
@@ -144,6 +145,8 @@ def groups(design: Design) -> Iterator[Problem]:
             continue
         path: Path = ("arms", name, "delivery")
         yield from _group(path, arm.delivery)
+        if arm.delivery.at_once * design.n_lists(name) > MOST_TEAMS:
+            yield (*path, "by_site"), f"that makes more than {MOST_TEAMS:,} teams in all", "Use fewer facilitators."
         if arm.dose == "components" and not sum(part.weight for part in arm.delivery.components.values()):
             yield ("arms", name, "dose"), "no component has a weight", "Name components, or use dose: saturating."
 

@@ -116,8 +116,9 @@ class AnalysisPart(Part):
     """What each pair is tested for. Non-inferiority and equivalence need a margin, are judged by the interval of
     confidence 1 - alpha (one-sided level alpha / 2), and have one-sided p values."""
     margin: Positive | None = None
-    """Margin of non-inferiority or equivalence on the scale of `margin_measure`: points, percentage
-    points or days for differences; above 1 for ratios, where it stands for itself and its inverse."""
+    """Margin of non-inferiority or equivalence on the scale of `margin_measure`. Mean differences: the outcome's own
+    unit (points of a score, levels, events, dose units, a proportion where values are yes and no); risk differences:
+    percentage points; times: days; ratios: above 1, where it stands for itself and its inverse."""
     margin_measure: Text = ""
     """The measure that the margin belongs to, such as `mean difference` or `risk ratio`; empty = the first measure."""
     better: Literal["lower", "higher"] | None = None

@@ -9,8 +9,8 @@
 
 Upper and lower case are the same, and so are `_`, `-` and a space. An arm or a visit is given by its name, its label,
 or as many leading words of either as tell it from the others. Of several readings the one with the longest name is
-taken. Rules are evaluated with unknowns: 0 and unknown is 0, 1 or unknown is 1, everything else with an unknown is
-unknown.
+taken: `not worse` is the hypothesis `not_worse` where there is one, and `not (worse)` never is. Rules are evaluated
+with unknowns: 0 and unknown is 0, 1 or unknown is 1, everything else with an unknown is unknown.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _words(node: Node) -> str:
     if isinstance(node, Atom):
         return node.words()
     if isinstance(node, Not):
-        return f"not {_inside(node.of)}"
+        return f"not {_denied(node.of)}"
     if node.n in (1, len(node.of)):
         return (" and " if node.n == len(node.of) else " or ").join(_inside(part) for part in node.of)
     return f"at least {node.n} of ({', '.join(_words(part) for part in node.of)})"
@@ -153,6 +153,11 @@ def _words(node: Node) -> str:
 def _inside(node: Node) -> str:
     joined = isinstance(node, AtLeast) and node.n in (1, len(node.of))
     return f"({_words(node)})" if joined else _words(node)
+
+
+def _denied(node: Node) -> str:
+    """After a "not": a name in brackets, since another may begin with "not" and go on like this one."""
+    return f"({_words(node)})" if isinstance(node, Atom) else _inside(node)
 
 
 def parse(
@@ -257,6 +262,8 @@ class _Reader:
         return node
 
     def _nested(self) -> Node:
+        if self._is_name():
+            return self._statement()
         if self._accept("not"):
             return Not(self._one())
         if self._accept("at", "least"):
@@ -266,6 +273,15 @@ class _Reader:
             self._need(")")
             return node
         return self._statement()
+
+    def _is_name(self) -> bool:
+        """Whether a hypothesis or an arm is called exactly so, as it may begin like something else: 'not worse'."""
+        place = self.at
+        found = self._longest("hypothesis", self._is_end, exactly=True) or self._longest(
+            "arm", lambda i: self._verb(i) is not None, exactly=True
+        )
+        self.at = place
+        return found is not None
 
     def _at_least(self) -> Node:
         place = self.at

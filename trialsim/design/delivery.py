@@ -129,6 +129,9 @@ class Group(Part):
     rooms: Annotated[Count, Field(le=1_000)] | None = None
     """Rooms; each holds one group at a time [rooms]; none = enough. So at most the smaller of rooms and facilitators /
     facilitators_per_group (rounded down) groups run at once."""
+    by_site: Annotated[bool, Strict()] = False
+    """true: every site has a list, groups, facilitators and rooms of its own, as many as said here at each; false: one
+    list for all sites."""
     staffing: Literal["fixed", "rotating"] = "fixed"
     """fixed: a group keeps its team; rotating: with every session the teams move on to the next group (crossed)."""
     days_per_week: Annotated[Count, Field(le=7)] = 1
@@ -150,7 +153,7 @@ class Group(Part):
 
     @property
     def at_once(self) -> int:
-        """Groups that can run at the same time."""
+        """Groups that can run at the same time; with `by_site`, at one site."""
         by_staff = self.facilitators // self.facilitators_per_group
         return by_staff if self.rooms is None else min(by_staff, self.rooms)
 

@@ -416,14 +416,19 @@ class Design(Part):
         delivery = self.arms[arm].delivery
         return 0 if isinstance(delivery, NoDelivery) else len(delivery.modules)
 
+    def n_lists(self, arm: str) -> int:
+        """Lists on which people of an arm wait for a place: one, or with groups `by_site` one for each site."""
+        delivery = self.arms[arm].delivery
+        return len(self.recruitment.sites) if isinstance(delivery, Group) and delivery.by_site else 1
+
     def coaches(self, arm: str) -> tuple[Coach, ...]:
         """The arm's coaches with caseload and opening hours filled in; of groups the teams that can lead one at once.
 
-        Empty where nobody is coached.
+        Teams of the first site come first, then those of the second, and so on. Empty where nobody is coached.
         """
         delivery = self.arms[arm].delivery
         if isinstance(delivery, Group):
-            return (Coach(caseload=delivery.size),) * delivery.at_once
+            return (Coach(caseload=delivery.size),) * (delivery.at_once * self.n_lists(arm))
         if not isinstance(delivery, Individual):
             return ()
         staff = (Coach(),) * delivery.coaches if isinstance(delivery.coaches, int) else delivery.coaches

@@ -162,7 +162,7 @@ class _Book:
     def treatment(self) -> None:
         """Coaches, groups, calls, sessions and how treatment ended."""
         asked, offered, group = self.cut(self.h.asked_day), self.cut(self.h.offered_day), self.cut(self.h.group)
-        self.add(Kind.ASKED_FOR_COACH, asked != NONE, asked)
+        self.add(Kind.ASKED_FOR_TREATMENT, asked != NONE, asked)
         self.add(Kind.COACH_ASSIGNED, (offered != NONE) & (group == NONE), offered, self.cut(self.h.coach))
         self.add(Kind.GROUP_FORMED, group != NONE, offered, group)
         for kind, days in ((Kind.SESSION, self.h.attended_day), (Kind.CALLED, self.h.call_day)):

@@ -8,8 +8,9 @@ outcomes are computed, on arrays, between the acts. Lists of those who wait are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import fields
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -120,13 +121,20 @@ class Trial:
         self.sessions = {name: [[NONE] * size for _ in range(world.max_sessions)] for name in ("scheduled", "attended")}
         self.call_day = [[NONE] * size for _ in range(n_calls)]
         self.treatment: dict[int, simpy.Process] = {}
-        self.desks = {arm: self._open_desk(arm) for arm in range(len(world.arms)) if world.waits(arm)}
+        self.desks = {arm: self._open_desks(arm) for arm in range(len(world.arms)) if world.waits(arm)}
 
-    def _open_desk(self, arm: int) -> Desk:
-        delivery = self.world.design.arms[self.world.arms[arm]].delivery
-        if isinstance(delivery, Group):
-            return GroupDesk(self.clock, delivery, len(self.world.design.coaches(self.world.arms[arm])))
-        return CoachDesk(self.clock, self.world, arm)
+    def _open_desks(self, arm: int) -> Sequence[Desk]:
+        """The arm's desk, or one for each site."""
+        delivery, numbers = self.world.design.arms[self.world.arms[arm]].delivery, count()
+        if not isinstance(delivery, Group):
+            return [CoachDesk(self.clock, self.world, arm)]
+        lists = range(self.world.design.n_lists(self.world.arms[arm]))
+        return [GroupDesk(self.clock, delivery, numbers, own * delivery.at_once) for own in lists]
+
+    def desk(self, i: int) -> Desk:
+        """Where the participant asks for a place."""
+        desks = self.desks[self.book["arm"][i]]
+        return desks[self.book["site"][i]] if len(desks) > 1 else desks[0]
 
     def run(self) -> Trial:
         """Let the trial happen."""
@@ -200,7 +208,7 @@ class Trial:
             self.clock.env.process(self.leave(i))
         if self.courses[arm] is not None:
             if arm in self.desks:
-                self.desks[arm].expected.add(i)
+                self.desk(i).expected.add(i)
             treat = self.come if arm in self.desks else self.study_alone
             self.treatment[i] = self.clock.env.process(treat(i))
 
@@ -219,16 +227,17 @@ class Trial:
 
     def give_places(self) -> Wait:
         """Each day, free places go to those who wait."""
-        while not (self.closed and all(desk.is_done for desk in self.desks.values())):
+        desks = [desk for of_arm in self.desks.values() for desk in of_arm]
+        while not (self.closed and all(desk.is_done for desk in desks)):
             yield self.clock.until(self.clock.day, Phase.ASSIGN)
-            for desk in self.desks.values():
+            for desk in desks:
                 desk.assign(enrolment_closed=self.closed)
             yield self.clock.until(self.clock.day + 1, Phase.RECRUIT)
 
     def come(self, i: int) -> Wait:
         """Ask for a place, wait, attend sessions, give the place back."""
         arm = self.book["arm"][i]
-        course, desk = self.courses[arm], self.desks[arm]
+        course, desk = self.courses[arm], self.desk(i)
         assert course is not None
         place = None
         try:
@@ -265,7 +274,7 @@ class Trial:
             self.settle(i, Status.DECLINED)
             return None
         self.book["asked_day"][i] = self.clock.day
-        self.tell(Kind.ASKED_FOR_COACH, i)
+        self.tell(Kind.ASKED_FOR_TREATMENT, i)
         offer = desk.join(i)
         yield offer | self.clock.until(self.clock.day + course.patience[i] + 1, Phase.GIVE_UP)
         if offer.triggered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import simpy
@@ -77,13 +78,16 @@ class CoachDesk(Desk):
 
 
 class GroupDesk(Desk):
-    """The teams of one arm, who lead one group each at a time; a place is the team's and the group's number."""
+    """The teams of one list, who lead one group each at a time; a place is the team's and the group's number.
 
-    def __init__(self, clock: Clock, delivery: Group, n_teams: int) -> None:
+    An arm has one such desk, or one at each site; `numbers` are those of its groups, `first_team` that of the first
+    team here.
+    """
+
+    def __init__(self, clock: Clock, delivery: Group, numbers: Iterator[int], first_team: int) -> None:
         super().__init__(clock)
-        self.delivery = delivery
-        self.teams = [simpy.Resource(clock.env, capacity=1) for _ in range(n_teams)]
-        self.n_groups = 0
+        self.delivery, self.numbers, self.first_team = delivery, numbers, first_team
+        self.teams = [simpy.Resource(clock.env, capacity=1) for _ in range(delivery.at_once)]
 
     def assign(self, *, enrolment_closed: bool) -> None:
         """Make up groups, as long as a team is free and enough people wait, or the first has waited long enough."""
@@ -105,10 +109,10 @@ class GroupDesk(Desk):
 
     def _make_up(self, team: int) -> None:
         """The first in line, as many as there are places, begin together."""
+        group = next(self.numbers)
         for _ in range(min(self.delivery.size, len(self.waiting))):
             *_, offer = self.waiting.popleft()
-            offer.succeed((team, self.n_groups))
-        self.n_groups += 1
+            offer.succeed((self.first_team + team, group))
         self.clock.env.process(self._lead(team, self.teams[team].request()))
 
     def _lead(self, team: int, request: Any) -> Wait:

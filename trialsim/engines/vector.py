@@ -156,9 +156,9 @@ class _Block:
         waits = np.flatnonzero(deadline >= asks)
         line, asked, longest = members.take(waits), asks.take(waits), deadline.take(waits)
         if isinstance(delivery, Group):
-            all_asked = self._last_of_each(members, np.minimum(asks, exit_day))
-            rules = Rules.of(delivery, len(self.plan.world.design.coaches(self.plan.world.arms[arm])))
-            offered, coach, group = make_up(rules, line % self.arm.shape[1], asked, longest, all_asked)
+            lists = self._lists(arm, members)
+            all_asked = self._last_of_each(arm, lists, np.minimum(asks, exit_day))
+            offered, coach, group = make_up(Rules.of(delivery), lists.take(waits), asked, longest, all_asked)
             self.group.ravel()[line] = group
         else:
             length = course.end.take(line) + np.int32(delivery.lead_days)
@@ -169,10 +169,16 @@ class _Block:
         self.offered.ravel()[who], self.coach.ravel()[who] = day, coach.take(served)
         return who, day + np.int32(delivery.lead_days)
 
-    def _last_of_each(self, members: Indices, day: Ints) -> Ints:
-        """Day in each replicate, (R,), on which enrolment has closed and the last member's own day is there."""
-        last = self.closing.copy()
-        np.maximum.at(last, members % self.arm.shape[1], day)
+    def _lists(self, arm: int, members: Indices) -> Indices:
+        """Number of each member's list, replicate x lists + list: the arm's, or their site's."""
+        replicate = members % self.arm.shape[1]
+        n_lists = self.plan.world.design.n_lists(self.plan.world.arms[arm])
+        return replicate if n_lists == 1 else replicate * n_lists + self.cohort.site.take(members)
+
+    def _last_of_each(self, arm: int, lists: Indices, day: Ints) -> Ints:
+        """Day for each list, (R, lists), on which enrolment has closed and the last member's own day is there."""
+        last = np.repeat(self.closing[:, None], self.plan.world.design.n_lists(self.plan.world.arms[arm]), axis=1)
+        np.maximum.at(last.reshape(-1), lists, day)
         return last
 
     # --- what only tables and event lists need ---

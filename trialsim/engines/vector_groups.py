@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from trialsim.world.histories import NONE
 
 Numbers = NDArray[np.int16]
 Made = list[tuple[int, int, list[int]]]
-"""Day, team and members (places in the line) of each group, in order."""
+"""Day, team and members (places in the list) of each group, in order."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,15 @@ class Rules:
     min_size: int
     patience: int  # the first in line has waited so long
     intake: int | None  # groups are made up on multiples of it only; None: on any day
-    n_teams: int
+    n_teams: int  # of one list
     busy: int  # from making up a group to the first day on which its team is free again
 
     @classmethod
-    def of(cls, delivery: Group, n_teams: int) -> Rules:
+    def of(cls, delivery: Group) -> Rules:
         """The rules of a delivery."""
         busy = delivery.lead_days + delivery.session_day(len(delivery.modules) - 1) + 1
         patience = LONG if delivery.start_after_days is None else delivery.start_after_days
-        return cls(delivery.size, delivery.min_size, patience, delivery.intake_days, n_teams, busy)
+        return cls(delivery.size, delivery.min_size, patience, delivery.intake_days, delivery.at_once, busy)
 
     def begins(self, day: int, n_waiting: int, first_asked: int, least: int) -> bool:
         """Whether a group begins today with those who wait."""
@@ -43,28 +44,34 @@ class Rules:
 
 
 def make_up(
-    rules: Rules, replicate: NDArray[Any], asks: Ints, deadline: Ints, all_asked: Ints
+    rules: Rules, line: NDArray[Any], asks: Ints, deadline: Ints, all_asked: Ints
 ) -> tuple[Ints, Numbers, Numbers]:
     """Groups of all replicates, from those who ask for a place, M of them, in order of participants.
 
-    `replicate`, `asks` and `deadline` (last day on which a place is taken) are (M,); from `all_asked`, (R,), on nobody
-    else is expected, and groups need one person only. Returns the day of making up (LONG: none), team and group, (M,).
+    `line` (M,) is the number of their list, replicate x lists + list; `asks` and `deadline` (last day on which a place
+    is taken) are (M,); from `all_asked`, (R, lists), on nobody else is expected on a list, and groups need one person
+    only. Returns the day of making up (LONG: none), team and group, (M,). Lists have teams of their own; groups of a
+    replicate are numbered by the day of making up, on one day by list.
     """
     day = np.full(len(asks), LONG, dtype=np.int32)
     team, group = np.full(len(asks), NONE, dtype=np.int16), np.full(len(asks), NONE, dtype=np.int16)
-    by_replicate = np.argsort(replicate, kind="stable")
-    edges = np.searchsorted(replicate.take(by_replicate), np.arange(len(all_asked) + 1))
-    for r, last in enumerate(all_asked.tolist()):
-        mine = by_replicate[edges[r] : edges[r + 1]]
-        made = _one_replicate(rules, asks.take(mine).tolist(), deadline.take(mine).tolist(), last)
-        for g, (when, by_whom, members) in enumerate(made):
-            taken = mine.take(members)
+    by_line = np.argsort(line, kind="stable")
+    edges = np.searchsorted(line.take(by_line), np.arange(all_asked.size + 1))
+    n_lists = all_asked.shape[1]
+    for r, lasts in enumerate(all_asked.tolist()):
+        made: list[tuple[int, int, NDArray[np.intp]]] = []
+        for own, last in enumerate(lasts):
+            place = r * n_lists + own
+            mine = by_line[edges[place] : edges[place + 1]]
+            of_list = _one_list(rules, asks.take(mine).tolist(), deadline.take(mine).tolist(), last)
+            made += [(when, own * rules.n_teams + by_whom, mine.take(members)) for when, by_whom, members in of_list]
+        for g, (when, by_whom, taken) in enumerate(sorted(made, key=itemgetter(0))):
             day[taken], team[taken], group[taken] = when, by_whom, g
     return day, team, group
 
 
-def _one_replicate(rules: Rules, asks: list[int], deadline: list[int], all_asked: int) -> Made:
-    """Groups of one replicate: from one day on which something may have changed to the next."""
+def _one_list(rules: Rules, asks: list[int], deadline: list[int], all_asked: int) -> Made:
+    """Groups of one list of one replicate: from one day on which something may have changed to the next."""
     made: Made = []
     free = [0] * rules.n_teams  # first free day of each team
     waiting: list[int] = []

@@ -270,8 +270,8 @@ def cut(analysis: Any) -> str:
 
 
 _STOPPED = (
-    "A participant has stopped by a visit if sessions are left and none of them is attended after it; whoever never"
-    " starts has stopped from the beginning."
+    "A participant has stopped by a visit if sessions are left and treatment goes on with none of them after it;"
+    " whoever never starts has stopped from the beginning."
 )
 _CUTS = {
     "hypothetical": "Values from after stopping treatment are taken as missing.",
@@ -382,15 +382,32 @@ def multiplicity(design: Design, analysis: Any) -> str:
     return "no adjustment for multiple comparisons" if n_pairs * n_visits > 1 else ""
 
 
-_UNITS = {"mean difference": " points", "risk difference": " percentage points", "mean time difference": " days"}
+_UNITS = {"risk difference": " percentage points", "mean time difference": " days"}
+_UNITS_OF_MEANS = {
+    "score": " points",
+    "binary": " as a proportion",
+    "ordinal": " levels",
+    "count": " events",
+    "event": " as a proportion",
+    "dose": " dose units",
+}
 
 
-def hypothesis(analysis: Any) -> str:
+def _unit(design: Design, analysis: Any, measure: str) -> str:
+    """Unit of a measure, with a space before it; empty for ratios."""
+    return (
+        _UNITS_OF_MEANS[design.outcomes[analysis.outcome].kind]
+        if measure == "mean difference"
+        else _UNITS.get(measure, "")
+    )
+
+
+def hypothesis(design: Design, analysis: Any) -> str:
     """What is tested against which margin, as a sentence; empty for superiority."""
     if analysis.hypothesis == "superiority":
         return ""
     measure, margin = analysis.margin_measure or measures_of(analysis)[0], analysis.margin
-    ratio, unit = measure.endswith("ratio"), _UNITS.get(measure, "")
+    ratio, unit = measure.endswith("ratio"), _unit(design, analysis, measure)
     low, high = (number(1 / margin, 4).rstrip("0") if ratio else number(-margin), number(margin))
     level = f"one-sided level {percent(analysis.alpha / 2, None)}"
     if analysis.multiplicity == "none":
@@ -411,5 +428,5 @@ def about(design: Design, analysis: Any) -> str:
         texts += [estimand(design, analysis, outcome), cut(analysis)]
     rule = multiplicity(design, analysis)
     texts += [f"Missing data: {missing(design, analysis)}.", f"{rule[0].upper()}{rule[1:]}." if rule else ""]
-    text = " ".join(text for text in [*texts, hypothesis(analysis)] if text)
+    text = " ".join(text for text in [*texts, hypothesis(design, analysis)] if text)
     return f"{text[0].upper()}{text[1:]}"

@@ -66,14 +66,18 @@ class Course:
     stalls: tuple[Stalls, ...] = ()
     attends: Bools | None = None  # (S, N, R) sessions attended; none: the first `n_held`
     led_by: NDArray[np.int16] | None = None
-    """Who leads each session: so many places after their own coach in the arm's list, round and round; (S, N, R) or
-    (S, 1, 1). None: always their own."""
+    """Who leads each session: so many places after their own coach (`leader`); (S, N, R) or (S, 1, 1). None: always
+    their own."""
+    crew: int = 1
+    """So many coaches in a row of the arm's list lead each other's sessions."""
     components: Mapping[str, ComponentCourse] = field(default_factory=dict)
 
     def sessions_by(self, last: Ints) -> Codes:
         """Sessions attended up to and including a day, (N, R)."""
-        if self.attends is not None:
-            return self.attended_of(range(len(self.day)), last)
+        return self.reached_by(last) if self.attends is None else self.attended_of(range(len(self.day)), last)
+
+    def reached_by(self, last: Ints) -> Codes:
+        """Sessions attended, or missed in a group without having stopped, up to and including a day, (N, R)."""
         count, by_then = np.zeros(self.n_held.shape, dtype=np.int8), np.empty(self.n_held.shape, dtype=bool)
         for day in self.day:
             count += np.less_equal(day, last, out=by_then).view(np.int8)  # flags as numbers: nothing to convert
@@ -85,6 +89,11 @@ class Course:
         for k in sessions:
             count += self.attended[k] <= last
         return count
+
+    def leader(self, coach: NDArray[np.int16], after: NDArray[np.int16]) -> NDArray[np.int16]:
+        """The coach so many places after another, round and round within the crew."""
+        place = coach % self.crew
+        return coach - place + (place + after) % self.crew
 
     @cached_property
     def scheduled(self) -> Ints:
@@ -161,13 +170,13 @@ def _coached(draws: Draws, delivery: Individual, patience: Ints, hazard: Floats 
             going.ravel()[who] = missed <= delivery.max_reschedules
         held[k] = day
         n_held += going
-    led_by = _cover(draws, delivery, shape)
-    return Course(patience, held, n_held, end, going, interval=delivery.interval_days, led_by=led_by)
+    crew = delivery.coaches if isinstance(delivery.coaches, int) else len(delivery.coaches)
+    led_by = _cover(draws, delivery, crew - 1, shape)
+    return Course(patience, held, n_held, end, going, interval=delivery.interval_days, led_by=led_by, crew=crew)
 
 
-def _cover(draws: Draws, delivery: Individual, shape: tuple[int, int]) -> NDArray[np.int16] | None:
+def _cover(draws: Draws, delivery: Individual, n_others: int, shape: tuple[int, int]) -> NDArray[np.int16] | None:
     """Who stands in for the own coach at each session, uniform over the others; from one uniform a session."""
-    n_others = (delivery.coaches if isinstance(delivery.coaches, int) else len(delivery.coaches)) - 1
     if delivery.cover_prob == 0 or n_others == 0:
         return None
     led_by = np.empty((len(delivery.modules), *shape), dtype=np.int16)
@@ -228,6 +237,7 @@ def _in_group(draws: Draws, delivery: Group, patience: Ints, hazard: Floats | fl
         going,
         attends=attends,
         led_by=turns if rotates else None,
+        crew=delivery.at_once,
         components=component_courses(draws, delivery, shape[0]),
     )
 

@@ -24,25 +24,41 @@ def groups_made_up(arm: int, histories: Histories) -> tuple[Ints, Numbers]:
     return day, team
 
 
-def would_join(arm: int, histories: Histories, asks: Ints) -> tuple[Ints, Numbers, Numbers]:
+def would_join(
+    arm: int, histories: Histories, asks: Ints, *, teams_per_site: int | None = None
+) -> tuple[Ints, Numbers, Numbers]:
     """Day of a place in a group (LONG: never), team and group of everybody, had they asked; (N, R) each.
 
-    Members have what they had. Each other joins, as one more member, the first group made up on or after the day on
-    which they would have asked.
+    Members have what they had. Each other joins, as one more member, the first group (where sites have teams of their
+    own, of their site) made up on or after the day on which they would have asked.
     """
     day, team = groups_made_up(arm, histories)
-    column = np.arange(asks.shape[1])
-    span = 2 * LONG  # replicates lie side by side on one line of days
-    line = (day + span * column).T.ravel()
-    group = np.searchsorted(line, np.minimum(asks, LONG) + span * column) - len(day) * column
-    at = group * np.intp(asks.shape[1]) + column
-    offer, by_whom, joined = day.take(at), team.take(at), group.astype(np.int16)
+    offer = np.full(asks.shape, LONG, dtype=np.int32)
+    by_whom, joined = np.full(asks.shape, NONE, dtype=np.int16), np.full(asks.shape, NONE, dtype=np.int16)
+    site = np.zeros(asks.shape, dtype=np.int16) if teams_per_site is None else histories.site
+    for own in range(int(site.max(initial=0)) + 1):
+        theirs = day if teams_per_site is None else np.where(team // teams_per_site == own, day, np.int32(LONG))
+        who = np.flatnonzero(site == own)
+        column = who % asks.shape[1]
+        group = _first_from(theirs, asks.take(who), column)
+        at = group * np.intp(asks.shape[1]) + column
+        offer.ravel()[who], by_whom.ravel()[who], joined.ravel()[who] = theirs.take(at), team.take(at), group
     member = histories.arm == arm
     return (
         np.where(member, np.where(histories.group == NONE, np.int32(LONG), histories.offered_day), offer),
         np.where(member, histories.coach, by_whom),
         np.where(member, histories.group, joined),
     )
+
+
+def _first_from(day: Ints, asks: Ints, column: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Number of the first group made up on or after a day, (M,), in the columns (M,) of `day` (G + 1, R)."""
+    order = np.argsort(day, axis=0, kind="stable")
+    in_order = np.take_along_axis(day, order, axis=0)
+    span = 2 * LONG  # replicates lie side by side on one line of days
+    line = (in_order + span * np.arange(day.shape[1])).T.ravel()
+    place = np.searchsorted(line, np.minimum(asks, LONG) + span * column) - len(day) * column
+    return np.asarray(order.take(place * np.intp(day.shape[1]) + column))
 
 
 def sessions_held(arm: int, histories: Histories, delivery: Group) -> NDArray[np.int64]:

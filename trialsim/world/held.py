@@ -49,6 +49,17 @@ class Held:
         # The earliest session is the first that counts: whoever has left before it has attended none.
         return choose(self.in_the_end > 0, self.stay.begins + self.stay.course.attended.min(axis=0), np.int32(LONG))
 
+    @property
+    def missed(self) -> Codes | None:
+        """Sessions missed in groups before stopping, by each visit's due day and in the end, (V + 1, N, R).
+
+        None where every session is attended until one stops.
+        """
+        if self.stay is None or self.stay.course.attends is None:
+            return None
+        reached = [self.stay.course.reached_by(last) for last in (*self.stay.by_visit, self.stay.last)]
+        return np.stack(reached) - np.concatenate([self.by_visit, self.in_the_end[None]])
+
     @cached_property
     def component_share(self) -> Floats | None:
         """Share of the dose by each visit where it is made of components, (V, N, R); None where none has a weight.
@@ -80,7 +91,7 @@ class Held:
             return _of_coach(np.concatenate([levels, nobody]), self.coach)  # a coach of -1 is the last row
         course, total = self.stay.course, np.zeros(self.coach.shape)
         for day, after in zip(course.attended, self.stay.course.led_by, strict=True):
-            total += _of_coach(levels, (self.coach + after) % np.int16(len(levels))) * (day <= self.stay.last)
+            total += _of_coach(levels, course.leader(self.coach, after)) * (day <= self.stay.last)
         return np.divide(total, self.in_the_end, out=total, where=self.in_the_end > 0)
 
 
@@ -119,7 +130,8 @@ def _potential_start(
     assert isinstance(delivery, Individual | Group)
     asks = plan.cohort.randomized_day + delivery.referral_days
     if isinstance(delivery, Group):
-        offer, coach, group = would_join(arm, histories, asks)
+        teams = delivery.at_once if delivery.by_site else None
+        offer, coach, group = would_join(arm, histories, asks, teams_per_site=teams)
     else:
         (offer, coach), group = _with_coaches(plan, histories, arm, asks), None
     gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)

@@ -27,7 +27,7 @@ class Kind(IntEnum):
     DIED = 5
     STOPPED_WAITING = 6
     DECLINED = 7
-    ASKED_FOR_COACH = 8
+    ASKED_FOR_TREATMENT = 8
     CALLED = 9
     COACH_ASSIGNED = 10  # detail: coach
     GROUP_FORMED = 11  # detail: group; once for each member

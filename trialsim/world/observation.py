@@ -165,6 +165,9 @@ class ObservedData:
     observed: Bools  # (R, N, V) the questionnaire was answered
     sessions: NDArray[np.int8]  # (R, N, V) attended by the visit's due day
     all_sessions: NDArray[np.int8]  # (R, N) attended in the end
+    missed: NDArray[np.int8] | None
+    """(R, N, V + 1) sessions of groups missed by participants who go on, by each visit's due day and in the end; None:
+    none."""
 
     def replicate(self, r: int) -> ObservedData:
         """One replicate alone, R = 1."""
@@ -172,6 +175,8 @@ class ObservedData:
         parts: dict[str, Any] = {
             name: ByName({k: partial(_part, given, k, one) for k in given})
             if isinstance(given, Mapping)
+            else None
+            if given is None
             else given[one]
             for name, given in vars(self).items()
         }
@@ -248,6 +253,7 @@ def observed_data(plan: Plan, histories: Histories, outcomes: Outcomes, follow: 
         observed=_replicates_first(follow.missing == Missing.ANSWERED),
         sessions=_replicates_first(outcomes.realised_sessions),
         all_sessions=_replicates_first(histories.n_sessions),
+        missed=None if outcomes.realised_missed is None else _replicates_first(outcomes.realised_missed),
     )
 
 

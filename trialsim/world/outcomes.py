@@ -13,7 +13,7 @@ from trialsim.world.choose import of_arm
 from trialsim.world.draws import Draws
 from trialsim.world.effects import arm_effects
 from trialsim.world.formulas import Bools, Floats, Ints
-from trialsim.world.held import what_is_held
+from trialsim.world.held import Held, what_is_held
 from trialsim.world.histories import Histories
 from trialsim.world.latent import latent_course
 from trialsim.world.plans import Plan
@@ -30,6 +30,8 @@ class Outcomes:
     sessions: NDArray[np.int8]  # (A, V, N, R) sessions attended by each visit's due day, under each arm
     realised_sessions: NDArray[np.int8]  # (V, N, R)
     all_sessions: NDArray[np.int8]  # (A, N, R) sessions attended in the end, under each arm
+    missed: NDArray[np.int8] | None  # (A, V + 1, N, R) missed before stopping, by each visit and in the end; None: none
+    realised_missed: NDArray[np.int8] | None  # (V + 1, N, R)
     full_dose: Steps | None  # (K, A, V, N, R) had everybody attended all sessions; None where no analysis asks
     event_day: dict[int, Ints]  # (A, N, R) by number of each outcome of kind event: days from randomization to it
 
@@ -56,15 +58,27 @@ def make_outcomes(plan: Plan, draws: Draws, histories: Histories) -> Outcomes:
                 potential[k, a, v] = courses[a][k].value(v, arm.level(level, k, v, share=share), error[k])
                 if full_dose is not None:
                     full_dose[k, a, v] = full_courses[a][k].value(v, arm.level_at_full_dose(level, k, v), error[k])
+    missed = _missed(held)
     return Outcomes(
         potential=potential,
         realised=np.stack([of_arm(values, histories.arm) for values in potential]),
         sessions=sessions,
         realised_sessions=of_arm(sessions, histories.arm),
         all_sessions=np.stack([one.in_the_end for one in held]),
+        missed=missed,
+        realised_missed=None if missed is None else of_arm(missed, histories.arm),
         full_dose=full_dose,
         event_day=_event_days(courses),
     )
+
+
+def _missed(held: list[Held]) -> NDArray[np.int8] | None:
+    """Sessions missed before stopping under each arm, (A, V + 1, N, R); None where no arm has such."""
+    by_arm = [one.missed for one in held]
+    some = next((missed for missed in by_arm if missed is not None), None)
+    if some is None:
+        return None
+    return np.stack([np.zeros_like(some) if missed is None else missed for missed in by_arm])
 
 
 def _event_days(courses: list[list[Course]]) -> dict[int, Ints]:

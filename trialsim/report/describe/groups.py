@@ -27,9 +27,10 @@ def grouped(design: Design, delivery: Group, *, weighed: bool) -> list[str]:
         f"In groups that begin together: {sessions(delivery.modules, 'session')} of"
         f" {number(delivery.session_minutes)} minutes, {_rhythm(delivery)}."
     )
+    wait = "wait for a group of their site" if delivery.by_site else "wait"
     first = asked_after(delivery.lead_days) if delivery.lead_days else "on the day on which"
     asking = (
-        f"Those who want to start ask for a place {asked_after(delivery.referral_days)} {entry(design)} and wait,"
+        f"Those who want to start ask for a place {asked_after(delivery.referral_days)} {entry(design)} and {wait},"
         f" first come, first served, {plural(delivery.max_wait_days, 'day')} at most. {_beginning(delivery)} The first"
         f" session is {first} a group is made up; nobody joins later. {_missed(delivery)}"
     )
@@ -72,9 +73,11 @@ def _staff(delivery: Group) -> str:
     each = f"{delivery.facilitators_per_group} to a group" if delivery.facilitators_per_group > 1 else "one to a group"
     rooms = "" if delivery.rooms is None else f", and {plural(delivery.rooms, 'room')}"
     at_once = f"{plural(delivery.at_once, 'group')} at most {'runs' if delivery.at_once == 1 else 'run'} at once"
-    text = f"{plural(delivery.facilitators, 'facilitator')}, {each}{rooms}: {at_once}."
+    where = "At each site " if delivery.by_site else ""
+    text = f"{where}{plural(delivery.facilitators, 'facilitator')}, {each}{rooms}: {at_once}."
     if delivery.staffing == "rotating":
-        return f"{text} With every session the teams move on to the next group (crossed)."
+        others = "the next group of the site" if delivery.by_site else "the next group"
+        return f"{text} With every session the teams move on to {others} (crossed)."
     return f"{text} A group keeps its team."
 
 

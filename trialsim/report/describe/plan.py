@@ -25,7 +25,7 @@ def analyses(design: Design) -> list[str]:
     for name, analysis in design.analyses.items():
         outcome = str(analysis.outcome)
         texts = [f"{words.estimand(design, analysis, outcome)} {words.cut(analysis)}", _model(design, analysis)]
-        texts += [_contrasts(design, analysis), f"{_level(design, analysis)} {words.hypothesis(analysis)}"]
+        texts += [_contrasts(design, analysis), f"{_level(design, analysis)} {words.hypothesis(design, analysis)}"]
         blocks.append(f"{name}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
     return blocks
 
