@@ -10,6 +10,7 @@ engines     the two engines beside each other, with and without tables
 analyses    analyses beside statsmodels on the same arrays, their estimates compared
 sweep       two workers and one: rate, efficiency, memory, bytes (time by the clock)
 curve       whole commands from 100 replicates to 100,000 (time by the clock)
+library     every scenario: simulation, measures and analyses of a replicate, beside RESOLVE's
 
 Times depend on the machine and its other work; compare the ratios. One linear-algebra thread.
 """
@@ -35,6 +36,7 @@ SECTIONS = {
     "analyses": "benchmark_analyses",
     "sweep": "benchmark_sweep",
     "curve": "benchmark_curve",
+    "library": "benchmark_library",
 }
 ROUNDS = {"engines": 7, "analyses": 7, "sweep": 3}
 OTHER_ROUNDS = 5

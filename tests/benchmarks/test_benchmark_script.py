@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trialsim.design.library import library as scenarios
 from trialsim.design.reader import read_design
 from trialsim.sweeps.file import read_sweep
 from trialsim.world.draws import Draws
@@ -22,6 +23,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import benchmark
 import benchmark_analyses
 import benchmark_curve
+import benchmark_library
 import benchmark_peers
 import benchmark_sweep
 import benchmark_whole
@@ -41,6 +43,7 @@ PROMISED = {
         "bytes per replicate",
     ),
     "curve": ("resume", "status", "summarise", "performance()", "1 x 16"),
+    "library": ("simulate", "measure", "analyse", "per participant, resolve = 1", *scenarios()),
 }
 
 
@@ -208,3 +211,19 @@ def test_the_share_of_every_analysis_in_the_time_of_a_replicate(capsys: pytest.C
     benchmark_analyses.report_shares(60, seconds)
     printed = re.findall(r"([\d.]+)%", capsys.readouterr().out)
     assert sum(map(float, printed)) == pytest.approx(100, abs=0.05 * len(seconds))
+
+
+# --- the library ------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_scenario_costs_is_told_per_participant_of_resolve(capsys: pytest.CaptureFixture[str]) -> None:
+    designs = {"resolve": resolve(40), "small": resolve(20)}
+    benchmark_library.report(designs, [[0.002, 0.001, 0.005], [0.002, 0.001, 0.001]])
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert rows["resolve"] == ["40", "2.00", "1.00", "5.00", "8.00", "1.00"]
+    assert rows["small"] == ["20", "2.00", "1.00", "1.00", "4.00", "1.00"]
+
+
+def test_every_stage_of_a_scenario_takes_time() -> None:
+    ((simulating, measuring, analysing),) = benchmark_library.stage_seconds([resolve(36)], Effort(2, quick=True))
+    assert min(simulating, measuring, analysing) > 0

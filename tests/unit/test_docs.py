@@ -21,7 +21,7 @@ from trialsim.design.yamltree import plain, read_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 DESIGN_PAGE = ROOT / "docs" / "design-file.md"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"(?ms)^(?:<!-- (?P<mark>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$")
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
@@ -158,7 +158,7 @@ def test_long_examples_are_cut_between_words(script: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("key", "row"),
     [
-        ("persistence", "| `persistence` | number ≥ 0 and < 1 |  | 0.7 |"),
+        ("persistence", "| `persistence` | number ≥ 0 and < 1 |  | 0.7 | `0."),
         ("contrasts", "| `contrasts` | list: pair of names |  | empty | `[["),
         ("pace", "| `pace` | [Delay](#delay) |  | `{days: 7}` | `{days: "),
         ("by_visit", "| `by_visit` | by name: number | points | required | `{"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
-from designs import THREE_VISITS, WIDE, busy, design, kinds, online, recovery, score, usual
+from designs import THREE_VISITS, WIDE, busy, coached, design, grouped, kinds, online, recovery, score, usual
 from golden.small_trial import small_trial
 from helpers import run
 
@@ -226,6 +226,21 @@ def test_the_work_of_coaches(trials: Measured) -> None:
     trials.check("coaches/coach/median_load", lambda t: loads(t).median())
     trials.check("coaches/coach/smallest_load", lambda t: loads(t).min())
     trials.check("coaches/coach/largest_load", lambda t: loads(t).max())
+
+
+def test_teams_of_groups_are_nobodys_coaches() -> None:
+    """More teams than coaches, and teams where there are no coaches at all."""
+    teams = grouped(size=2, facilitators=6, facilitators_per_group=1)
+    mixed = measured(design(arms={"talk": coached(), "group": teams, "usual": usual()}))
+
+    def loads(tables: dict[str, pd.DataFrame]) -> pd.Series:
+        return people(tables, "talk")["coach"].value_counts().reindex([0, 1], fill_value=0)
+
+    assert max(people(tables, "group")["coach"].max() for tables in mixed.tables) > 2
+    mixed.check("coaches/talk/median_load", lambda t: loads(t).median())
+    mixed.check("coaches/talk/largest_load", lambda t: loads(t).max())
+    only_groups = measured(design(arms={"group": teams, "usual": usual()}))
+    assert not [name for name in only_groups.measures if name.startswith("coaches/")]
 
 
 def test_places_used_are_those_of_the_table_of_resources(trials: Measured) -> None:

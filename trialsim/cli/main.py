@@ -317,12 +317,11 @@ def check(design: str, overrides: tuple[str, ...]) -> None:
 @cli.command(name="list")
 def list_() -> None:
     """List the scenario library."""
-    from trialsim.design.library import library
+    from trialsim.report.catalogue import catalogue
     from trialsim.report.layout import table
-    from trialsim.report.summary import one_line
 
-    rows = [[name, one_line(load(name, ()))] for name in library()]
-    click.echo(table(["scenario", "what it is"], rows, "ll"))
+    rows = [[entry.name, entry.design, entry.what] for entry in catalogue()]
+    click.echo(table(["scenario", "design", "what it is"], rows, "lll"))
 
 
 @cli.command()

@@ -242,7 +242,11 @@ def _treatment(block: Block, members: Members) -> Named:
 def _coaching(block: Block, members: Members) -> Named:
     h, world = block.histories, block.world
     places = {arm: coach_calendar(world, arm)[0] for arm in range(len(world.arms)) if world.coached(arm)}
-    with_coach = members.counts(h.coach + 1, max(map(len, places.values()), default=0) + 1)
+    if not places:
+        return
+    # In groups the code is the team's: there may be more teams than coaches.
+    most = max(int(h.coach.max(initial=NONE)) + 1, *map(len, places.values()))
+    with_coach = members.counts(h.coach + 1, most + 1)
     for arm, of_coach in places.items():
         name = world.arms[arm]
         delivery = world.design.arms[name].delivery

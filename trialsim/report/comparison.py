@@ -92,7 +92,7 @@ def library_text(rows: Sequence[Held]) -> str:
     head = ["scenario", "fitted", "predicted", "benchmarks", "worst miss", "replicates"]
     parts = [
         heading("The library against what was published"),
-        table(head, [_library_row(row) for row in rows], "lrrrlr"),
+        table(head, [library_row(row) for row in rows], "lrrrlr"),
         paragraph(
             "Targets inside their range, of those held. Benchmarks are published without a randomized control. A miss "
             "is told in tolerances: the distance from the published value in half widths of its range on that side."
@@ -102,7 +102,8 @@ def library_text(rows: Sequence[Held]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _library_row(row: Held) -> list[str]:
+def library_row(row: Held) -> list[str]:
+    """Name, targets met by section, the worst miss, replicates; said in words where nothing was compared."""
     if row.why:
         return [row.name, "-", "-", "-", "not compared: see below", "-"]
     if not row.findings:

@@ -9,7 +9,6 @@ import numpy as np
 from trialsim.analysis.estimates import Label
 from trialsim.design.delivery import Group
 from trialsim.design.outcomes import Ordinal, Outcome, Score
-from trialsim.design.parts import Design
 from trialsim.errors import ResultsError
 from trialsim.experiments.decisions import decide, power_rows
 from trialsim.experiments.performance import Performance, Truths, by_analysis, mean_with_error, of_trial
@@ -273,11 +272,6 @@ _NOTES = {
 def summary_text(experiment: Experiment, *, skip_failed: bool = False, truths: Truths | None = None) -> str:
     """The whole summary of an experiment as plain text."""
     return Summary(experiment, skip_failed=skip_failed, truths=truths).text()
-
-
-def one_line(design: Design) -> str:
-    """A design in one line, for lists."""
-    return f"{design.title or design.name} ({len(design.arms)} arms, {design.sample_size:,} participants)"
 
 
 def performance_rows(
