@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from designs import design, grouped, usual
+from designs import coached, design, grouped, usual
 from helpers import run
 
 from trialsim.block import Block, EngineName
+from trialsim.design.delivery import Group
 from trialsim.design.parts import Design
+from trialsim.engines.vector_groups import Rules, make_up
 from trialsim.experiments.measures import measure
 from trialsim.records import table
+from trialsim.world.formulas import LONG
 from trialsim.world.groups import would_join
 from trialsim.world.held import what_is_held
 from trialsim.world.histories import NONE, Histories, Kind, Status
@@ -198,19 +201,48 @@ def test_measures_and_costs_are_a_recount(lively: Block) -> None:
 # --- those who were not there -----------------------------------------------------------------------------------------
 
 
-def test_others_would_join_the_first_group_made_up_after_they_would_have_asked(lively: Block) -> None:
-    h = lively.histories
-    asks = lively.plan.cohort.randomized_day + 2
-    offer, team, group = would_join(0, h, asks)
-    n_others = 0
-    for column in range(16):
-        made = sorted({(int(d), int(g), int(t)) for d, g, t in zip(h.offered_day[:, column], h.group[:, column], h.coach[:, column], strict=True) if g != NONE})  # fmt: skip
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        {"start_after_days": None},
+        {"start_after_days": 10, "min_size": 3},
+        {"start_after_days": 0, "min_size": 2, "max_wait_days": 3},
+        {"rooms": 1, "max_wait_days": 60},
+        {"rooms": 1, "intake_days": 7, "min_size": 2},
+        {"intake_days": 28, "size": 2},
+        {"size": 1},
+    ],
+    ids=str,
+)
+def test_others_have_the_place_that_they_would_have_had_in_line(delivery: dict[str, Any]) -> None:
+    """Whoever is put in line and taken off again: groups are made up anew for each, with nobody else changed."""
+    arms = {
+        "group": grouped(**{"size": 4, "facilitators": 2, **delivery}, arm={"withdrawal_prob": 0.2}),
+        "usual": usual(),
+    }
+    block = run(design(arms=arms, recruitment={"sites": {"north": {"rate_per_month": 40.0}}}), n=8)
+    h, stated = block.histories, block.world.design.arms["group"].delivery
+    assert isinstance(stated, Group)
+    asks = block.plan.cohort.randomized_day + np.int32(stated.referral_days)
+    offer, _, group = would_join(0, stated, h, asks)
+    waits = []
+    for column in range(8):
+        line = h.asked_day[:, column] != NONE
+        served = h.offered_day[:, column] != NONE
+        deadline = np.where(line & ~served, h.ended_day[:, column] - 1, LONG)
+        exits = np.where(h.exit_day[:, column] == NONE, LONG, h.exit_day[:, column])
+        told = np.minimum(asks[:, column], exits)[h.arm[:, column] == 0]
+        all_asked = np.array([max(h.closing_day[column], told.max())])
         for i in np.flatnonzero(h.arm[:, column] == 1):
-            first = next(((d, t, g) for d, g, t in made if d >= asks[i, column]), None)
-            found = (int(offer[i, column]), int(team[i, column]), int(group[i, column]))
-            assert first == found if first else found[0] > 100_000
-            n_others += 1
-    assert n_others > 500
+            who = np.flatnonzero(line | (np.arange(len(line)) == i))
+            ask = asks[who, column]
+            day, _, number = make_up(Rules.of(stated, stated.at_once), who * 0, ask, deadline[who], all_asked)
+            at = who.tolist().index(i)
+            assert offer[i, column] == day[at]
+            assert day[at] == LONG or group[i, column] == number[at]
+            waits.append(day[at] - asks[i, column])
+    assert len(waits) > 200
+    assert "size" in delivery or max(waits) > 2
 
 
 def test_what_is_held_under_the_arm_given_is_what_happened(lively: Block) -> None:
@@ -275,3 +307,27 @@ def test_sessions_are_held_by_whoever_covers() -> None:
         expected = levels[leaders, column].mean() if len(sessions) else 0.0
         assert level[i, column] == pytest.approx(expected, abs=1e-12)
     assert (rows.groupby(level=[0, 1]).nunique() > 1).any()
+
+
+# --- tables and measures ----------------------------------------------------------------------------------------------
+
+
+def test_the_first_session_is_the_first_attended(lively: Block) -> None:
+    people, sessions = (table(lively, name).to_pandas() for name in ("participants", "sessions"))
+    held = sessions.dropna(subset="attended_day").groupby(["replicate", "participant"])
+    told = people.set_index(["replicate", "participant"])["first_session_day"].dropna()
+    assert told.to_dict() == held["attended_day"].min().to_dict()
+    assert (held["session"].min() > 0).any()  # who missed the group's first
+
+
+def test_teams_are_not_counted_among_coaches() -> None:
+    """More teams lead groups than there are coaches; loads are of the coaches alone, and nothing is out of place."""
+    groups = grouped(size=2, facilitators=20, start_after_days=0)
+    block = run(design(arms={"coach": coached(), "group": groups}), n=4)
+    found, h = measure(block), block.histories
+    assert h.coach.max() > 3
+    for column in range(4):
+        loads = np.bincount(h.coach[(h.arm == 0)[:, column] & (h.coach[:, column] != NONE), column], minlength=2)
+        assert found["coaches/coach/smallest_load"][column] == loads.min()
+        assert found["coaches/coach/largest_load"][column] == loads.max()
+    measure(run(design(arms={"usual": usual(), "group": groups}), n=4))

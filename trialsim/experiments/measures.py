@@ -242,7 +242,8 @@ def _treatment(block: Block, members: Members) -> Named:
 def _coaching(block: Block, members: Members) -> Named:
     h, world = block.histories, block.world
     places = {arm: coach_calendar(world, arm)[0] for arm in range(len(world.arms)) if world.coached(arm)}
-    with_coach = members.counts(h.coach + 1, max(map(len, places.values()), default=0) + 1)
+    # Teams of groups have numbers in the same array.
+    with_coach = members.counts(h.coach + 1, max(int(h.coach.max(initial=NONE)) + 1, *map(len, places.values()), 0) + 1)
     for arm, of_coach in places.items():
         name = world.arms[arm]
         delivery = world.design.arms[name].delivery

@@ -119,7 +119,7 @@ def _potential_start(
     assert isinstance(delivery, Individual | Group)
     asks = plan.cohort.randomized_day + delivery.referral_days
     if isinstance(delivery, Group):
-        offer, coach, group = would_join(arm, histories, asks)
+        offer, coach, group = would_join(arm, delivery, histories, asks)
     else:
         (offer, coach), group = _with_coaches(plan, histories, arm, asks), None
     gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)
