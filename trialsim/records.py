@@ -116,7 +116,7 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
     persons = block.plan.cohort.persons
     row = flat.take(block.plan.cohort.person)
     replicate = flat.replicate - block.first
-    attended = flat.take(h.attended_day[0])
+    first = h.attended_day.view(np.uint32).min(axis=0).view(np.int32)  # without a sign, NONE is later than every day
     ended, status = flat.take(h.ended_day), flat.take(h.status)
     exit_day, exit_kind = flat.take(h.exit_day), flat.take(h.exit_kind)
     before_last = persons.step_day[-2][row, replicate]
@@ -134,7 +134,7 @@ def _participants(block: Block, columns: NDArray[np.intp]) -> Columns:
         "group": flat.take(h.group),
         "asked_day": flat.take(h.asked_day),
         "offered_day": flat.take(h.offered_day),
-        "first_session_day": attended,
+        "first_session_day": flat.take(first),
         "n_sessions": flat.take(h.n_sessions),
         "n_calls": flat.take(h.n_calls).astype(np.int16),
         "treatment": (status, [s.name.lower().replace("_", " ") for s in Status]),

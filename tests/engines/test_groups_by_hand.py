@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from designs import design, grouped, usual
+from designs import coached, design, grouped, usual
 from helpers import run
 
 from trialsim.block import Block, EngineName
+from trialsim.design.delivery import Group
 from trialsim.design.parts import Design
+from trialsim.engines.vector_groups import Rules, make_up
 from trialsim.experiments.measures import measure
 from trialsim.records import table
+from trialsim.world.formulas import LONG
 from trialsim.world.groups import would_join
 from trialsim.world.held import what_is_held
 from trialsim.world.histories import NONE, Histories, Kind, Status
@@ -244,19 +247,55 @@ def test_measures_and_costs_are_a_recount(lively: Block) -> None:
 # --- those who were not there -----------------------------------------------------------------------------------------
 
 
-def test_others_would_join_the_first_group_made_up_after_they_would_have_asked(lively: Block) -> None:
-    h = lively.histories
-    asks = lively.plan.cohort.randomized_day + 2
-    offer, team, group = would_join(0, h, asks)
-    n_others = 0
-    for column in range(16):
-        made = sorted({(int(d), int(g), int(t)) for d, g, t in zip(h.offered_day[:, column], h.group[:, column], h.coach[:, column], strict=True) if g != NONE})  # fmt: skip
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        {"start_after_days": None},
+        {"start_after_days": 10, "min_size": 3},
+        {"start_after_days": 0, "min_size": 2, "max_wait_days": 3},
+        {"rooms": 1, "max_wait_days": 60},
+        {"rooms": 1, "intake_days": 7, "min_size": 2},
+        {"intake_days": 28, "size": 2},
+        {"size": 1},
+        {"by_site": True, "start_after_days": 20},
+        {"by_site": True, "size": 3, "rooms": 1, "max_wait_days": 60},
+    ],
+    ids=str,
+)
+def test_others_have_the_place_that_they_would_have_had_in_line(delivery: dict[str, Any]) -> None:
+    """Whoever is put in line and taken off again: groups are made up anew for each, with nobody else changed."""
+    arms = {
+        "group": grouped(**{"size": 4, "facilitators": 2, **delivery}, arm={"withdrawal_prob": 0.2}),
+        "usual": usual(),
+    }
+    sites = {name: {"rate_per_month": 20.0} for name in ("north", "south")}
+    block = run(design(arms=arms, recruitment={"sites": sites}), n=8)
+    h, stated = block.histories, block.world.design.arms["group"].delivery
+    assert isinstance(stated, Group)
+    asks = block.plan.cohort.randomized_day + np.int32(stated.referral_days)
+    offer, team, group = would_join(0, stated, h, asks)
+    lists = h.site if stated.by_site else 0 * h.site
+    waits = []
+    for column in range(8):
+        line = h.asked_day[:, column] != NONE
+        served = h.offered_day[:, column] != NONE
+        deadline = np.where(line & ~served, h.ended_day[:, column] - 1, LONG)
+        exits = np.where(h.exit_day[:, column] == NONE, LONG, h.exit_day[:, column])
+        told = np.where(h.arm[:, column] == 0, np.minimum(asks[:, column], exits), 0)
+        of_list = [told[lists[:, column] == own].max() for own in range(int(lists.max()) + 1)]
+        all_asked = np.maximum(h.closing_day[column], [of_list])
         for i in np.flatnonzero(h.arm[:, column] == 1):
-            first = next(((d, t, g) for d, g, t in made if d >= asks[i, column]), None)
-            found = (int(offer[i, column]), int(team[i, column]), int(group[i, column]))
-            assert first == found if first else found[0] > 100_000
-            n_others += 1
-    assert n_others > 500
+            who = np.flatnonzero(line | (np.arange(len(line)) == i))
+            ask = asks[who, column]
+            day, _, number = make_up(Rules.of(stated), lists[who, column], ask, deadline[who], all_asked)
+            at = who.tolist().index(i)
+            assert offer[i, column] == day[at]
+            # Among several lists numbers go by day, so that an earlier group may change them.
+            assert day[at] == LONG or stated.by_site or group[i, column] == number[at]
+            assert team[i, column] // stated.at_once == lists[i, column]
+            waits.append(day[at] - asks[i, column])
+    assert len(waits) > 200
+    assert "size" in delivery or max(waits) > 2
 
 
 @pytest.fixture(scope="module")
@@ -264,24 +303,6 @@ def at_sites(engine: EngineName) -> Block:
     arms = {"group": grouped(**LIVELY_GROUP, by_site=True), "usual": usual()}
     sites = {name: {"rate_per_month": 20.0} for name in ("north", "south", "west")}
     return run(design(**{**LIVELY, "arms": arms, "recruitment": {"sites": sites}}), n=16, engine=engine)
-
-
-def test_others_would_join_the_first_group_of_their_own_site(at_sites: Block) -> None:
-    h = at_sites.histories
-    asks = at_sites.plan.cohort.randomized_day + 2
-    offer, team, group = would_join(0, h, asks, teams_per_site=3)
-    n_others = 0
-    for column in range(16):
-        days, groups, teams, sites = (v[:, column].tolist() for v in (h.offered_day, h.group, h.coach, h.site))
-        made = sorted({(d, g, t, s) for d, g, t, s in zip(days, groups, teams, sites, strict=True) if g != NONE})
-        assert [g for _, g, _, _ in made] == list(range(len(made)))
-        assert all(t // 3 == s for _, _, t, s in made)
-        for i in np.flatnonzero(h.arm[:, column] == 1):
-            first = next(((d, t, g) for d, g, t, s in made if d >= asks[i, column] and s == sites[i]), None)
-            found = (int(offer[i, column]), int(team[i, column]), int(group[i, column]))
-            assert first == found if first else found[0] > 100_000
-            n_others += first is not None
-    assert n_others > 500
 
 
 def test_teams_rotate_within_their_site(at_sites: Block) -> None:
@@ -370,3 +391,27 @@ def test_sessions_are_held_by_whoever_covers() -> None:
         expected = levels[leaders, column].mean() if len(sessions) else 0.0
         assert level[i, column] == pytest.approx(expected, abs=1e-12)
     assert (rows.groupby(level=[0, 1]).nunique() > 1).any()
+
+
+# --- tables and measures ----------------------------------------------------------------------------------------------
+
+
+def test_the_first_session_is_the_first_attended(lively: Block) -> None:
+    people, sessions = (table(lively, name).to_pandas() for name in ("participants", "sessions"))
+    held = sessions.dropna(subset="attended_day").groupby(["replicate", "participant"])
+    told = people.set_index(["replicate", "participant"])["first_session_day"].dropna()
+    assert told.to_dict() == held["attended_day"].min().to_dict()
+    assert (held["session"].min() > 0).any()  # who missed the group's first
+
+
+def test_teams_are_not_counted_among_coaches() -> None:
+    """More teams lead groups than there are coaches; loads are of the coaches alone, and nothing is out of place."""
+    groups = grouped(size=2, facilitators=20, start_after_days=0)
+    block = run(design(arms={"coach": coached(), "group": groups}), n=4)
+    found, h = measure(block), block.histories
+    assert h.coach.max() > 3
+    for column in range(4):
+        loads = np.bincount(h.coach[(h.arm == 0)[:, column] & (h.coach[:, column] != NONE), column], minlength=2)
+        assert found["coaches/coach/smallest_load"][column] == loads.min()
+        assert found["coaches/coach/largest_load"][column] == loads.max()
+    measure(run(design(arms={"usual": usual(), "group": groups}), n=4))

@@ -151,7 +151,7 @@ class Selection(Part):
     """Recruiting when the cluster's arm is known: who is asked, and agrees, may depend on it."""
 
     prob: Prob = 1.0
-    """Share who are asked and agree, among people at the mean level of `outcome`."""
+    """Share who are asked and agree, among people at the mean level of the first outcome."""
     severity: Number = 0.0
     """Shift of that per SD of the level at entry of the first outcome [probit units]; positive = worse people more."""
 

@@ -162,5 +162,10 @@ class Group(Part):
         week, day = divmod(session, self.days_per_week)
         return 7 * self.weeks_apart * week + day
 
+    @property
+    def team_days(self) -> int:
+        """From the day a group is made up to the first day on which its team can lead another [days]."""
+        return self.lead_days + self.session_day(len(self.modules) - 1) + 1
+
 
 Delivery = Annotated[NoDelivery | SelfPaced | Individual | Group, Field(discriminator="kind")]

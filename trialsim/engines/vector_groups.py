@@ -32,9 +32,10 @@ class Rules:
     @classmethod
     def of(cls, delivery: Group) -> Rules:
         """The rules of a delivery."""
-        busy = delivery.lead_days + delivery.session_day(len(delivery.modules) - 1) + 1
         patience = LONG if delivery.start_after_days is None else delivery.start_after_days
-        return cls(delivery.size, delivery.min_size, patience, delivery.intake_days, delivery.at_once, busy)
+        return cls(
+            delivery.size, delivery.min_size, patience, delivery.intake_days, delivery.at_once, delivery.team_days
+        )
 
     def begins(self, day: int, n_waiting: int, first_asked: int, least: int) -> bool:
         """Whether a group begins today with those who wait."""

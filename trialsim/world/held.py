@@ -130,8 +130,7 @@ def _potential_start(
     assert isinstance(delivery, Individual | Group)
     asks = plan.cohort.randomized_day + delivery.referral_days
     if isinstance(delivery, Group):
-        teams = delivery.at_once if delivery.by_site else None
-        offer, coach, group = would_join(arm, histories, asks, teams_per_site=teams)
+        offer, coach, group = would_join(arm, delivery, histories, asks)
     else:
         (offer, coach), group = _with_coaches(plan, histories, arm, asks), None
     gets_one = offer <= np.minimum(asks + course.patience, exit_day - 1)
