@@ -266,3 +266,19 @@ def test_seconds_are_given_for_every_replicate() -> None:
     experiment = run(SMALL, replicates=20)
     assert experiment.seconds.shape == (20,)
     assert np.all(experiment.seconds > 0)
+
+
+def test_a_batch_that_raises_only_in_company_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are whole then, but a fault of trialsim must not stay hidden behind them."""
+    whole = run_batch(World(SMALL), Task(3, "vector"), 0, 3)
+
+    def shy(block: Block) -> Any:
+        if block.n_replicates > 1:
+            raise ValueError("in company")
+        return measured(block)
+
+    measured = runner.measure
+    monkeypatch.setattr(runner, "measure", shy)
+    with pytest.warns(RuntimeWarning, match="replicates 0 to 2 raised in measures together but not alone"):
+        alone = run_batch(World(SMALL), Task(3, "vector"), 0, 3)
+    assert alone.digests == whole.digests
