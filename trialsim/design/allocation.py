@@ -71,7 +71,7 @@ class Minimization(ByRatio):
     weights: tuple[Count, ...] = ()
     """Weight of each factor, a whole number; empty = all alike."""
     imbalance: Literal["range", "variance"] = "range"
-    """What is added up over the factors."""
+    """What is added up over the factors; with a ratio of several parts variance balances better."""
     best_prob: Annotated[Prob, Field(gt=0)] = 0.8
     """Chance of the part of an arm that is best (ties share it); the other parts share the rest. 1: only ties are
     luck."""

@@ -115,7 +115,8 @@ class Group(Part):
     size: Annotated[Count, Field(le=1_000)]
     """Places in a group: it begins when so many wait [participants]."""
     min_size: Annotated[Count, Field(le=1_000)] = 1
-    """A group does not begin with fewer [participants]."""
+    """A group does not begin with fewer [participants], until enrolment has closed and nobody else is expected: then it
+    begins with whoever waits."""
     start_after_days: Annotated[Whole, Field(le=20_000)] | None = 28
     """A group of at least `min_size` begins when its first member has waited so long [days]; none = full groups only.
     With intakes: groups begin at the intake with whoever waits, so this has no meaning there."""
