@@ -324,6 +324,40 @@ def test_a_range_that_is_enough_needs_no_look_at_large_trials(monkeypatch: pytes
     assert max(tried) <= 200
 
 
+def test_no_trial_is_planned_much_larger_than_enrolment_can_fill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """About 60 people come in 60 days, so that larger trials are the same trials and need not be planned larger."""
+    closing = quick(effect=-0.05, max_enrolment_days=60)
+    planned_for: list[int] = []
+    genuine = size.successes
+
+    def spy(hands: Crew, d: Design, *args: Any, **how: Any) -> Successes:
+        planned_for.append(d.sample_size)
+        found = genuine(hands, d, *args, **how)
+        if len(planned_for) % 5 == 0:
+            larger = genuine(hands, changed(d, {"sample_size": 20 * d.sample_size}), *args, **how)
+            np.testing.assert_array_equal((larger.success, larger.n_randomized), (found.success, found.n_randomized))
+        return found
+
+    monkeypatch.setattr(size, "successes", spy)
+    found = search(closing, mcse=0.03)
+    assert found.answer.stopped.startswith("not reachable")
+    assert found.closest == MOST
+    assert 50 < found.randomized < 70
+    assert 120 < max(planned_for) < 400
+
+
+def test_trials_that_fill_the_room_after_all_are_judged_at_their_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_large(_: Crew, d: Design, *__: object, first: int, replicates: int, **___: object) -> Successes:
+        come = np.where(np.arange(first, first + replicates) == 70, 500.0, 30.0)
+        return Successes(np.zeros(replicates), np.minimum(come, d.sample_size))
+
+    monkeypatch.setattr(size, "successes", one_large)
+    with local_crew(1) as hands:
+        trials = size._Trials(hands, quick(), "sample_size", True, 1)
+        assert trials.outcomes(100, 0, 64).n_randomized.max() == 30
+        assert trials.outcomes(1000, 64, 64).n_randomized.max() == 500
+
+
 def test_workers_do_not_change_the_answer() -> None:
     one, two = search(quick()), search(quick(), workers=2)
     assert one.answer.found

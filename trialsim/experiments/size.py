@@ -193,6 +193,7 @@ class _Trials:
 
     def __init__(self, hands: Crew, design: Design, path: str, whole: bool, seed: int) -> None:
         self.hands, self.design, self.path, self.whole, self.seed = hands, design, path, whole, seed
+        self._room = math.inf  # a sample size so large that enrolment always ended first, by far
         self._designs: dict[float, Design] = {}
         self._randomized: dict[float, list[float]] = {}
 
@@ -203,9 +204,16 @@ class _Trials:
         return self._designs[x]
 
     def outcomes(self, x: float, first: int, n: int) -> Successes:
-        found = successes(self.hands, self.at(x), QUESTION, seed=self.seed, first=first, replicates=n)
+        found = self._judged(min(x, self._room), first, n)
+        if found.n_randomized.max() >= self._room < x:  # room was too little after all
+            found = self._judged(x, first, n)
+        if self.path == "sample_size" and 2 * found.n_randomized.max() <= x:
+            self._room = min(x, self._room)  # a trial that never fills up is the same trial at any larger size
         self._randomized.setdefault(x, []).extend(found.n_randomized.tolist())
         return found
+
+    def _judged(self, x: float, first: int, n: int) -> Successes:
+        return successes(self.hands, self.at(x), QUESTION, seed=self.seed, first=first, replicates=n)
 
     def successes(self, x: float, first: int, n: int) -> tuple[int, int]:
         """What the search calls."""
