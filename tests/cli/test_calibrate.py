@@ -107,6 +107,14 @@ def test_json(terminal: Terminal, toy: Path) -> None:
 
 
 @pytest.fixture
+def shared(toy: Path) -> Path:
+    """Both arms' chances to answer written once, under an anchor."""
+    text = DESIGN.replace("response_prob: {m3: 0.5}", "response_prob: &same {m3: 0.5}")
+    (toy / "toy.yaml").write_text(text.replace("response_prob: {m3: 0.8}", "response_prob: *same"))
+    return toy
+
+
+@pytest.fixture
 def no_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may be simulated."""
     monkeypatch.setattr(calibration, "run_with", lambda *_, **__: pytest.fail("a simulation was begun"))
@@ -120,9 +128,11 @@ def no_search(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--out", "targets.yaml"), "--out targets.yaml exists already and is not of a calibration."),
         (("--out", "fitted.txt"), "--out fitted.txt must end in .yaml."),
         (("--out", "no/fitted.yaml"), "--out no/fitted.yaml: there is no folder 'no'."),
-        (("--out", "f.yaml", "--free", "arms.usual.start_prob=0..1"), "'arms.usual.start_prob' is not written in toy.yaml"),
+        (("--out", "f.yaml", "--free", "arms.usual.cost_per_participant=0..1"), "'arms.usual.cost_per_participant' is not written in toy.yaml"),
         (("--out", "f.yaml", "--set", "visits.m3.label=x"), "--set visits.m3.label=x: --out can write numbers only."),
         (("--out", "f.yaml", "--set", "visits.m3.closes=50"), "'visits.m3.closes' is not written in toy.yaml"),
+        (("--out", "f.yaml", "--free", "arms.nobody.start_prob=0..1"), "no 'arms.nobody.start_prob' in the design"),
+        (("--out", "f.yaml", "--free", "visits.m3.day=80..100"), "--free visits.m3.day: a whole number cannot"),
         (("--free", "nonsense"), "--free nonsense: must have the form PATH=LOW..HIGH"),
         (("--targets", "none.yaml"), "no file 'none.yaml'"),
         (("--targets", "none"), "there are no published targets for 'none'."),
@@ -139,14 +149,31 @@ def test_what_cannot_be_done_is_refused_at_once(
 
 
 @pytest.mark.usefixtures("no_search")
-def test_numbers_that_share_their_place_are_refused(terminal: Terminal, toy: Path) -> None:
-    text = DESIGN.replace("response_prob: {m3: 0.5}", "response_prob: &same {m3: 0.5}")
-    (toy / "toy.yaml").write_text(text.replace("response_prob: {m3: 0.8}", "response_prob: *same"))
-    result = terminal(
-        "calibrate", "toy.yaml", *QUICK, "--set", "arms.usual.response_prob.m3=0.9", "--out", "fitted.yaml"
-    )
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--set", "arms.usual.response_prob.m3=0.9"),
+        ("--free", "arms.usual.response_prob.m3=0.3..0.9"),  # two numbers at one place
+        ("--free", "arms.usual.response_prob.m3=0.5..0.9"),
+    ],
+)
+def test_numbers_that_share_their_place_are_refused(terminal: Terminal, shared: Path, words: tuple[str, ...]) -> None:
+    result = terminal("calibrate", "toy.yaml", *QUICK, *words, "--out", "fitted.yaml")
     assert result.exit_code == 2
     assert "fitted.yaml would not say the fitted design: a number shares its place in toy.yaml" in result.stderr
+    assert not (shared / "fitted.yaml").exists()
+
+
+@pytest.mark.usefixtures("shared")
+def test_one_number_at_all_places_of_an_anchor_is_written(terminal: Terminal) -> None:
+    both = "arms.coach.response_prob.m3,arms.usual.response_prob.m3=0.3..0.9"
+    result = terminal(
+        "calibrate", "toy.yaml", "--targets", "targets.yaml", "--replicates", 16, "--free", both, "--out", "fitted.yaml"
+    )
+    assert result.exit_code == 0
+    arms = read_design("fitted.yaml").arms
+    assert arms["coach"].response_prob == arms["usual"].response_prob == {"m3": pytest.approx(0.7, abs=0.1)}
 
 
 @pytest.mark.usefixtures("no_search")

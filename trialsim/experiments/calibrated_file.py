@@ -15,7 +15,8 @@ from trialsim.design.rewriting import Change, rewritten
 from trialsim.design.scalars import is_number
 from trialsim.design.yamltree import plain, printable, read_tree
 from trialsim.errors import TrialsimError
-from trialsim.experiments.calibration import Calibration, Free
+from trialsim.experiments.calibration import Calibration, Free, check_free
+from trialsim.experiments.size import changed
 
 _BEGIN = "# Calibrated with trialsim "
 _HEADER = re.compile(rf"\A{_BEGIN}[^\n]*\n(?:#   [^\n]*\n)*\n?")
@@ -34,8 +35,13 @@ class CalibratedFile:
         _refuse_place(target, self.origin)
         self.text = _HEADER.sub("", read_bytes(self.origin).decode("utf-8-sig"))
         self._refuse_parent()
-        dump = design.model_dump(mode="json")
-        self._written([Change(path, repr(_at(dump, path))) for one in free for path in one.paths], design)
+        check_free(design, free)
+        for share in (0.25, 0.75):
+            # Each number at a new value of its own, twice: one that stands in others' places cannot stay unnoticed.
+            values = {
+                path: one.low + (share + 1e-6 * k) * one.range for k, one in enumerate(free) for path in one.paths
+            }
+            self._written([Change(path, repr(x)) for path, x in values.items()], changed(design, values))
 
     def write(self, found: Calibration, command: str) -> None:
         """Write the fitted design, whole or not at all."""
@@ -89,12 +95,6 @@ def _refuse_place(target: Path, origin: Path) -> None:
         raise TrialsimError(f"--out {name} is the design itself. Choose another name: the command starts from it.")
     if not target.is_file() or not target.read_bytes().startswith(_BEGIN.encode()):
         raise TrialsimError(f"--out {name} exists already and is not of a calibration. Choose another name.")
-
-
-def _at(dump: object, path: str) -> object:
-    for part in path.split("."):
-        dump = dump[int(part)] if isinstance(dump, list) else dump[part]  # type: ignore[index]
-    return dump
 
 
 def _header(found: Calibration, command: str) -> str:

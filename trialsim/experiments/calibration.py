@@ -177,8 +177,8 @@ def calibrate(
     A try is `replicates` simulated trials. TrialsimError for numbers that cannot be searched, DesignError's kin where a
     limit is impossible, ResultsError for a target that is not simulated.
     """
-    starts = [_start(design, one) for one in free]
-    _refuse(design, free, most)
+    starts = check_free(design, free)
+    _refuse_few(free, most)
     own = [t for t in targets.targets if t.held and t.design in (None, design.name)]
     wanted = [t for t in own if all_targets or t.kind == "fitted"]
     _refuse_targets(wanted)
@@ -235,13 +235,19 @@ def _start(design: Design, free: Free) -> float:
     return start
 
 
-def _refuse(design: Design, free: Sequence[Free], most: int) -> None:
+def check_free(design: Design, free: Sequence[Free]) -> list[float]:
+    """The numbers' present values. TrialsimError where one cannot be searched, or not between its limits."""
+    starts = [_start(design, one) for one in free]
     paths = [path for one in free for path in one.paths]
     twice = [path for path in paths if paths.count(path) > 1]
     if twice:
         raise TrialsimError(f"--free {twice[0]}: given twice.")
     for limits in ([one.low for one in free], [one.high for one in free]):
         _at(design, free, limits)
+    return starts
+
+
+def _refuse_few(free: Sequence[Free], most: int) -> None:
     least = 4 * len(free) + 2
     if most < least:
         raise TrialsimError(f"--most {most}: two rounds of derivatives alone take {least} tries.")
@@ -252,7 +258,10 @@ def _refuse_targets(wanted: Sequence[Target]) -> None:
         raise TrialsimError("there is nothing to fit to: no held target of this scenario is of kind 'fitted'.")
     for target in wanted:
         if not target.width(target.published) > 0:
-            raise TrialsimError(f"target '{target.label}': its range has no width, so it cannot be fitted to.")
+            raise TrialsimError(
+                f"target '{target.label}': its range has no width, so it cannot be fitted to. Give it a tolerance "
+                f"(low, high), or kind: predicted."
+            )
 
 
 def _at(design: Design, free: Sequence[Free], values: Sequence[float]) -> Design:
