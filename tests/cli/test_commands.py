@@ -246,11 +246,7 @@ def test_the_schema_is_a_draft_2020_12_schema(schema: dict[str, object]) -> None
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
-WHOLE = [name for name, file in sorted(library().items()) if "\nextends:" not in file.read_text("utf-8")]
-"""Scenarios whose file leaves nothing to another: parts of parts cannot be told from faults by a schema."""
-
-
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", sorted(library()))
 def test_the_library_is_valid_under_the_schema(schema: dict[str, object], name: str) -> None:
     jsonschema.Draft202012Validator(schema).validate(as_an_editor_reads(library()[name]))
 
@@ -270,6 +266,37 @@ def test_the_schema_finds_mistakes(
     assert validator.is_valid(as_an_editor_reads(write_design(tmp_path / "good.yaml")))
     errors = list(validator.iter_errors(as_an_editor_reads(write_design(tmp_path / "bad.yaml", **changes))))
     assert [list(error.absolute_path) for error in errors] == [where]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"arms": {"web": None, "coach": {"effects": None, "delivery": {"coaches": 4}}}},
+        {"allocation": {"ratio": {"coach": 2}}, "outcomes": {"pain": {"course": {"m3": None}}}},
+        {"analyses": {"main": {"alpha": 0.01}, "other": None}, "changes": None, "clusters": None},
+    ],
+)
+def test_a_file_that_extends_another_says_only_what_differs(
+    schema: dict[str, object], changes: dict[str, object]
+) -> None:
+    jsonschema.Draft202012Validator(schema).validate({"extends": "resolve", **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"arms": {"web": {"start_prob": 1.2}}}, ["arms", "web", "start_prob"]),
+        ({"smaple_size": 90}, []),
+        ({"arms": {"coach": {"delivery": {"kind": "individual", "access_days": 3}}}}, ["arms", "coach", "delivery"]),
+        ({"changes": [{"starts": None}]}, ["changes", 0, "starts"]),
+    ],
+)
+def test_the_schema_finds_mistakes_in_what_differs(
+    schema: dict[str, object], changes: dict[str, object], where: list[str]
+) -> None:
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors({"extends": "resolve", **changes}))
+    assert [list(jsonschema.exceptions.best_match([error]).absolute_path) for error in errors] == [where]
 
 
 KINDS = [kind for part in get_args(get_args(Analysis)[0]) for kind in tags_of(part)]

@@ -21,7 +21,6 @@ from trialsim.design import library as library_module
 from trialsim.design.parts import Design
 from trialsim.design.reader import (
     digest,
-    json_schema,
     library,
     library_dir,
     new_from,
@@ -29,6 +28,7 @@ from trialsim.design.reader import (
     read_design,
     resolved_yaml,
 )
+from trialsim.design.schema import json_schema
 from trialsim.design.yamlwriter import yaml_text
 from trialsim.errors import DesignError, Fault, TrialsimError
 
@@ -698,7 +698,11 @@ def test_the_json_schema_accepts_designs_and_refuses_unknown_keys(write: Write) 
     check = jsonschema.Draft202012Validator(schema)
     data = json.loads(toy(write(GOOD)).model_dump_json())
     assert check.is_valid(data)
-    assert check.is_valid({"extends": "base", "size": 4})
+    assert check.is_valid({"extends": "base", "size": 4, "delay": None, "arms": {}})
+    assert not check.is_valid({"extends": "base", "size": 0})
+    assert not check.is_valid({"extends": "base", "sise": 4})
+    assert not check.is_valid({"extends": None, **data})
+    assert not check.is_valid({**data, "delay": None})
     assert not check.is_valid({"size": 4})
     assert not check.is_valid({**data, "sise": 4})
     assert not check.is_valid({**data, "size": 0})

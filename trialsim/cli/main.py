@@ -339,7 +339,7 @@ def new(file: Path, like: str | None) -> None:
 @click.option("--sweep", "of_sweeps", is_flag=True, help="Of sweep files instead.")
 def schema(of_sweeps: bool) -> None:
     """Print the JSON Schema of design files, for editors that complete and check YAML."""
-    from trialsim.design.reader import json_schema
+    from trialsim.design.schema import json_schema
     from trialsim.sweeps.file import sweep_schema
 
     click.echo(json.dumps(sweep_schema() if of_sweeps else json_schema(), indent=2))

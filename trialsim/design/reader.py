@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -35,7 +35,6 @@ from trialsim.errors import DesignError, TrialsimError
 __all__ = [
     "design_of",
     "digest",
-    "json_schema",
     "library",
     "library_dir",
     "new_from",
@@ -123,23 +122,6 @@ def digest(design: BaseModel) -> str:
     # Not sorted by key: the order of funnel steps, arms and outcomes has meaning, and fields have a fixed order.
     data = json.dumps(design.model_dump(mode="json"), separators=(",", ":"))
     return hashlib.sha256(data.encode()).hexdigest()[:12]
-
-
-def json_schema(model: type[BaseModel] = Design) -> dict[str, Any]:
-    """JSON Schema (Draft 2020-12) of a design file, for editors that complete and check YAML."""
-    schema = model.model_json_schema()
-    required = schema.pop("required", [])
-    schema["properties"][EXTENDS] = {
-        "type": "string",
-        "description": "A design to build on: a file beside this one, or the name of a library scenario.",
-    }
-    # A file that extends another may leave out anything.
-    schema["anyOf"] = [{"required": [EXTENDS]}, {"required": required}]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "trialsim design",
-    }
 
 
 def new_from(like: str | None, target: Path) -> None:
