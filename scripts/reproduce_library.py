@@ -72,7 +72,8 @@ def _table(title: str, findings: Sequence[Finding], usual: int) -> str:
         n, outside = finding.n_replicates, "**no**" if finding.target.held else "no"
         label += "" if n == usual else f" ({plural(n, 'replicate')})"
         rows.append([label, *cells, "yes" if finding.inside else outside])
-    head = ["", "published", "range", "simulated ± Monte Carlo SE", "inside"]
+    value = "published or derived" if findings[0].target.held else "value, for comparison only"
+    head = ["", value, "range", "simulated ± Monte Carlo SE", "inside"]
     return f"*{title}*\n\n{markdown(head, rows, 'lrrrl')}"
 
 

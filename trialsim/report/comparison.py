@@ -38,8 +38,8 @@ def comparison_text(design: Design, targets: Targets, findings: Sequence[Finding
     if shown:
         rows = [[*finding_cells(f)[:4], f.target.source] for f in shown]
         parts += [
-            "Shown, not held (see the note above):",
-            table(["target", "published", "95% CI", "simulated", "source"], rows, "lrrrl"),
+            "Shown, not held (see the note above, and the source for whether the value is a published one):",
+            table(["target", "value", "range", "simulated", "source"], rows, "lrrrl"),
         ]
     missed = [bullet(miss_text(f)) for f in held if not f.inside]
     parts += ["Outside their range:", "\n".join(missed)] if missed else []
