@@ -103,6 +103,8 @@ def test_a_value_that_is_only_shown_is_not_held(terminal: Terminal, library: Pat
     result = terminal("compare", design, "--replicates", REPLICATES)
     assert result.exit_code == 0
     held, shown = result.stdout.split("Shown, not held")
+    assert "published  " not in shown
+    assert "95% CI" not in shown
     assert "randomized/coach" not in held
     assert cells(shown, "randomized/coach")[:2] == ["50.0", "45.0 to 55.0"]
     assert "Fitted: 1 of 1 inside their range" in result.stdout
