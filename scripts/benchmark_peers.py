@@ -154,7 +154,7 @@ def simple_design(n: int) -> Design:
             "outcomes": {
                 "pain": {
                     "items": 10, "mean": 6.0, "sd": 1.5, "error_sd": 0.5, "change_sd": 1.0,
-                    "course": dict.fromkeys(visits, -0.8), "responder_fall": 0.3,
+                    "course": dict.fromkeys(visits, -0.8), "responder_change": 0.3,
                 }
             },
             "arms": arms,

@@ -188,7 +188,7 @@ def pooled(t: Trial, copies: list[Array], kernel: Callable[[Data], Means], endpo
     for value in copies:
         y = value - t.baseline("pain")[:, None]
         if endpoint == "response":
-            fall = t.design.outcomes["pain"].responder_fall
+            fall = t.design.outcomes["pain"].responder_change
             y = (value <= t.baseline("pain")[:, None] * (1 - fall) + 1e-9).astype(float)
         x = t.covariates("pain", ("baseline",))
         fits.append(kernel(Data(y, t.arm, x, t.cluster("person"), 3)))

@@ -286,7 +286,7 @@ def test_snapshot_of_a_small_design() -> None:
             "In every arm 20% at m3 and 50% at m6 recover: they are 2 points lower",
         ),
         (
-            "outcomes.pain.responder_fall",
+            "outcomes.pain.responder_change",
             0.5,
             "A responder's value is at least 50% below the value at baseline",
         ),
@@ -817,7 +817,7 @@ def test_replicates_and_seed_are_stated_and_matter() -> None:
         ("sample_size", 500, "No replicate reaches the sample size of 500"),
         ("funnel.enrolled.prob", 0.0, "enrolled 0% 0 days"),
         ("outcomes.pain.low", 1.0, "A responder's value is at least 30% below the value at baseline."),
-        ("outcomes.pain.responder_fall", 0.0, "A responder's value is no higher than at baseline."),
+        ("outcomes.pain.responder_change", 0.0, "A responder's value is no higher than at baseline."),
     ],
 )
 def test_minimal_designs(path: str, value: object, sentence: str) -> None:

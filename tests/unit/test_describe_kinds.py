@@ -52,6 +52,8 @@ DOSE = {"kind": "dose", "users": "opioids", "median": 40.0, "sd": 0.5}
         (BINARY | {"drift_per_year": -0.1}, ["every calendar year everybody, at baseline too, is 0.1 points lower."]),
         (BINARY | {"season": {"amplitude": 0.3, "peak_month": 6.5}}, ["by 0.3 points either way through the year, highest at the middle of June."]),
         (score(season={"amplitude": 1.0}), ["by 1 point either way through the year, highest at the start of January."]),
+        (score(better="higher"), ["Higher values are better.", "value is at least 30% above the value at baseline"]),
+        (score(better="higher", responder_change=0), ["A responder's value is no lower than at baseline."]),
         (score(season={"amplitude": 1.0, "peak_month": 12.9}), ["highest at the end of December."]),
     ],
 )  # fmt: skip

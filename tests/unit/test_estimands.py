@@ -220,7 +220,7 @@ def mean_by_hand(p: Potential, analysis: Any, arms: tuple[int, ...], arm: int, v
         if analysis.estimand == "while_on_treatment" and p.stopped(arm, i, v):
             before = [u for u in range(v) if not p.stopped(arm, i, u)]
             value = p.value[arm, i, before[-1]] if before else baseline
-        responds = value <= baseline * (1 - outcome.responder_fall) + 1e-9 and baseline > 0
+        responds = value <= baseline * (1 - outcome.responder_change) + 1e-9 and baseline > 0
         if analysis.estimand == "composite" and p.stopped(arm, i, v):
             responds = False
         found.append(100.0 * responds if response else value - baseline)

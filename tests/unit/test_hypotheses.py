@@ -17,6 +17,7 @@ from trialsim.analysis.estimates import RATIOS, Estimates
 from trialsim.analysis.hypotheses import better_is_higher, declared, dunnett_p, margin_p
 from trialsim.analysis.inference import Estimate, quantile
 from trialsim.analysis.plan import analyse_block
+from trialsim.design.outcomes import Binary, Outcome, Score
 from trialsim.design.parts import Design
 
 NAN = np.nan
@@ -24,7 +25,7 @@ NAN = np.nan
 
 def question(hypothesis: str, margin: float | None = None, **keys: Any) -> Any:
     """What `hypotheses` reads of an analysis."""
-    given = {"kind": "linear", "better": None, "alpha": 0.05, "multiplicity": "none"}
+    given = {"alpha": 0.05, "multiplicity": "none"}
     return SimpleNamespace(hypothesis=hypothesis, margin=margin, **{**given, **keys})
 
 
@@ -45,33 +46,33 @@ def estimated(estimate: Any, error: Any, df: Any, *, ratio: bool = False, alpha:
 def test_non_inferiority_of_a_difference(better: str, sign: float) -> None:
     """0.3 in the wrong direction, margin 1, standard error 0.4: 1.75 standard errors above the margin."""
     found = estimated(-0.3 * sign, 0.4, 20.0)
-    p = margin_p(question("non_inferiority", 1.0, better=better), "mean difference", found, 1.0)
+    p = margin_p(question("non_inferiority", 1.0), "mean difference", found, 1.0, higher=better == "higher")
     assert p == pytest.approx(stats.t.sf(1.75, 20))
-    assert margin_p(question("non_inferiority", 0.3, better=better), "mean difference", found, 1.0) == 0.5
+    assert margin_p(question("non_inferiority", 0.3), "mean difference", found, 1.0, higher=better == "higher") == 0.5
 
 
 @pytest.mark.parametrize(("better", "sign"), [("higher", 1.0), ("lower", -1.0)])
 def test_non_inferiority_of_a_ratio(better: str, sign: float) -> None:
     found = estimated(-sign * np.log(1.1), 0.05, np.inf, ratio=True)
-    p = margin_p(question("non_inferiority", 1.25, better=better), "risk ratio", found, 1.0)
+    p = margin_p(question("non_inferiority", 1.25), "risk ratio", found, 1.0, higher=better == "higher")
     assert p == pytest.approx(stats.norm.sf((np.log(1.25) - np.log(1.1)) / 0.05))
 
 
 def test_margins_of_percentages_are_percentage_points() -> None:
     found = estimated(-0.03, 0.02, np.inf)
-    p = margin_p(question("non_inferiority", 10.0, better="higher"), "risk difference", found, 100.0)
+    p = margin_p(question("non_inferiority", 10.0), "risk difference", found, 100.0, higher=True)
     assert p == pytest.approx(stats.norm.sf((0.10 - 0.03) / 0.02))
 
 
 def test_equivalence_is_two_one_sided_tests() -> None:
     found = estimated([0.3, -0.3, 0.0], 0.4, 20.0)
-    p = margin_p(question("equivalence", 1.0), "mean difference", found, 1.0)
+    p = margin_p(question("equivalence", 1.0), "mean difference", found, 1.0, higher=False)
     assert p == pytest.approx(stats.t.sf([0.7 / 0.4, 0.7 / 0.4, 1 / 0.4], 20))
 
 
 def test_equivalence_of_a_ratio_has_the_margin_and_its_inverse() -> None:
     found = estimated(np.log([1.1, 1 / 1.1]), 0.05, np.inf, ratio=True)
-    p = margin_p(question("equivalence", 1.25), "risk ratio", found, 1.0)
+    p = margin_p(question("equivalence", 1.25), "risk ratio", found, 1.0, higher=True)
     assert p == pytest.approx(stats.norm.sf((np.log(1.25) - np.log(1.1)) / 0.05 * np.ones(2)))
 
 
@@ -87,8 +88,8 @@ def test_significant_if_and_only_if_the_interval_lies_within_the_margins(
     grid = np.array(list(product(np.linspace(-2, 2, 41), [0.1, 0.5, 1.1], [3.0, 40.0, np.inf])))
     found = estimated(*grid.T, ratio=ratio, alpha=alpha)
     margin = float(np.exp(1.0)) if ratio else scale
-    analysis = question(hypothesis, margin, better=better, alpha=alpha)
-    p = margin_p(analysis, measure, found, scale)
+    analysis = question(hypothesis, margin, alpha=alpha)
+    p = margin_p(analysis, measure, found, scale, higher=better == "higher")
     verdict = declared(analysis, p[:, None], p[:, None], p[:, None], p, [(0, 1)], np.ones((len(p), 2), dtype=np.int64))
     low, high = (np.log(x) if ratio else x for x in (found.ci_low, found.ci_high))
     not_worse, not_better = (low > -1, high < 1) if better == "higher" else (high < 1, low > -1)
@@ -98,19 +99,28 @@ def test_significant_if_and_only_if_the_interval_lies_within_the_margins(
 
 
 def test_which_direction_is_better_unless_it_is_said() -> None:
-    def higher(kind: str, **keys: Any) -> bool:
-        return better_is_higher(SimpleNamespace(kind=kind, better=None, **keys))
+    falls, rises = (Score(mean=5, better=better) for better in ("lower", "higher"))
 
-    for kind in ("linear", "t_test", "ancova", "mmrm", "mixed", "cluster_robust", "cluster_means", "rmst"):
+    def higher(kind: str, outcome: Outcome = falls, **keys: Any) -> bool:
+        return better_is_higher(SimpleNamespace(kind=kind, **{"better": None, **keys}), outcome)
+
+    for kind in ("linear", "t_test", "ancova", "mmrm", "mixed", "cluster_robust", "cluster_means"):
         assert not higher(kind)
-    for kind in ("modified_poisson", "logistic", "log_binomial", "proportions", "chi_squared", "log_rank", "cox"):
-        assert higher(kind)
+        assert higher(kind, rises)
+    for outcome in (falls, rises):  # what says in itself what is good
+        for kind in ("modified_poisson", "logistic", "log_binomial", "proportions", "chi_squared", "log_rank", "cox"):
+            assert higher(kind, outcome)
+        assert not higher("rmst", outcome)
+        assert higher("counts", outcome, endpoint="response_visits")
+        assert not higher("counts", outcome, endpoint="events")
     for kind in ("gee", "complier", "user"):
         assert not higher(kind, endpoint="change")
+        assert higher(kind, rises, endpoint="value")
         assert higher(kind, endpoint="response")
-    assert higher("counts", endpoint="response_visits")
-    assert better_is_higher(SimpleNamespace(kind="linear", better="higher"))
-    assert not better_is_higher(SimpleNamespace(kind="cox", better="lower"))
+    assert not higher("linear", Binary(kind="binary", prob=0.5))
+    assert higher("linear", better="higher")
+    assert not higher("linear", rises, better="lower")
+    assert not higher("cox", better="lower")
 
 
 # --- through the plan -------------------------------------------------------------------------------------------------

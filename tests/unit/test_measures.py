@@ -185,6 +185,9 @@ def test_how_treatment_went(trials: Measured) -> None:
                 f"treatment/{arm}/status/{status.replace(' ', '_')}",
                 lambda t, arm=arm, status=status: (people(t, arm)["treatment"] == status).sum(),
             )
+        trials.check(
+            f"treatment/{arm}/completed", lambda t, arm=arm: percent(people(t, arm)["treatment"] == "completed")
+        )
     trials.check(
         "treatment/coach/status/stopped_waiting", lambda t: (people(t, "coach")["treatment"] == "stopped waiting").sum()
     )

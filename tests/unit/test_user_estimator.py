@@ -149,7 +149,7 @@ def test_the_table_is_what_was_observed(block: Block, monkeypatch: pytest.Monkey
             assert np.array_equal(data[f"pain_{visit}"], values.to_numpy(), equal_nan=True)
     assert infos[0] == user.Info(
         analysis="mine", outcome="pain", covariates=(), arms=("coach", "web", "usual"), visits=VISITS,
-        contrasts=CONTRASTS, alpha=0.05, outcome_kind="score", responder_fall=0.3,
+        contrasts=CONTRASTS, alpha=0.05, outcome_kind="score", better="lower", responder_change=0.3,
     )  # fmt: skip
 
 

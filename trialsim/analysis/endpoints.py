@@ -18,7 +18,7 @@ from trialsim.design.parts import Design
 from trialsim.world.choose import choose
 from trialsim.world.formulas import MONTH_DAYS
 from trialsim.world.observation import ObservedData
-from trialsim.world.outcomes import is_responder
+from trialsim.world.outcomes import is_responder, least_response
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -109,14 +109,16 @@ def last_before(value: Floats, baseline: Floats, stopped: Bools) -> Floats:
 def response(outcome: Outcome, baseline: Floats, value: Floats) -> Bools:
     """Whether values (R, N, V) are responses, given baselines (R, N).
 
-    Scores, which may lie off their grid because they were imputed, have fallen by the required part, as
-    `is_responder` has it for those on the grid.
+    Scores, which may lie off their grid because they were imputed, have moved by the required part, as `is_responder`
+    has it for those on the grid.
     """
     if not isinstance(outcome, Score):
         steps = np.where(np.isnan(value), -1, value).astype(np.int16)
         return is_responder(outcome, np.zeros_like(steps), steps)
-    limit = np.where(baseline > 0, baseline * (1 - outcome.responder_fall) + TOLERANCE, -np.inf)
-    return np.asarray(value <= limit[:, :, None])
+    limit = least_response(outcome, baseline)
+    if outcome.better_is_higher:
+        return np.asarray(value >= np.where(baseline > 0, limit - TOLERANCE, np.inf)[:, :, None])
+    return np.asarray(value <= np.where(baseline > 0, limit + TOLERANCE, -np.inf)[:, :, None])
 
 
 def endpoint_known(

@@ -11,30 +11,34 @@ from trialsim.analysis.estimates import RATIOS
 from trialsim.analysis.fits import Floats, Ints
 from trialsim.analysis.inference import Estimate, lower_tail
 from trialsim.design.analysis_checks import endpoint_of
+from trialsim.design.outcomes import Outcome, Score
 
 
-def better_is_higher(analysis: Any) -> bool:
-    """Whether a positive difference (a ratio above 1) favours the first arm."""
+def better_is_higher(analysis: Any, outcome: Outcome) -> bool:
+    """Whether a positive difference (a ratio above 1) of this outcome favours the first arm."""
     if analysis.better is not None:
         return bool(analysis.better == "higher")
-    return not (endpoint_of(analysis) in ("change", "value", "events") or analysis.kind == "rmst")
+    if endpoint_of(analysis) in ("change", "value"):
+        return isinstance(outcome, Score) and outcome.better_is_higher
+    return not (endpoint_of(analysis) == "events" or analysis.kind == "rmst")
 
 
-def signed(analysis: Any, measure: str, estimate: Floats) -> Floats:
+def signed(measure: str, estimate: Floats, *, higher: bool) -> Floats:
     """The estimate on its working scale (logarithm of ratios), positive where it favours the first arm."""
     with np.errstate(divide="ignore", invalid="ignore"):
         working = np.log(estimate) if measure in RATIOS else estimate
-    return working if better_is_higher(analysis) else -working
+    return working if higher else -working
 
 
-def margin_p(analysis: Any, measure: str, found: Estimate, scale: float) -> Floats:
+def margin_p(analysis: Any, measure: str, found: Estimate, scale: float, *, higher: bool) -> Floats:
     """One-sided p-value of non-inferiority, or the larger of the two of equivalence (Schuirmann 1987,
     doi:10.1007/BF01068419).
 
-    `scale` is what differences are multiplied by before people see them (100 for percentages).
+    `scale` is what differences are multiplied by before people see them (100 for percentages); `higher` as
+    `better_is_higher` has it.
     """
     margin = np.log(analysis.margin) if measure in RATIOS else analysis.margin / scale
-    favour = signed(analysis, measure, found.estimate)
+    favour = signed(measure, found.estimate, higher=higher)
     not_worse = lower_tail(-(favour + margin) / found.std_error, found.df)
     if analysis.hypothesis == "non_inferiority":
         return not_worse

@@ -243,7 +243,8 @@ def _user(design: Design, name: str, numbers: Numbers, data: ObservedData) -> Fi
         contrasts=tuple(f"{a} - {b}" for a, b in pairs_of(design, analysis)),
         alpha=analysis.alpha,
         outcome_kind=outcome.kind,
-        responder_fall=outcome.responder_fall if isinstance(outcome, Score) else math.nan,
+        better=outcome.better if isinstance(outcome, Score) else "",
+        responder_change=outcome.responder_change if isinstance(outcome, Score) else math.nan,
     )
     measure = measures_of(analysis)[0]
 

@@ -168,7 +168,8 @@ class _Rows:
             if measure != (self.analysis.margin_measure or next(iter(self.of_pairs))):
                 return np.full(shape, np.nan), np.full(shape, np.nan)
             scale = 100.0 if measure in _PERCENT else 1.0
-            p = hypotheses.margin_p(self.analysis, measure, one, scale)
+            higher = hypotheses.better_is_higher(self.analysis, self.design.outcomes[self.analysis.outcome])
+            p = hypotheses.margin_p(self.analysis, measure, one, scale, higher=higher)
         else:
             p = one.p_value
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -46,7 +46,8 @@ class Info:
     contrasts: tuple[str, ...]
     alpha: float
     outcome_kind: str
-    responder_fall: float  # NaN where the outcome is no score
+    better: str  # which values of a score are better, lower or higher; empty where the outcome is no score
+    responder_change: float  # NaN where the outcome is no score
 
 
 def load(function: str) -> Callable[[pd.DataFrame, Info], Iterable[Mapping[str, Any]]]:

@@ -122,8 +122,8 @@ class AnalysisPart(Part):
     margin_measure: Text = ""
     """The measure that the margin belongs to, such as `mean difference` or `risk ratio`; empty = the first measure."""
     better: Literal["lower", "higher"] | None = None
-    """Which direction favours the first arm; none = lower for changes, values, numbers of events and times, else
-    higher."""
+    """Which direction favours the first arm; none = that of the outcome for changes and values (lower unless a score
+    says otherwise), lower for numbers of events and times, else higher."""
     estimand: Estimand = "treatment_policy"
     """What happens after stopping treatment (ICH E9(R1)). treatment_policy: it does not matter; hypothetical: had
     everybody attended all sessions; per_protocol: among those who attend at least `adherent` sessions by the visit

@@ -104,10 +104,17 @@ class Score(Latent):
     """Number of averaged whole-number items: values lie on a grid of 1/items."""
     mean: Number
     """Mean latent level among the people screened [points]."""
-    responder_fall: Prob = 0.3
-    """A responder's value is lower than at baseline by at least this fraction of the baseline value."""
+    better: Literal["lower", "higher"] = "lower"
+    """Which values are the better ones: what a responder and a verdict in favour of an arm go by."""
+    responder_change: Prob = 0.3
+    """A responder's value is better than at baseline by at least this fraction of the baseline value."""
 
     is_score: ClassVar[bool] = True
+
+    @property
+    def better_is_higher(self) -> bool:
+        """Whether higher values are the better ones."""
+        return self.better == "higher"
 
     @property
     def typical(self) -> tuple[float, float]:

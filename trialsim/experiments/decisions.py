@@ -65,7 +65,8 @@ class _Evidence:
         p = estimates.p_value[:, place]
         self.p = np.minimum(1.0, 2 * p) if one_sided else p
         value, error = estimates.estimate[:, place], estimates.std_error[:, place]
-        favour = hypotheses.signed(analysis, measure, value)
+        higher = hypotheses.better_is_higher(analysis, design.outcomes[analysis.outcome])
+        favour = hypotheses.signed(measure, value, higher=higher)
         self.favour = np.where(np.isnan(favour), favour, np.inf) if one_sided else (-favour if self.swapped else favour)
         with np.errstate(divide="ignore", invalid="ignore"):
             self.statistic = (np.log(value) if measure in RATIOS else value) / error

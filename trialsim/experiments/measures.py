@@ -231,6 +231,7 @@ def _treatment(block: Block, members: Members) -> Named:
         for k in range(1, world.session_counts[arm] + 1):
             yield f"treatment/{name}/at_least_{k}", at_least[arm, :, k]
         yield f"treatment/{name}/mean_sessions", mean_sessions[arm]
+        yield f"treatment/{name}/completed", _percent(statuses[arm, :, Status.COMPLETED], members.n[arm])
         for status in list(Status)[1:]:
             yield f"treatment/{name}/status/{status.name.lower()}", statuses[arm, :, status]
         delivery = world.design.arms[name].delivery

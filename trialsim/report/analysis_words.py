@@ -414,7 +414,7 @@ def hypothesis(design: Design, analysis: Any) -> str:
         level += f", which is to say that the whole {percent(1 - analysis.alpha, None)} interval lies there"
     if analysis.hypothesis == "equivalence":
         return f"Tested for equivalence: that the {measure} is between {low} and {high}{unit} ({level})."
-    up = better_is_higher(analysis)
+    up = better_is_higher(analysis, design.outcomes[analysis.outcome])
     side = f"{'above' if up else 'below'} {low if up else high}{unit} ({'higher' if up else 'lower'} is better"
     return f"Tested for non-inferiority of the first arm: that the {measure} is {side}; {level})."
 

@@ -253,7 +253,8 @@ class Summary:
 def _note(outcome: Outcome) -> str:
     """What must be known to read an outcome's rows."""
     if isinstance(outcome, Score):
-        text = f"Responders fall by at least {number(100 * outcome.responder_fall)}%."
+        move = "rise" if outcome.better_is_higher else "fall"
+        text = f"Responders {move} by at least {number(100 * outcome.responder_change)}%."
     elif isinstance(outcome, Ordinal):
         text = f"Levels count from 0; responders are at '{outcome.responder_from}' or higher."
     else:

@@ -183,7 +183,8 @@ def _adqs(participants: pa.Table, observations: pa.Table, design: Design, subjec
 def _criterion(outcome: Outcome) -> str:
     """What makes a responder."""
     if isinstance(outcome, Score):
-        return f"Fall from baseline of at least {100 * outcome.responder_fall:g} %"
+        move = "Rise" if outcome.better_is_higher else "Fall"
+        return f"{move} from baseline of at least {100 * outcome.responder_change:g} %"
     if isinstance(outcome, Ordinal):
         return f"{outcome.responder_from} or higher"
     return {"binary": "Yes", "count": "No event", "event": "Has happened", "dose": "Dose of 0"}[outcome.kind]

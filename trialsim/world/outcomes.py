@@ -94,24 +94,31 @@ def _event_days(courses: list[list[Course]]) -> dict[int, Ints]:
 def is_responder(outcome: Outcome, baseline: Steps, value: Steps) -> Bools:
     """Whether a value (in grid steps) is a response by the rule of the outcome's kind.
 
-    score: lower than at baseline by the required fraction (nobody with a baseline of 0 or less); binary: yes; ordinal:
+    score: better than at baseline by the required fraction (nobody with a baseline of 0 or less); binary: yes; ordinal:
     at `responder_from` or higher; count: none; event: has happened; dose: 0.
     """
     if isinstance(outcome, Score):
-        return value <= responder_limits(outcome).take(baseline)
+        limit = responder_limits(outcome).take(baseline)
+        return value >= limit if outcome.better_is_higher else value <= limit
     if isinstance(outcome, Ordinal):
         return value >= list(outcome.levels).index(outcome.responder_from)
     return value == 0 if isinstance(outcome, Events | Dose) else value > 0
 
 
 def responder_limits(outcome: Score) -> Steps:
-    """For each baseline on the grid, the highest value (both in grid steps) that counts as a response; -1: none does.
-
-    That is the baseline minus the required fraction of its value.
-    """
+    """For each baseline on the grid, the value (both in grid steps) that is just a response; off the grid: none is."""
     value = grid_points(outcome)
-    limit = np.floor((value * (1 - outcome.responder_fall) - outcome.low) * outcome.items + 1e-9)
-    return np.where(value > 0, np.maximum(limit, -1), -1).astype(np.int16)
+    limit = (least_response(outcome, value) - outcome.low) * outcome.items
+    if outcome.better_is_higher:
+        nobody, limit = len(value), np.minimum(np.ceil(limit - 1e-9), len(value))
+    else:
+        nobody, limit = -1, np.maximum(np.floor(limit + 1e-9), -1)
+    return np.where(value > 0, limit, nobody).astype(np.int16)
+
+
+def least_response(outcome: Score, baseline: Floats) -> Floats:
+    """The value that is just a response: the baseline moved by the required fraction of it [points]."""
+    return baseline * (1 + outcome.responder_change if outcome.better_is_higher else 1 - outcome.responder_change)
 
 
 def grid_points(outcome: Outcome) -> Floats:

@@ -63,10 +63,11 @@ def _instrument(design: Design, outcome: Outcome) -> str:
 
 
 def _score(outcome: Score) -> str:
+    better = " Higher values are better." if outcome.better_is_higher else ""
     if outcome.items == 1:
-        return f"A score from {number(outcome.low)} to {number(outcome.high)} in steps of 1."
+        return f"A score from {number(outcome.low)} to {number(outcome.high)} in steps of 1.{better}"
     items = f"the mean of {outcome.items} whole-number items, so in steps of 1/{outcome.items}"
-    return f"A score from {number(outcome.low)} to {number(outcome.high)}: {items}."
+    return f"A score from {number(outcome.low)} to {number(outcome.high)}: {items}.{better}"
 
 
 def _on_log_scale(design: Design, outcome: Events | TimeToEvent | Dose) -> str:
@@ -198,9 +199,10 @@ def _responder(outcome: Outcome) -> str:
         return f"A responder is at '{outcome.responder_from}' or a higher level."
     if not isinstance(outcome, Score):
         return _RESPONDERS[outcome.kind]
-    if not outcome.responder_fall:
-        return "A responder's value is no higher than at baseline."
-    text = f"A responder's value is at least {share(outcome.responder_fall)} below the value at baseline"
+    worse, better = ("lower", "above") if outcome.better_is_higher else ("higher", "below")
+    if not outcome.responder_change:
+        return f"A responder's value is no {worse} than at baseline."
+    text = f"A responder's value is at least {share(outcome.responder_change)} {better} the value at baseline"
     return f"{text}; nobody with a baseline of 0 or less is one." if outcome.low <= 0 else f"{text}."
 
 
