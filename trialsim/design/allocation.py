@@ -153,7 +153,8 @@ class Selection(Part):
     prob: Prob = 1.0
     """Share who are asked and agree, among people at the mean level of the first outcome."""
     severity: Number = 0.0
-    """Shift of that per SD of the level at entry of the first outcome [probit units]; positive = worse people more."""
+    """Shift of that per SD of the level at entry of the first outcome [probit units]; positive = people with higher
+    values more."""
 
 
 class ClusterParts(Part):

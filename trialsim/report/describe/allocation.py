@@ -185,9 +185,9 @@ def _selected(design: Design, arm: str, selection: Selection) -> str:
     text = f"Those who recruit in clusters of {arm} know the arm: {share(selection.prob)} of people"
     if not selection.severity or selection.prob in (0, 1):
         return f"{text} are asked and agree, whoever they are."
-    worse, better = (chance(moved(selection.prob, sign * selection.severity)) for sign in (1, -1))
+    above, below = (chance(moved(selection.prob, sign * selection.severity)) for sign in (1, -1))
     return (
-        f"{text} at the mean level of {outcome} are asked and agree, {worse} of those one SD above it and {better} of"
+        f"{text} at the mean level of {outcome} are asked and agree, {above} of those one SD above it and {below} of"
         " those one SD below. Arms so differ at baseline although clusters are randomized."
     )
 
