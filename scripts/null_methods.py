@@ -32,6 +32,7 @@ from trialsim.analysis.response_weights import inverse_probability_weights, resp
 from trialsim.analysis.rows import rows_of
 from trialsim.design.analyses import Analysis
 from trialsim.design.analysis_checks import EVENTS, measures_of
+from trialsim.design.outcomes import Score
 from trialsim.world.draws import Luck
 
 ALPHA = 0.05
@@ -99,7 +100,9 @@ def rejections(study: Study, method: Method, replicates: Sequence[Any], luck: Se
     numbers = Numbers(analysis, method.pairs, nested, getattr(analysis, "until_day", None))
     fitted = _fit(study, numbers, replicates, luck)
     design: Any = SimpleNamespace(
-        arms={_arm(a): None for a in range(study.n_arms)}, visits={f"{v}": None for v in range(study.n_visits)}
+        arms={_arm(a): None for a in range(study.n_arms)},
+        visits={f"{v}": None for v in range(study.n_visits)},
+        outcomes={analysis.outcome: Score(mean=0.0)},
     )
     found = rows_of(design, "", numbers, fitted, np.arange(len(replicates), dtype=np.int32))
     if method.family:

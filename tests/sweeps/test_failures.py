@@ -175,8 +175,8 @@ def test_estimators_of_ones_own(file: Path, tmp_path: Path, monkeypatch: pytest.
     """They work with workers; one that kills its worker sets its blocks aside, and resume tries them again."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("trialsim.experiments.executors.TRIES", 2)
-    (tmp_path / "own_estimators.py").write_text(ESTIMATORS)
-    mine = {"kind": "user", "outcome": "pain", "function": "own_estimators:mean"}
+    (tmp_path / "sweep_estimators.py").write_text(ESTIMATORS)
+    mine = {"kind": "user", "outcome": "pain", "function": "sweep_estimators:mean"}
     axes = [{"grid": {"sample_size": [30, 40]}}]
     write_sweep_file(file.parent, design=base(analyses={"mine": mine}), axes=axes, replicates=16)
     run_whole("sweep", file, "--out", "out", "--workers", 2)
@@ -184,7 +184,7 @@ def test_estimators_of_ones_own(file: Path, tmp_path: Path, monkeypatch: pytest.
     assert stored(tmp_path / "out") == stored(tmp_path / "alone")
     assert pq.read_table(tmp_path / "out/data/estimates")["converged"].to_pandas().all()
 
-    write_sweep_file(file.parent, design=base(analyses={"mine": mine | {"function": "own_estimators:deadly"}}),
+    write_sweep_file(file.parent, design=base(analyses={"mine": mine | {"function": "sweep_estimators:deadly"}}),
                      axes=axes, replicates=16)  # fmt: skip
     result = call("sweep", file, "--out", "deadly", "--workers", 2)
     line = "SET ASIDE: design point 1, replicates 0 to 15: its worker process ended with SIGKILL, 2 times"
@@ -192,7 +192,7 @@ def test_estimators_of_ones_own(file: Path, tmp_path: Path, monkeypatch: pytest.
     assert line in call("status", "deadly").stdout
     assert len(json.loads((tmp_path / "deadly/set_aside.json").read_text())) == 1
     assert len(stored(tmp_path / "deadly")) == 3
-    (tmp_path / "own_estimators.py").write_text(ESTIMATORS.replace("== 40", "== 41"))
+    (tmp_path / "sweep_estimators.py").write_text(ESTIMATORS.replace("== 40", "== 41"))
     run_whole("resume", "deadly", "--workers", 2)
     assert len(stored(tmp_path / "deadly")) == 6
     assert status(tmp_path / "deadly")["set_aside"] == []
