@@ -167,9 +167,22 @@ def test_what_never_happens_is_no_number_in_json(terminal: Terminal, library: Pa
 def test_a_scenario_without_targets(terminal: Terminal, small: Path, library: Path) -> None:
     result = terminal("compare", small)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "trialsim: there are no published targets for 'small_trial'. Targets: none.\n"
+    assert (
+        result.stderr
+        == "trialsim: there are no published targets for 'small_trial'. Targets: none; or name a file by --targets.\n"
+    )
     (library / "targets/other.yaml").write_text("")
-    assert terminal("compare", small).stderr.endswith("for 'small_trial'. Targets: other.\n")
+    assert terminal("compare", small).stderr.endswith("Targets: other; or name a file by --targets.\n")
+
+
+def test_a_design_is_held_against_targets_of_ones_own(terminal: Terminal, library: Path) -> None:
+    design = put(library, target("randomized/coach", 30, 5))
+    own = library / "targets/small_trial.yaml"
+    elsewhere = own.rename(design.parent / "own.yaml")
+    result = terminal("compare", design, "--targets", elsewhere, "--replicates", 2)
+    assert result.exit_code == 0
+    assert cells(result.stdout, "randomized/coach")[-1] != ""
+    assert terminal("compare", "--all", "--targets", elsewhere).exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from trialsim.cli.options import AS_JSON, DESIGN, SEED, SET, WORKERS, load, options, show
+from trialsim.cli.options import AS_JSON, DESIGN, SEED, SET, TARGETS, WORKERS, load, options, show
 from trialsim.cli.progress import progress_on
 
 
 @click.command()
 @DESIGN
-@click.option("--targets", metavar="NAME|FILE", help="Targets of the library or a file. Default: the design's own.")
+@TARGETS
 @click.option(
     "--free",
     "free_texts",

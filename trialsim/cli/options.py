@@ -42,6 +42,11 @@ def load(design: str, overrides: tuple[str, ...]) -> Design:
     return read_design(design, overrides=overrides)
 
 
+TARGETS = click.option(
+    "--targets", metavar="NAME|FILE", help="Targets of the library or a file. Default: the design's own."
+)
+
+
 def one_or_all(design: str | None, whole_library: bool, overrides: tuple[str, ...]) -> None:
     """Refuse anything but a DESIGN alone or --all alone."""
     if (design is None) != whole_library:

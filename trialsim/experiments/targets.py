@@ -119,7 +119,8 @@ def targets_of(source: str) -> Targets:
     path = locate(source) if is_file_name(source) else _in_library(source)
     if not path.is_file():
         known = sorted(p.stem for p in (library_dir() / "targets").glob("*.yaml"))
-        raise TrialsimError(f"there are no published targets for '{source}'. Targets: {', '.join(known) or 'none'}.")
+        there_are = f"Targets: {', '.join(known) or 'none'}; or name a file by --targets."
+        raise TrialsimError(f"there are no published targets for '{source}'. {there_are}")
     return read_as(Targets, path)
 
 
