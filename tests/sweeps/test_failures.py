@@ -106,6 +106,19 @@ def driven(file: Path, folder: Path, odd: Callable[[Callable[[Errand], Any], Err
         return drive(store, OddCrew(odd))  # type: ignore[arg-type]
 
 
+def test_the_draft_of_a_worker_that_died_does_not_stay(file: Path, tmp_path: Path) -> None:
+    """The crew gave its work to another one, so that nothing else tells of the death."""
+    folder = tmp_path / "out"
+
+    def leaves_a_draft(function: Callable[[Errand], Any], errand: Errand) -> Any:
+        (folder / "data" / ".tmp-block-00000.parquet.dead").parent.mkdir(exist_ok=True)
+        (folder / "data" / ".tmp-block-00000.parquet.dead").write_bytes(b"PAR1")
+        return function(errand)
+
+    assert driven(file, folder, leaves_a_draft).whole
+    assert not list(folder.rglob(".tmp-*"))
+
+
 def test_only_the_block_that_kills_is_set_aside(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errands hold several blocks; a point with a target does not wait for it for ever."""
     monkeypatch.setattr("trialsim.sweeps.drive.SECONDS", 1e9)

@@ -252,11 +252,13 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else writes here meanwhile; unfinished files of those who did are removed first."""
+        """Nobody else writes here meanwhile; unfinished files are removed before, and those of dead workers after."""
         with alone_in(self.folder):
             with writing(self.folder):
                 remove_unfinished(self.folder)
             yield
+            with writing(self.folder):
+                remove_unfinished(self.folder)
 
     def is_running(self) -> bool:
         """Whether a process is at work in the folder."""
