@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Each room may import itself and every room after it.
 ORDER = [
-    "cli", "report", "sweeps", "experiments", "trial", "analysis", "records", "block", "engines", "world", "tables", "design", "errors",
+    "cli", "teach", "report", "sweeps", "experiments", "trial", "analysis", "records", "block", "engines", "world", "tables", "design", "errors",
 ]  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_the_engines_do_not_know_each_other() -> None:
         ("ruamel", {"trialsim.design.yamltree", "trialsim.design.yamlwriter", "trialsim.design.scalars"}),
         (
             "click",
-            {f"trialsim.cli.{name}" for name in ("calibrating", "main", "options", "progress", "questions", "sweeps")},
+            {f"trialsim.cli.{name}" for name in ("calibrating", "main", "options", "progress", "questions", "showing", "sweeps", "teaching")},
         ),
         ("concurrent", {"trialsim.experiments.executors", "trialsim.experiments.processes"}),
         ("multiprocessing", {"trialsim.experiments.processes"}),
@@ -101,7 +101,7 @@ def test_nothing_below_experiments_opens_files_but_the_design_reader() -> None:
     openers = {
         name_of(path)
         for path in MODULES
-        if room(name_of(path)) not in ("sweeps", "experiments", "report", "cli")
+        if room(name_of(path)) not in ("sweeps", "experiments", "report", "teach", "cli")
         if any(word in path.read_text("utf-8") for word in ("open(", "read_text(", "write_text(", "read_bytes()"))
     }
     assert {room(name) for name in openers} <= {"design"}

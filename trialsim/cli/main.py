@@ -28,7 +28,9 @@ from trialsim.cli.options import (
 )
 from trialsim.cli.progress import progress_on
 from trialsim.cli.questions import assurance, power, size
+from trialsim.cli.showing import COMMANDS as OF_SHOWING
 from trialsim.cli.sweeps import COMMANDS as OF_SWEEPS
+from trialsim.cli.teaching import COMMANDS as OF_TEACHING
 from trialsim.errors import TrialsimError
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def cli() -> None:
     """
 
 
-for command in (power, size, assurance, calibrate, *OF_SWEEPS):
+for command in (power, size, assurance, calibrate, *OF_SWEEPS, *OF_SHOWING, *OF_TEACHING):
     cli.add_command(command)
 
 

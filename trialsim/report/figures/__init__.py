@@ -1,0 +1,1 @@
+"""Figures of a trial, of many replicates, of a sweep."""
