@@ -9,7 +9,7 @@ from typing import Any
 from trialsim.design.parts import Design
 from trialsim.experiments.targets import Finding, Held, Target, Targets
 from trialsim.experiments.verify import PARTS, Difference
-from trialsim.report.layout import bullet, heading, number, paragraph, plural, table, with_error
+from trialsim.report.layout import bullet, bullets, caption, heading, number, paragraph, plural, table, with_error
 
 SECTIONS = (
     ("fitted", "Fitted: numbers of the design were chosen to meet these"),
@@ -26,6 +26,11 @@ def section_of(target: Target) -> str:
 
 def comparison_text(design: Design, targets: Targets, findings: Sequence[Finding]) -> str:
     """Every target: published value and range, simulated mean ± Monte Carlo standard error, inside or not."""
+    return "\n\n".join(comparison_pieces(design, targets, findings))
+
+
+def comparison_pieces(design: Design, targets: Targets, findings: Sequence[Finding]) -> list[str]:
+    """The same in pieces."""
     held = [f for f in findings if f.target.held]
     shown = [f for f in findings if not f.target.held]
     parts = [heading(f"{design.title or design.name}: simulated against published")]
@@ -38,14 +43,14 @@ def comparison_text(design: Design, targets: Targets, findings: Sequence[Finding
     if shown:
         rows = [[*finding_cells(f)[:4], f.target.source] for f in shown]
         parts += [
-            "Shown, not held (see the note above, and the source for whether the value is a published one):",
+            caption("Shown, not held (see the note above, and the source for whether the value is a published one):"),
             table(["target", "value", "range", "simulated", "source"], rows, "lrrrl"),
         ]
-    missed = [bullet(miss_text(f)) for f in held if not f.inside]
-    parts += ["Outside their range:", "\n".join(missed)] if missed else []
+    missed = [miss_text(f) for f in held if not f.inside]
+    parts += ["Outside their range:", bullets(missed)] if missed else []
     verdict = f"{counts_text(held)} inside their range ({_replicates(findings)} replicates)."
     parts.append(paragraph(f"{verdict} Simulated: mean ± Monte Carlo standard error."))
-    return "\n\n".join(part for part in parts if part)
+    return [part for part in parts if part]
 
 
 def _replicates(findings: Sequence[Finding]) -> str:

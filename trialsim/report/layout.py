@@ -1,4 +1,7 @@
-"""Plain text for terminals: headings, tables, paragraphs, numbers. Pure functions; nothing is printed."""
+"""Plain text for terminals: headings, tables, paragraphs, numbers. Pure functions; nothing is printed.
+
+Blocks of text remember what they are made of (`pieces.py`), so that a report can show them as HTML.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+from trialsim.report.pieces import Bullets, Caption, Heading, Paragraph, Part, Table
 from trialsim.world.formulas import MONTH_DAYS
 
 WIDTH = 88
@@ -18,25 +22,27 @@ MONTHS = (
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 _NUMERIC = re.compile(r"[-+<]?[\d.,]*%?(?: ± [\d.,?]+)?")
+_LEVELS = {"#": 1, "=": 2, "-": 3}
 _HISSING = ("s", "x", "z", "ch", "sh")
 
 
 def heading(text: str, rule: str = "=") -> str:
     """A line of text and a line under it."""
-    return f"{text}\n{rule * len(text)}"
+    return Heading(f"{text}\n{rule * len(text)}", words=text, level=_LEVELS[rule])
 
 
 def paragraph(text: str, width: int = WIDTH, indent: int = 0) -> str:
     """Text broken into lines of at most `width` characters, every line indented."""
-    margin = " " * indent
-    return textwrap.fill(
-        " ".join(text.split()),
+    words, margin = " ".join(text.split()), " " * indent
+    filled = textwrap.fill(
+        words,
         width=width,
         initial_indent=margin,
         subsequent_indent=margin,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return Paragraph(filled, words=words)
 
 
 def bullet(text: str, width: int = WIDTH) -> str:
@@ -44,15 +50,31 @@ def bullet(text: str, width: int = WIDTH) -> str:
     return "- " + paragraph(text, width, indent=2).lstrip()
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str = "") -> str:
+def bullets(items: Sequence[str], lead: str = "") -> str:
+    """A list, below a sentence that says of what."""
+    above = [paragraph(lead)] if lead else []
+    return Bullets("\n".join([*above, *map(bullet, items)]), items=items, lead=lead)
+
+
+def caption(text: str) -> str:
+    """A line above a table that says what it shows."""
+    return Caption(text)
+
+
+def part(title: str, told: Sequence[str]) -> str:
+    """Something named, and what is said of it below, indented."""
+    return Part("\n".join([title, *told]), name=title, pieces=told)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str = "", indent: int = 0) -> str:
     """Columns, a thin rule below their names; `align` has l or r for each (default: numbers go right)."""
     columns = list(zip(header, *rows, strict=True))
     align = align or "".join("r" if _all_numbers(column[1:]) else "l" for column in columns)
     if len(align) != len(columns):
         raise ValueError(f"align must have {len(columns)} letters (given: {align!r})")
     widths = [max(map(len, column)) for column in columns]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join(_line(cells, widths, align) for cells in lines)
+    lines = [" " * indent + _line(cells, widths, align) for cells in (header, ["-" * width for width in widths], *rows)]
+    return Table("\n".join(lines), header=header, rows=rows, align=align)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], align: str) -> str:

@@ -49,6 +49,10 @@ class Summary:
 
     def text(self) -> str:
         """All sections."""
+        return "\n\n".join(self.pieces()) + "\n"
+
+    def pieces(self) -> list[str]:
+        """All sections, in pieces."""
         sections = [self.title(), self.failures()]
         if len(self.experiment.replicates):
             parts = (
@@ -60,17 +64,17 @@ class Summary:
                 self.groups,
                 self.clusters,
                 self.outcomes,
-                self.analysis_text.text,
+                self.analysis_text.pieces,
                 self.decisions,
                 self.cost,
             )
             sections += [part() for part in parts]
-        return "\n\n".join(section for section in sections if section) + "\n"
+        return [piece for section in sections for piece in section]
 
-    def decisions(self) -> str:
+    def decisions(self) -> list[str]:
         """Chances of the design's decisions, over many replicates."""
         rows, refused = decision_rows(self.experiment, skip_failed=self.skip_failed)
-        return "\n\n".join([*decision_sections(self.design, rows), *(paragraph(text) for text in refused)])
+        return [*decision_sections(self.design, rows), *(paragraph(text) for text in refused)]
 
     # --- cells ---
 
@@ -99,28 +103,28 @@ class Summary:
         text = date_text(self.design.date_of(round(mean)))
         return f"{text} ± {number(error, 1)} days" if self.many else text
 
-    def section(self, title: str, *parts: str) -> str:
-        return "\n\n".join([heading(title, "-"), *(part for part in parts if part)])
+    def section(self, title: str, *parts: str) -> list[str]:
+        return [heading(title, "-"), *(part for part in parts if part)]
 
     # --- sections ---
 
-    def title(self) -> str:
+    def title(self) -> list[str]:
         e = self.experiment
         first = int(e.replicates[0]) if len(e.replicates) else 0
         what = f"replicates {first} to {int(e.replicates[-1])}" if self.many else f"replicate {first}"
         about = f"Simulated {what}, seed {e.seed}, {e.engine} engine."
-        return "\n\n".join([heading(self.design.title or self.design.name), about + (f" {NOTE}" if self.many else "")])
+        return [heading(self.design.title or self.design.name), about + (f" {NOTE}" if self.many else "")]
 
-    def failures(self) -> str:
+    def failures(self) -> list[str]:
         failures = self.experiment.failures
         if not failures:
-            return ""
+            return []
         rows = [[str(f.replicate), f.stage, f.error] for f in failures[:10]]
         be = "is" if len(failures) == 1 else "are"
         text = f"{plural(len(failures), 'replicate')} failed and {be} not in the summary."
         return self.section("Failed replicates", text, table(["replicate", "stage", "error"], rows))
 
-    def calendar(self) -> str:
+    def calendar(self) -> list[str]:
         rows = [
             ["Enrolment opens", date_text(self.design.start_date)],
             ["First participant", self.date("calendar/first_in_day")],
@@ -131,7 +135,7 @@ class Summary:
         ]
         return self.section("Calendar", table(["", "when"], rows, "ll"))
 
-    def funnel(self) -> str:
+    def funnel(self) -> list[str]:
         rows = [["contacted", self.count("funnel/contacted"), "", ""]]
         for step, reasons in zip(self.world.steps, self.world.reasons, strict=True):
             rows.append([step, self.count(f"funnel/{step}/passed"), "", ""])
@@ -143,7 +147,7 @@ class Summary:
         target = f"Target {self.design.sample_size:,}. {each} people contacted for each participant."
         return self.section(self._flow("Enrolment"), table(head, rows, "lrlr"), target)
 
-    def arms(self) -> str:
+    def arms(self) -> list[str]:
         names = self.world.arms
         rows = [[entered(self.design), *(self.count(f"randomized/{arm}") for arm in names)]]
         for status in ("declined", "stopped_waiting", "discontinued", "completed", "left_study"):
@@ -171,10 +175,10 @@ class Summary:
         """A visit's label."""
         return self.design.visits[name].label or name
 
-    def attendance(self) -> str:
+    def attendance(self) -> list[str]:
         treated = [arm for a, arm in enumerate(self.world.arms) if self.world.has_sessions(a)]
         if not treated:
-            return ""
+            return []
         most = max(self.design.n_sessions(arm) for arm in treated)
         rows = [[f"{plural(k, 'session')} or more, %", *(self.cell(f"treatment/{arm}/at_least_{k}") for arm in treated)]
                 for k in range(1, most + 1)]  # fmt: skip
@@ -183,11 +187,11 @@ class Summary:
         rows = [row for row in rows if any(row[1:])]
         return self.section("Attendance", table(["", *treated], rows, "l" + "r" * len(treated)))
 
-    def staff(self) -> str:
+    def staff(self) -> list[str]:
         """Coaches: sessions, use of their places, loads, waiting."""
         coached = [arm for a, arm in enumerate(self.world.arms) if self.world.coached(a)]
         if not coached:
-            return ""
+            return []
         items = [
             ("sessions held", "sessions", 0), ("hours of sessions", "hours", 0), ("places taken, %", "places_used", 1),
             ("participants per coach, median", "median_load", 1), ("smallest", "smallest_load", 1),
@@ -200,7 +204,7 @@ class Summary:
         staff = [["coaches", *(str(len(self.design.coaches(arm))) for arm in coached)]]
         return self.section("Staff", table(["", *coached], staff + rows, "l" + "r" * len(coached)))
 
-    def groups(self) -> str:
+    def groups(self) -> list[str]:
         """Delivery groups: number, size, waiting, components."""
         arms = {name: arm.delivery for name, arm in self.design.arms.items() if isinstance(arm.delivery, Group)}
         rows = [[text, *(self.cell(f"groups/{arm}/{name}", digits) for arm in arms)] for text, name, digits in _GROUPS]
@@ -208,9 +212,9 @@ class Summary:
         rows += [[f"attended {name}, %", *(self.cell(f"components/{arm}/{name}/attended") for arm in arms)]
                  for name in components]  # fmt: skip
         rows = [row for row in rows if any(row[1:])]
-        return self.section("Groups", table(["", *arms], rows, "l" + "r" * len(arms))) if rows else ""
+        return self.section("Groups", table(["", *arms], rows, "l" + "r" * len(arms))) if rows else []
 
-    def clusters(self) -> str:
+    def clusters(self) -> list[str]:
         """Randomized clusters: number, size, intraclass correlations."""
         rows = [["clusters", self.count("clusters/all")]]
         rows += [[f"  {arm}", self.count(f"clusters/{arm}")] for arm in self.world.arms]
@@ -222,13 +226,13 @@ class Summary:
                 rows.append([f"  {self.visit(visit)}, given arm", self.cell(f"clusters/{name}/{visit}/icc", 3)])
                 rows.append(["  given baseline too", self.cell(f"clusters/{name}/{visit}/adjusted_icc", 3)])
         rows = [row for row in rows if row[1]]
-        return self.section("Clusters", table(["", "value"], rows, "lr")) if rows else ""
+        return self.section("Clusters", table(["", "value"], rows, "lr")) if rows else []
 
-    def outcomes(self) -> str:
-        parts = [self._outcome(name) for name in self.world.outcomes]
+    def outcomes(self) -> list[str]:
+        parts = [piece for name in self.world.outcomes for piece in self._outcome(name)]
         return self.section("Outcomes, as observed", *parts)
 
-    def _outcome(self, name: str) -> str:
+    def _outcome(self, name: str) -> list[str]:
         outcome, arms = self.design.outcomes[name], self.world.arms
         rows = []
         known = "observed" if outcome.source == "questionnaire" else "known"
@@ -240,12 +244,12 @@ class Summary:
         base = f"Baseline mean {self.cell(f'baseline/{name}/mean', 2)}, SD {self.cell(f'baseline/{name}/sd', 2)}."
         about = f"{base if outcome.has_baseline else ''} {_note(outcome)}"
         text = paragraph(f"{outcome.label or name}. {about}")
-        return f"{text}\n\n{table(['', *arms], rows, 'l' + 'r' * len(arms))}"
+        return [text, table(["", *arms], rows, "l" + "r" * len(arms))]
 
-    def cost(self) -> str:
+    def cost(self) -> list[str]:
         names = [name for name in self.experiment.measures if name.startswith("cost/")]
         if not any(np.nansum(self.experiment.measures[name]) for name in names):
-            return ""
+            return []
         rows = [[name.removeprefix("cost/"), self.cell(name, 0)] for name in names]
         return self.section(f"Cost ({self.design.costs.currency})", table(["", "amount"], rows, "lr"))
 

@@ -37,33 +37,34 @@ class AnalysisText:
         """A visit's label."""
         return self.design.visits[name].label or name
 
-    def text(self) -> str:
-        """All analyses; empty where there is none."""
+    def pieces(self) -> list[str]:
+        """All analyses, in pieces; empty where there is none."""
         estimates = self.experiment.estimates
         if estimates is None or not estimates.labels:
-            return ""
+            return []
         if self.many:
             found = by_analysis(estimates, skip_failed=self.skip_failed, truths=self.truths)
-            return "\n\n".join(self._many(name, rows, refusal) for name, rows, refusal in found)
-        return "\n\n".join(self._one(estimates, name) for name in self.design.analyses)
+            parts = [self._many(name, rows, refusal) for name, rows, refusal in found]
+        else:
+            parts = [self._one(estimates, name) for name in self.design.analyses]
+        return [piece for part in parts for piece in part if piece]
 
-    def _title(self, name: str) -> str:
+    def _title(self, name: str) -> list[str]:
         text = words.about(self.design, self.design.analyses[name])
-        return f"{heading(f'Analysis: {name}', '-')}\n\n{paragraph(text)}"
+        return [heading(f"Analysis: {name}", "-"), paragraph(text)]
 
     # --- one replicate ---
 
-    def _one(self, estimates: Estimates, name: str) -> str:
+    def _one(self, estimates: Estimates, name: str) -> list[str]:
         """One replicate: the arms' adjusted values, then the comparisons, visit by visit."""
         mine = [_Result(estimates, place) for place, label in enumerate(estimates.labels) if label.analysis == name]
         reasons = list(dict.fromkeys(result.reason for result in mine if not result.converged))
         if mine and not any(result.converged for result in mine):
-            return f"{self._title(name)}\n\nThe fit failed: {'; '.join(reasons)}. There are no estimates."
+            return [*self._title(name), f"The fit failed: {'; '.join(reasons)}. There are no estimates."]
         found = {(result.label.visit, result.label.contrast, result.label.measure): result for result in mine}
         visits = list(dict.fromkeys(visit for visit, _, _ in found))
-        parts = [self._title(name), self._arm_table(found, visits), self._pair_table(name, found, visits)]
-        parts.append("".join(f"Failed: {reason}.\n" for reason in reasons).rstrip())
-        return "\n\n".join(part for part in parts if part)
+        failed = "".join(f"Failed: {reason}.\n" for reason in reasons).rstrip()
+        return [*self._title(name), self._arm_table(found, visits), self._pair_table(name, found, visits), failed]
 
     def _arm_table(self, found: Found, visits: list[str]) -> str:
         measure = next((measure for _, _, measure in found if measure in MEANS), None)
@@ -101,15 +102,14 @@ class AnalysisText:
 
     # --- many replicates ---
 
-    def _many(self, name: str, rows: Sequence[Performance], refusal: str) -> str:
+    def _many(self, name: str, rows: Sequence[Performance], refusal: str) -> list[str]:
         if refusal:
-            return f"{self._title(name)}\n\n{paragraph(refusal)}"
+            return [*self._title(name), paragraph(refusal)]
         notes = "Truth: average of the potential outcomes, as the estimand has them."
         ratios = list(dict.fromkeys(row.label.measure for row in rows if row.label.measure in RATIOS))
         if ratios:
             notes = f"For {ratios[0]}s, bias and standard errors are those of the logarithm. {notes}"
-        parts = (self._title(name), self._means_table(rows), self._comparison_table(rows), paragraph(notes))
-        return "\n\n".join(part for part in parts if part)
+        return [*self._title(name), self._means_table(rows), self._comparison_table(rows), paragraph(notes)]
 
     def _means_table(self, rows: Sequence[Performance]) -> str:
         body = []

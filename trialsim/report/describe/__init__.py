@@ -8,7 +8,7 @@ from trialsim.design.parts import Design
 from trialsim.report.describe import allocation, arms, assessment, enrolment, implied, outcomes, people, plan
 from trialsim.world.world import World
 
-__all__ = ["describe"]
+__all__ = ["describe", "implies", "stated"]
 
 
 def describe(design: Design, *, n_replicates: int = 64, seed: int = 1) -> str:
@@ -16,12 +16,21 @@ def describe(design: Design, *, n_replicates: int = 64, seed: int = 1) -> str:
 
     Raises ValueError for fewer than 1 replicate or a negative seed.
     """
+    world = World(design)
+    computed = implies(world, n_replicates=n_replicates, seed=seed)
+    return "\n\n".join([*stated(world), *computed])
+
+
+def stated(world: World) -> list[str]:
+    """What the design's file says, in pieces."""
+    return [piece for section in _stated(world) for piece in section]
+
+
+def implies(world: World, *, n_replicates: int = 64, seed: int = 1) -> list[str]:
+    """What the design implies, in pieces; ValueError as for `describe`."""
     if n_replicates < 1 or seed < 0:
         raise ValueError("n_replicates must be 1 or more and seed 0 or more")
-    world = World(design)
-    computed = implied.implied(world, n_replicates=n_replicates, seed=seed)
-    blocks = [block for section in _stated(world) for block in section]
-    return "\n\n".join([*blocks, *computed])
+    return implied.implied(world, n_replicates=n_replicates, seed=seed)
 
 
 def _stated(world: World) -> Iterator[list[str]]:

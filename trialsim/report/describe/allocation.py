@@ -9,7 +9,7 @@ from typing import Any
 from trialsim.design.allocation import AtLeast, ClusterParts, Cohorts, Selection
 from trialsim.design.parts import Change, Design
 from trialsim.report.describe.phrases import chance, confounded, moved, share, when
-from trialsim.report.layout import bullet, heading, listed, number, paragraph, plural
+from trialsim.report.layout import bullets, heading, listed, number, paragraph, plural
 
 _DEFAULT_CLUSTERS = "clusters"
 
@@ -200,8 +200,8 @@ def changes(design: Design) -> list[str]:
     if not design.changes:
         return []
     intro = "Reminders and answering change for the visits whose windows open from the day on."
-    items = "\n".join(bullet(_change(design, change)) for change in design.changes)
-    return [heading("Changes of the protocol"), paragraph(intro), items]
+    items = [_change(design, change) for change in design.changes]
+    return [heading("Changes of the protocol"), paragraph(intro), bullets(items)]
 
 
 def _change(design: Design, change: Change) -> str:

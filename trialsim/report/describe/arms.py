@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from textwrap import indent
 
 from trialsim.design.delivery import Coach, Group, Individual, NoDelivery, SelfPaced
 from trialsim.design.parts import Arm, Design
@@ -20,7 +19,7 @@ from trialsim.report.describe.phrases import (
     takes,
     when,
 )
-from trialsim.report.layout import heading, listed, number, paragraph, percent, plural, table
+from trialsim.report.layout import heading, listed, number, paragraph, part, percent, plural, table
 from trialsim.world.places import coach_calendar
 from trialsim.world.world import World
 
@@ -34,7 +33,7 @@ def arms(world: World) -> list[str]:
     blocks = [heading("Arms")]
     for name, arm in world.design.arms.items():
         told = [*_delivered(world, name), *map(_text, effects.effects(world, arm))]
-        blocks.append("\n".join([named(name, arm.label), *told]))
+        blocks.append(part(named(name, arm.label), told))
     return blocks
 
 
@@ -104,8 +103,8 @@ def _staff(world: World, name: str) -> list[str]:
     rows = [[str(n), *_coach_cells(world.design, coach, held)] for (coach, held), n in kinds.items()]
     always = all(row[4:] == [_START, _END] for row in rows)
     shown = slice(0, 4 if always else 6)
-    staff = table(header[shown], [row[shown] for row in rows], "rrrrll"[shown])
-    return [_text(f"{total}:"), indent(staff, "  ")]
+    staff = table(header[shown], [row[shown] for row in rows], "rrrrll"[shown], indent=2)
+    return [_text(f"{total}:"), staff]
 
 
 def _alike(design: Design, coach: Coach, places: int, n: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trialsim.design.parts import Criterion, Design, Site, Step
 from trialsim.report.describe.phrases import entered, entry, share, takes, wave, when
 from trialsim.report.layout import (
-    bullet,
+    bullets,
     date_text,
     days_as_months,
     heading,
@@ -69,7 +69,7 @@ def recruitment(design: Design) -> list[str]:
     blocks = [heading("Recruitment"), paragraph(intro), _sites_table(design)]
     events = [*_rate_changes(design), *_pauses(design)]
     if events:
-        blocks.append("\n".join(map(bullet, events)))
+        blocks.append(bullets(events))
     return [*blocks, paragraph(_variation(design))]
 
 
@@ -165,7 +165,7 @@ def _reasons(step: Step) -> str:
 def _criteria(name: str, step: Step) -> str:
     several = "criteria are checked in this order" if len(step.criteria) > 1 else "one criterion is checked"
     items = [f"{reason}: {_excluded(criterion)}." for reason, criterion in step.criteria.items()]
-    return "\n".join([paragraph(f"At '{name}' {several}:"), *map(bullet, items)])
+    return bullets(items, lead=f"At '{name}' {several}:")
 
 
 def _excluded(criterion: Criterion) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import indent
 
 from trialsim.design.delivery import Component, Group
 from trialsim.design.parts import Design
@@ -86,7 +85,7 @@ def _components(delivery: Group, *, weighed: bool) -> list[str]:
     rows = [_component(name, part, delivery) for name, part in delivery.components.items()]
     shown = slice(0, 4 if weighed else 3)
     intro = "Its components, and who of those at the session attends them:"
-    return [_text(intro), indent(table(header[shown], [row[shown] for row in rows], "llrr"[shown]), "  ")]
+    return [_text(intro), table(header[shown], [row[shown] for row in rows], "llrr"[shown], indent=2)]
 
 
 def _component(name: str, part: Component, delivery: Group) -> list[str]:

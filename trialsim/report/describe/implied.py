@@ -9,7 +9,7 @@ from itertools import combinations
 from trialsim.design.parts import BinaryCovariate, Design
 from trialsim.report.describe.phrases import confounded, entered, is_randomized
 from trialsim.report.describe.sums import Sums, mean, ratio, simulated_sums, spread, spread_between
-from trialsim.report.layout import bullet, heading, listed, paragraph, plural, table
+from trialsim.report.layout import bullets, caption, heading, listed, paragraph, plural, table
 from trialsim.world.formulas import MONTH_DAYS, Floats
 from trialsim.world.world import World
 
@@ -219,12 +219,12 @@ _SAID = {
 
 
 def _effects(world: World, sums: Sums) -> list[str]:
-    blocks = [heading("True outcomes and effects", "-"), "\n".join(map(bullet, _assumptions(world)))]
+    blocks = [heading("True outcomes and effects", "-"), bullets(_assumptions(world))]
     for name, outcome in world.design.outcomes.items():
         columns = _COLUMNS[outcome.kind]
-        blocks += [f"{name}: {_SAID[outcome.kind]}", _by_visit(world, sums, name, columns)]
+        blocks += [caption(f"{name}: {_SAID[outcome.kind]}"), _by_visit(world, sums, name, columns)]
         if len(world.arms) > 1:
-            blocks += [f"{name}: differences between arms", _differences(world, sums, name, columns)]
+            blocks += [caption(f"{name}: differences between arms"), _differences(world, sums, name, columns)]
     return blocks
 
 

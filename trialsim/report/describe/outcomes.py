@@ -18,7 +18,7 @@ from trialsim.report.describe.phrases import (
     shifted,
     wave,
 )
-from trialsim.report.layout import heading, listed, number, paragraph
+from trialsim.report.layout import heading, listed, number, paragraph, part
 
 
 def outcomes(design: Design) -> list[str]:
@@ -37,7 +37,7 @@ def outcomes(design: Design) -> list[str]:
             f"{_course(design, outcome)}{_calendar(outcome)}",
             _responder(outcome),
         ]
-        blocks.append(f"{named(name, outcome.label)}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
+        blocks.append(part(named(name, outcome.label), [paragraph(text, indent=2) for text in texts]))
     return [*blocks, *_correlations(design)]
 
 

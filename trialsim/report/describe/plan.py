@@ -11,7 +11,7 @@ from trialsim.design.decisions import Hypothesis, hypotheses_of
 from trialsim.design.parts import Design
 from trialsim.report import analysis_words as words
 from trialsim.report.describe.phrases import confounded
-from trialsim.report.layout import heading, listed, number, paragraph, percent, table
+from trialsim.report.layout import heading, listed, number, paragraph, part, percent, table
 
 
 def analyses(design: Design) -> list[str]:
@@ -26,7 +26,7 @@ def analyses(design: Design) -> list[str]:
         outcome = str(analysis.outcome)
         texts = [f"{words.estimand(design, analysis, outcome)} {words.cut(analysis)}", _model(design, analysis)]
         texts += [_contrasts(design, analysis), f"{_level(design, analysis)} {words.hypothesis(design, analysis)}"]
-        blocks.append(f"{name}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
+        blocks.append(part(name, [paragraph(text, indent=2) for text in texts]))
     return blocks
 
 
@@ -66,7 +66,7 @@ def decisions(design: Design) -> list[str]:
             f"Procedure: {procedure(decision)}. {_level_of(decision, family)}",
             f"Success: {success}.",
         ]
-        blocks.append(f"{decision.label or name}\n" + "\n".join(paragraph(text, indent=2) for text in texts))
+        blocks.append(part(decision.label or name, [paragraph(text, indent=2) for text in texts]))
     return blocks
 
 
