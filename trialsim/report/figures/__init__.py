@@ -21,7 +21,7 @@ from trialsim.report.figures.style import SIZES, Look, Size, need_matplotlib, se
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MODULES = ("attendance",)
+_MODULES = ("enrolment", "attendance", "forest", "power")
 
 KINDS: dict[str, Kind] = {}
 for _name in _MODULES:
@@ -29,8 +29,8 @@ for _name in _MODULES:
     KINDS[_kind.name] = _kind
 
 __all__ = [
-    "CSS", "FORMATS", "KINDS", "OPTIONS", "SIZES", "Kind", "Material", "alt", "caption", "draw", "gather", "kinds_of", "save",
-    "svg",
+    "CSS", "FORMATS", "KINDS", "OPTIONS", "SIZES", "Kind", "Material", "alt", "caption", "draw", "gather", "kinds_of",
+    "save", "svg",
 ]  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def _paint(material: Material, look: Look, asked: Asked) -> Figure:
             band(ax, x, [low for low, _ in ends], [high for _, high in ends], colour, alpha=0.25)
         for k, target in arm.targets.items():
             side = 1 if k < most else -1
-            published(ax, look, k + side * 0.018 * (most + 1) * (1 + 0.6 * arm.number), target)
+            published(ax, look, k + side * 0.018 * (most + 1) * (1 + 0.6 * arm.number), target, colour)
     ax.set_ylim(0, 100)
     percent_axis(ax.yaxis)
     few_ticks(ax.xaxis, 10 if look.projected else 12, whole=True)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 MARGIN = 0.08
 """Left free around everything [inches]."""
-_SYMBOL, _GAP = 2.4, 1.4
-"""Of a key: width of its symbol and of the gap after its text [times the size of the type]."""
+INDENT = 0.05
+"""Of text above and below the panels, from the margin [inches]."""
+_SYMBOL, _SPACE, _GAP = 2.4, 0.5, 1.5
+"""Of a key: width of its symbol, from there to its text, and after it [times the size of the type]."""
 
 
 @dataclass(frozen=True)
@@ -30,38 +32,60 @@ class Key:
     patch: bool = False
     alpha: float = 1.0
     hatch: str = ""
-    hollow: bool = False
+    face: str = ""
+    """Colour inside a marker or patch, where it differs from that of the edge."""
+    upright: bool = False
+    """Whether its line stands."""
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A key with its text in lines, and where it stands: x from the left, line from the top."""
+
+    key: Key
+    lines: list[str]
+    x: float
+    row: int
 
 
 class Frame:
-    """A figure in the making."""
+    """A figure in the making. `body` is the height of its panels [inches]; a projector's picture is always as high."""
 
     def __init__(
-        self, look: Look, *, title: str, note: str = "", keys: Sequence[Key] = (), height: float | None = None
+        self, look: Look, *, title: str, note: str = "", keys: Sequence[Key] = (), body: float | None = None
     ) -> None:
         from matplotlib.figure import Figure
 
         self.look = look
-        tall = look.height if look.projected or height is None else height
-        self.figure: Figure = Figure(figsize=(look.width, tall))
-        self.tall = tall
-        self._top = tall - MARGIN
-        self._bottom = MARGIN
-        if look.projected:
-            self._title(title)
-        if keys:
-            self._keys(keys)
-        if note:
-            self._note(note)
-        room = self._top - self._bottom
-        rect = (MARGIN / look.width, self._bottom / tall, 1 - 2 * MARGIN / look.width, room / tall)
-        pad = 0.05 if not look.projected else 0.08
+        text = look.width - 2 * (MARGIN + INDENT)
+        heads = wrapped(title, text, look.large, bold=True) if look.projected else []
+        placed, n_rows = _placed(keys, look, text)
+        feet = wrapped(note, text, look.small) if note else []
+        small, large = line_height(look.small), line_height(look.large)
+        above = len(heads) * large + (0.06 if heads else 0) + n_rows * small + (0.06 if n_rows else 0)
+        below = len(feet) * small + (0.05 if feet else 0)
+        usual = look.height - 2 * MARGIN - above - below
+        self.body = usual if body is None or look.projected else body
+        self.tall = self.body + above + below + 2 * MARGIN
+        self.figure: Figure = Figure(figsize=(look.width, self.tall))
+        self.bottom = MARGIN + below
+        top = self.tall - MARGIN
+        for k, line in enumerate(heads):
+            self.text(MARGIN + INDENT, top - k * large, line, fontsize=look.large, fontweight="bold")
+        top -= len(heads) * large + (0.06 if heads else 0)
+        for one in placed:
+            self._key(one, top)
+        for k, line in enumerate(feet):
+            y = MARGIN + (len(feet) - k) * small - 0.15 * small
+            self.text(MARGIN + INDENT, y, line, fontsize=look.small, color=look.muted)
+        rect = (MARGIN / look.width, self.bottom / self.tall, 1 - 2 * MARGIN / look.width, self.body / self.tall)
+        pad = 0.08 if look.projected else 0.05
         self.figure.set_layout_engine("constrained", rect=rect, h_pad=pad, w_pad=pad, hspace=0.03, wspace=0.03)
 
     @property
-    def room(self) -> tuple[float, float]:
-        """Width and height that panels have [inches]."""
-        return self.look.width - 2 * MARGIN, self._top - self._bottom
+    def wide(self) -> float:
+        """Width that panels have [inches]."""
+        return self.look.width - 2 * MARGIN
 
     def axes(self, rows: int = 1, columns: int = 1, **how: Any) -> list[list[Axes]]:
         """Panels in rows and columns."""
@@ -71,56 +95,24 @@ class Frame:
         """The only panel."""
         return self.axes()[0][0]
 
-    # --- what stands above and below ----------------------------------------------------------------------------------
+    def placed(self, left: float, bottom: float, width: float, height: float) -> Axes:
+        """A panel whose frame stands there, counted from the lower left of the room for panels [inches]."""
+        at = (MARGIN + left, self.bottom + bottom, width, height)
+        over = (self.look.width, self.tall, self.look.width, self.tall)
+        self.figure.set_layout_engine("none")
+        return self.figure.add_axes(tuple(x / whole for x, whole in zip(at, over, strict=True)))  # type: ignore[arg-type]
 
-    def _text(self, x: float, y: float, text: str, **how: Any) -> None:
-        """Text whose top left corner is at (x, y) [inches]."""
+    def text(self, x: float, y: float, text: str, **how: Any) -> None:
+        """A line of text whose top left corner is at (x, y) of the figure [inches]."""
         how = {"ha": "left", "va": "top", **how}
         self.figure.text(x / self.look.width, y / self.tall, text, **how)
 
-    def _title(self, title: str) -> None:
-        points = self.look.large
-        for line in wrapped(title, self.look.width - 2 * MARGIN - 0.1, points, bold=True):
-            self._text(MARGIN + 0.05, self._top, line, fontsize=points, fontweight="bold")
-            self._top -= line_height(points)
-        self._top -= 0.08
-
-    def _note(self, note: str) -> None:
-        points = self.look.small
-        lines = wrapped(note, self.look.width - 2 * MARGIN - 0.1, points)
-        self._bottom += line_height(points) * len(lines)
-        for k, line in enumerate(lines):
-            self._text(
-                MARGIN + 0.05, self._bottom - k * line_height(points), line, fontsize=points, color=self.look.muted
-            )
-        self._bottom += 0.06
-
-    def _keys(self, keys: Sequence[Key]) -> None:
-        """From left to right and on, each with its symbol; a long text has several lines."""
-        points = self.look.small
-        em = points / 72
-        room = self.look.width - 2 * MARGIN - 0.1
-        longest = room / 2 - _SYMBOL * em if len(keys) > 1 else room - _SYMBOL * em
-        texts = [wrapped(key.text, longest, points) for key in keys]
-        widths = [max(text_width(line, points) for line in lines) + (_SYMBOL + 0.4) * em for lines in texts]
-        x, tallest = 0.0, 0
-        for key, lines, width in zip(keys, texts, widths, strict=True):
-            if x and x + width > room:
-                self._top -= tallest * line_height(points)
-                x, tallest = 0.0, 0
-            self._key(key, lines, MARGIN + 0.05 + x)
-            x += width + _GAP * em
-            tallest = max(tallest, len(lines))
-        self._top -= tallest * line_height(points) + 0.06
-
-    def _key(self, key: Key, lines: list[str], x: float) -> None:
-        em = self.look.small / 72
-        middle = self._top - 0.62 * em
-        self._symbol(key, x, middle, _SYMBOL * em)
-        for k, line in enumerate(lines):
-            self._text(
-                x + (_SYMBOL + 0.4) * em, self._top - k * line_height(self.look.small), line, fontsize=self.look.small
-            )
+    def _key(self, one: _Placed, top: float) -> None:
+        em, step = self.look.small / 72, line_height(self.look.small)
+        y = top - one.row * step
+        self._symbol(one.key, one.x, y - 0.55 * em, _SYMBOL * em)
+        for k, line in enumerate(one.lines):
+            self.text(one.x + (_SYMBOL + _SPACE) * em, y - k * step, line, fontsize=self.look.small)
 
     def _symbol(self, key: Key, x: float, y: float, width: float) -> None:
         from matplotlib.lines import Line2D
@@ -128,26 +120,36 @@ class Frame:
 
         w, h, em = self.look.width, self.tall, self.look.small / 72
         if key.patch:
-            box = Rectangle(
-                (x / w, (y - 0.4 * em) / h), width / w, 0.8 * em / h, transform=self.figure.transFigure,
-                facecolor="none" if key.hollow else key.colour, alpha=key.alpha, hatch=key.hatch,
-                edgecolor=key.colour if key.hollow else (self.look.paper if key.hatch else "none"),
-                linewidth=1.0 if key.hollow else 0,
-            )  # fmt: skip
-            self.figure.add_artist(box)
+            size = (width / w, 0.8 * em / h)
+            how: Any = {"facecolor": key.face or key.colour, "edgecolor": key.colour if key.face else self.look.paper}
+            edge = 1.0 if key.face else 0.0
+            self._add(Rectangle((x / w, (y - 0.4 * em) / h), *size, alpha=key.alpha, hatch=key.hatch, lw=edge, **how))
         if key.line:
-            self.figure.add_artist(
-                Line2D([x / w, (x + width) / w], [y / h, y / h], color=key.colour, linestyle=key.line, alpha=key.alpha)
-            )
+            half = 0.6 * em if key.upright else width / 2
+            ends = ([x + width / 2] * 2, [y - half, y + half]) if key.upright else ([x, x + width], [y, y])
+            at = [[place / w for place in ends[0]], [place / h for place in ends[1]]]
+            self._add(Line2D(*at, color=key.colour, linestyle=key.line, alpha=key.alpha))
         if key.marker:
-            self.figure.add_artist(
-                Line2D(
-                    [(x + width / 2) / w],
-                    [y / h],
-                    color=key.colour,
-                    marker=key.marker,
-                    linestyle="",
-                    markerfacecolor=self.look.paper if key.hollow else key.colour,
-                    markersize=self.look.dot,
-                )  # fmt: skip
-            )
+            face = key.face or key.colour
+            at = [[(x + width / 2) / w], [y / h]]
+            self._add(Line2D(*at, color=key.colour, marker=key.marker, linestyle="", markerfacecolor=face))
+
+    def _add(self, artist: Any) -> None:
+        artist.set_transform(self.figure.transFigure)
+        self.figure.add_artist(artist)
+
+
+def _placed(keys: Sequence[Key], look: Look, room: float) -> tuple[list[_Placed], int]:
+    """Keys from left to right and on in the next line; a long text has several lines. And how many lines that takes."""
+    em = look.small / 72
+    longest = room / (2 if len(keys) > 1 else 1) - (_SYMBOL + _SPACE) * em
+    found: list[_Placed] = []
+    x, row, tallest = 0.0, 0, 0
+    for key in keys:
+        lines = wrapped(key.text, longest, look.small)
+        width = max(text_width(line, look.small) for line in lines) + (_SYMBOL + _SPACE) * em
+        if x and x + width > room:
+            x, row, tallest = 0.0, row + tallest, 0
+        found.append(_Placed(key, lines, MARGIN + INDENT + x, row))
+        x, tallest = x + width + _GAP * em, max(tallest, len(lines))
+    return found, row + tallest

@@ -25,23 +25,21 @@ def published_key(look: Look, targets: Sequence[Target]) -> list[Key]:
     """Keys of the published values that are shown."""
     keys = []
     if any(not target.benchmark for target in targets):
-        keys.append(Key("published", look.ink, marker="D"))
+        keys.append(Key("published", look.ink, marker="D", face=look.muted))
     if any(target.benchmark for target in targets):
-        keys.append(Key("published, without a randomized control", look.ink, marker="D", hollow=True))
+        keys.append(Key("published, without a randomized control", look.ink, marker="D", face=look.paper))
     return keys
 
 
-def published(ax: Axes, look: Look, x: float, target: Target, *, along: str = "y") -> None:
+def published(ax: Axes, look: Look, x: float, target: Target, colour: str, *, along: str = "y") -> None:
     """A published value with the range in which the simulated mean counts as agreeing with it."""
     ends = [target.low, target.high]
     place: tuple[Any, Any] = ([x, x], ends) if along == "y" else (ends, [x, x])
     ax.plot(*place, color=look.ink, linewidth=look.line * 0.6, linestyle="-", zorder=4)
     at = ([x], [target.published]) if along == "y" else ([target.published], [x])
-    face = look.paper if target.benchmark else look.ink
-    ax.plot(
-        *at, marker="D", color=look.ink, markerfacecolor=face, markeredgecolor=look.ink if target.benchmark else look.paper,
-        markersize=look.dot * 0.95, linestyle="", zorder=5,
-    )  # fmt: skip
+    face = look.paper if target.benchmark else colour
+    how: Any = {"markerfacecolor": face, "markeredgewidth": look.line * 0.6, "markersize": look.dot * 0.9}
+    ax.plot(*at, marker="D", color=look.ink, linestyle="", zorder=5, **how)
 
 
 def band(ax: Axes, x: Any, low: Any, high: Any, colour: str, *, alpha: float = 0.2, **how: Any) -> None:
@@ -63,15 +61,15 @@ def quantiles(values: Floats, *probs: float) -> list[Floats]:
 
 
 def date_axis(ax: Axes, design: Design, first: int, last: int, *, look: Look, width: float) -> None:
-    """Ticks of an axis of study days at the beginnings of months, named in full wherever the year is new."""
+    """Ticks of an axis of study days at the beginnings of months, the year below where it is new."""
     months = _month_starts(design, first, last)
-    room = max(2, int(width / (text_width("Jan 2026", look.small) * 1.35)))
+    room = max(2, int(width / (text_width("2026", look.small) * 1.6)))
     step = next((step for step in (1, 2, 3, 6, 12, 24, 60) if len(months) / step <= room), 120)
     chosen = [(day, year, month) for day, year, month in months if (year * 12 + month - 1) % step == 0]
     labels, before = [], None
     for _, year, month in chosen:
         name = MONTHS[month - 1][:3]
-        labels.append(f"{year}" if step >= 12 else f"{name} {year}" if year != before else name)
+        labels.append(f"{year}" if step >= 12 else f"{name}\n{year}" if year != before else name)
         before = year
     ax.set_xticks([day for day, _, _ in chosen], labels)
     ax.set_xlim(first, last)
@@ -114,7 +112,7 @@ def few_ticks(axis: Any, most: int, *, whole: bool = False) -> None:
 
 def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers for a logarithmic axis of ratios from low to high."""
-    wanted = [0.1, 0.2, 0.25, 0.33, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 10, 20]
+    wanted = [0.05, 0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10, 20]
     inside = [x for x in wanted if low <= x <= high]
     while len(inside) > 7:
         inside = [x for k, x in enumerate(inside) if (k - inside.index(1)) % 2 == 0] if 1 in inside else inside[::2]

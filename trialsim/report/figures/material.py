@@ -65,7 +65,7 @@ def gather(
     Nothing is simulated before a figure needs it. `replicates` (default 200), `seed` (1) and `overrides` are for
     designs; `point` takes one design point of a sweep. TrialsimError for what is neither, and for what does not fit.
     """
-    how = {"workers": workers, "progress": progress, "skip_failed": skip_failed}
+    how: dict[str, Any] = {"workers": workers, "progress": progress, "skip_failed": skip_failed}
     if is_folder(source):
         _refuse(source, replicates=replicates, seed=seed, overrides=overrides or None)
         return _from_results(open_results(source), point, **how)

@@ -1,4 +1,7 @@
-"""What figures need of participants, as sums and counts of a block of replicates: R of them, A arms, V visits, D days."""
+"""What figures need of participants, as sums and counts of a block of replicates: R of them.
+
+A arms, V visits, K outcomes, D days, S sessions.
+"""
 
 from __future__ import annotations
 

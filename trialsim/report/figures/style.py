@@ -1,7 +1,7 @@
 """How figures look: sizes, colours that colour-blind people tell apart, markers and lines, light and dark.
 
-Two sizes. A page is 170 mm wide with type of 8 to 9 points, as journals print; a projector's picture is 16:9 with larger
-type and thicker lines relative to its width.
+Two sizes. A page is 170 mm wide with type of 8 to 9 points, as journals print; a projector's picture is 16:9 with
+larger type and thicker lines relative to its width.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ def settings(look: Look) -> Iterator[None]:
     import matplotlib
 
     with matplotlib.rc_context():
-        matplotlib.rcParams.update(_parameters(look))
+        parameters: Any = _parameters(look)
+        matplotlib.rcParams.update(parameters)
         yield
 
 
@@ -148,7 +149,7 @@ def _parameters(look: Look) -> dict[str, Any]:
     from matplotlib import rcParamsDefault
 
     ours = ("backend", "interactive", "toolbar", "timezone", "datapath", "webagg", "tk.", "keymap", "savefig.directory")
-    plain = {name: value for name, value in rcParamsDefault.items() if not name.startswith(ours)}
+    plain: dict[str, Any] = {name: value for name, value in rcParamsDefault.items() if not name.startswith(ours)}
     thin = 1.1 if look.projected else 0.7
     return plain | {
         "font.family": list(FONTS[:1]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trialsim.design.parts import Design
 from trialsim.experiments.targets import Target
-from trialsim.report.layout import listed, number, plural
+from trialsim.report.layout import number, plural
 
 if TYPE_CHECKING:
     from trialsim.report.figures.material import Material
@@ -34,10 +34,22 @@ def outcome_label(design: Design, outcome: str) -> str:
     return design.outcomes[outcome].label or outcome.replace("_", " ")
 
 
+def arm_name(arm: str) -> str:
+    """An arm's short name, as designs and tables have it."""
+    return arm.replace("_", " ")
+
+
 def contrast_label(design: Design, contrast: str) -> str:
-    """'Coach − usual care' of 'coach - usual'; an arm or 'all arms' as it is."""
+    """'coach − usual' of 'coach - usual'; what is no arm stays as it is."""
     parts = contrast.split(" - ")
-    return " − ".join(arm_label(design, part) if part in design.arms else part for part in parts)
+    return " − ".join(arm_name(part) if part in design.arms else part for part in parts)
+
+
+def arms_in_full(design: Design, arms: Iterable[str] | None = None) -> str:
+    """'coach: Health-coach CBT; usual: usual care.' of arms whose short names are used; empty where they say all."""
+    names = design.arms if arms is None else arms
+    said = [f"{arm_name(arm)}: {design.arms[arm].label}" for arm in names if design.arms[arm].label]
+    return f"{'; '.join(said)}." if said else ""
 
 
 def of_trials(n: int) -> str:
@@ -56,7 +68,8 @@ def about(material: Material, n: int | None = None) -> str:
             f"{plural(material.n_replicates, 'replicate')}, simulated again."
         )
     if material.n_failed:
-        text += f" {plural(material.n_failed, 'replicate')} failed and {'is' if material.n_failed == 1 else 'are'} left out."
+        be = "is" if material.n_failed == 1 else "are"
+        text += f" {plural(material.n_failed, 'replicate')} failed and {be} left out."
     return text
 
 
@@ -95,9 +108,3 @@ def sources(targets: Iterable[Target]) -> str:
 def sentences(parts: Sequence[str]) -> str:
     """Those that are not empty, one after the other."""
     return " ".join(part for part in parts if part)
-
-
-__all__ = [
-    "BENCHMARK", "PUBLISHED", "Z", "about", "arm_label", "contrast_label", "listed", "number", "of_trials", "outcome_label",
-    "plural", "plus_minus", "sentences", "sources", "visit_label",
-]  # fmt: skip
