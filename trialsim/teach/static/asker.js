@@ -1,0 +1,98 @@
+// One question at a time: quick ones while a slider moves, one with more replicates when it comes to rest.
+
+import { FULL, QUICK, Stale } from "./api.js";
+
+const QUIET = 500; // [ms] an answer that comes sooner needs no word
+const SLOW = 5000;
+
+const WAITING = {
+  busy: () => "The server is busy; asking again in a moment.",
+  away: ({ milliseconds }) => `No connection to trialsim; trying again in ${Math.ceil(milliseconds / 1000)} s.`,
+};
+
+/** Asks, and tells `onAnswer(answer, {settled, question})` and `onStatus({kind, text})`. */
+export class Asker {
+  constructor({ api, onAnswer, onStatus }) {
+    Object.assign(this, { api, onAnswer, onStatus });
+    this.control = null;
+    this.next = null;
+    this.last = null;
+  }
+
+  /** While something moves: the next question waits for the answer on its way, and only the newest waits. */
+  quick(question) {
+    if (this.control) this.next = question;
+    else this.send(question, QUICK);
+  }
+
+  /** At rest: whatever is on its way is not wanted any more. */
+  full(question) {
+    this.send(question, FULL);
+  }
+
+  again() {
+    if (this.last) this.send(this.last.question, this.last.replicates);
+  }
+
+  stop() {
+    this.control?.abort();
+    this.control = null;
+    this.next = null;
+    this.hush();
+  }
+
+  hush() {
+    clearTimeout(this.quiet);
+    clearTimeout(this.slow);
+  }
+
+  tell(kind, text = "") {
+    this.onStatus({ kind, text });
+  }
+
+  announceWork() {
+    this.hush();
+    this.quiet = setTimeout(() => this.tell("working", "Simulating …"), QUIET);
+    this.slow = setTimeout(() => this.tell("working", "Still simulating; this design takes longer."), SLOW);
+  }
+
+  async send(question, replicates) {
+    this.stop();
+    const control = new AbortController();
+    Object.assign(this, { control, last: { question, replicates } });
+    this.announceWork();
+    const onWait = (wait) => {
+      this.hush();
+      this.tell(wait.kind, WAITING[wait.kind](wait));
+    };
+    const came = await this.api.answer({ ...question, replicates }, { signal: control.signal, onWait }).catch((error) => ({ error }));
+    if (this.control !== control) return;
+    if (came.error) this.failed(came.error);
+    else this.received(came, { settled: replicates === FULL, question });
+  }
+
+  received(answer, how) {
+    this.finish();
+    this.tell("done");
+    this.onAnswer(answer, how);
+    this.goOn();
+  }
+
+  failed(error) {
+    this.finish();
+    if (error instanceof Stale) this.tell("done");
+    else this.tell("error", error.message);
+    this.goOn();
+  }
+
+  finish() {
+    this.hush();
+    this.control = null;
+  }
+
+  goOn() {
+    const next = this.next;
+    this.next = null;
+    if (next) this.quick(next);
+  }
+}
