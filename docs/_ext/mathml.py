@@ -31,7 +31,7 @@ def mathml(latex: str, *, block: bool) -> str:
     try:
         made = str(convert(latex, display="block" if block else "inline"))
         whole = all(len(part) == HOLDS.get(part.tag.rpartition("}")[2], len(part)) for part in fromstring(made).iter())
-    except Exception as error:  # noqa: BLE001 - the converter raises whatever it stumbles over
+    except Exception as error:
         raise UnknownLatex(f"{latex} ({type(error).__name__})") from error
     if "\\" in made or not whole:
         raise UnknownLatex(latex)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -20,9 +19,14 @@ from trialsim.design.reader import read_design, read_file
 from trialsim.design.yamltree import plain, read_tree
 
 ROOT = Path(__file__).resolve().parents[2]
+# ruff: noqa: E402
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from page_blocks import FENCE, blocks_of
+from run_pages import pages
+
 DESIGN_PAGE = ROOT / "docs" / "design-file.md"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"(?ms)^(?:<!-- (?P<mark>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$")
+PAGES = pages()
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
 
@@ -31,8 +35,8 @@ def named(path: Path) -> str:
 
 
 def blocks(page: str, language: str) -> list[tuple[str, str]]:
-    """The code blocks of a language: the comment above each, and its text."""
-    return [(m["mark"] or "", m["text"]) for m in FENCE.finditer(page) if m["language"] == language]
+    """The code blocks of a language: the comments above each, and its text."""
+    return [(" ".join(block.marks), block.text) for block in blocks_of(page) if block.language == language]
 
 
 def prose(page: str) -> str:
@@ -220,15 +224,6 @@ def test_commands_that_are_named_exist(path: Path) -> None:
     code = "\n".join([*(text for _, text in blocks(page, "sh")), *re.findall(r"`([^`\n]+)`", FENCE.sub("", page))])
     named_commands = set(re.findall(r"(?m)\btrialsim ([a-z]+)\b", code))
     assert named_commands <= set(cli.commands), named_commands - set(cli.commands)
-
-
-@pytest.mark.parametrize("path", PAGES, ids=named)
-def test_python_on_a_page_runs(path: Path, tmp_path: Path) -> None:
-    """All blocks of a page as one program, with few replicates, in an interpreter and a folder of its own."""
-    program = "\n".join(text for _, text in blocks(path.read_text("utf-8"), "python"))
-    few = re.sub(r"replicates=\d+", "replicates=4", program)
-    done = subprocess.run([sys.executable, "-c", few], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_readme_has_python_to_run() -> None:
