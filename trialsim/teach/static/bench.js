@@ -39,16 +39,16 @@ class Status {
 
 /** Knobs, board and everything between. `onMove(values, seed)` is told when they come to rest. */
 export class Bench {
-  constructor(app, { scene, knobs, base, values, view, seed, onMove, hidden = false }) {
+  constructor(app, { scene, knobs, base, values, view, seed, onMove, hidden = false, saysFirst = false }) {
     Object.assign(this, { app, scene, base, values, view, seed, onMove, hidden });
     this.asker = new Asker({ api: app.api, onAnswer: (answer, how) => this.answered(answer, how), onStatus: (status) => this.told(status) });
     this.knobs = new Knobs(knobs, { onInput: (knob, value) => this.input(knob, value), onRest: () => this.rest() });
     this.knobs.set(values, base);
-    this.board = new Board(app.words);
-    this.status = new Status(() => this.asker.again());
     this.says = h("div", { class: "says" });
+    this.board = new Board(app.words, { beside: saysFirst ? null : this.says });
+    this.status = new Status(() => this.asker.again());
     this.top = h("div", { class: "bench-top" }, this.status.element);
-    this.element = h("div", { class: "bench", hidden }, this.top, this.says, this.board.element);
+    this.element = h("div", { class: "bench", hidden }, this.top, saysFirst ? this.says : null, this.board.element);
     this.look = () => this.board.frames.forEach((frame) => frame.again());
     addEventListener("look", this.look);
   }
@@ -58,11 +58,13 @@ export class Bench {
   }
 
   ask() {
+    this.element.dataset.settled = "false";
     this.asker.full(this.question());
   }
 
   input(knob, value) {
     this.values = { ...this.values, [knob.name]: value };
+    this.element.dataset.settled = "false";
     this.asker.quick(this.question());
   }
 
@@ -90,7 +92,10 @@ export class Bench {
 
   speak(answer, settled) {
     const said = answer.says ?? [];
-    this.says.replaceChildren(...said.map((sentence) => h("p", {}, sentence)));
+    const used = new Set();
+    const text = said.join("\n");
+    if (this.says.dataset.text !== text) this.says.replaceChildren(...said.map((sentence) => h("p", {}, ...this.app.words.found(sentence, used))));
+    this.says.dataset.text = text;
     if (settled && !this.hidden) say(said.join(" "));
   }
 
@@ -124,7 +129,8 @@ export class Bench {
     this.seedBox.addEventListener("change", () => this.setSeed(Number(this.seedBox.value)));
     const info = h("button", { type: "button", class: "info", "data-tip": tip, "aria-label": "About: Luck (seed)" }, "?");
     const other = button("Other luck", () => this.setSeed(this.seed + 1));
-    return h("div", { class: "knob luck" }, h("div", { class: "knob-head" }, h("label", { for: id }, "Luck (seed)"), info), h("div", { class: "knob-value" }, this.seedBox, other));
+    const head = h("div", { class: "knob-head" }, h("label", { for: id }, "Luck (seed)"), info);
+    return h("div", { class: "luck" }, head, h("div", { class: "luck-row" }, other, this.seedBox));
   }
 
   setSeed(seed) {

@@ -30,10 +30,10 @@ class NumberKnob {
   build() {
     const { knob } = this;
     this.notch = h("span", { class: "notch", "aria-hidden": "true" });
-    const head = h("div", { class: "knob-head" }, h("label", { for: this.range.id }, knob.label), info(knob), this.back);
-    const value = h("div", { class: "knob-value" }, this.box, knob.unit ? h("span", { class: "unit", "aria-hidden": "true" }, knob.unit) : null);
+    const unit = knob.unit ? [", ", h("span", { class: "unit" }, knob.unit)] : [];
+    const head = h("div", { class: "knob-head" }, h("label", { for: this.range.id }, knob.label, ...unit), info(knob), this.back);
     const slider = h("div", { class: "slider" }, this.notch, this.range);
-    return h("div", { class: "knob", "data-knob": knob.name }, head, value, slider, this.fault);
+    return h("div", { class: "knob", "data-knob": knob.name }, head, slider, this.box, this.fault);
   }
 
   listen() {

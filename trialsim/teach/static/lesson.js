@@ -88,7 +88,7 @@ export class Lesson {
     const { scene } = this.lesson;
     const knobs = scene.knobs.filter((knob) => this.what.knobs.includes(knob.name));
     const hidden = this.what.kind === "question";
-    return new Bench(this.app, { scene, knobs, base: this.base, values, view: this.what.view, seed, onMove: (...to) => this.moved(...to), hidden });
+    return new Bench(this.app, { scene, knobs, base: this.base, values, view: this.what.view, seed, onMove: (...to) => this.moved(...to), hidden, saysFirst: true });
   }
 
   moved(values, seed) {

@@ -3,7 +3,7 @@
 import { button, calm, h, newId } from "./dom.js";
 import { moved, settle } from "./state.js";
 
-const LARGEST = 99_999;
+const LARGEST = 999;
 
 export class Trial {
   constructor(app, state, scene) {

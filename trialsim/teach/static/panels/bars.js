@@ -13,7 +13,7 @@ function grouped(bars) {
 
 /** Colours say which bar of a group: the axis names groups. Otherwise the axis names bars. */
 function byColour(groups) {
-  return groups.some((bars) => bars.length > 1 && new Set(bars.map((bar) => bar.colour)).size > 1);
+  return groups.every((bars) => bars[0].group) && groups.some((bars) => bars.length > 1 && new Set(bars.map((bar) => bar.colour)).size > 1);
 }
 
 function unique(items) {
@@ -21,8 +21,7 @@ function unique(items) {
 }
 
 function legendOf(panel, groups, before) {
-  const inGroups = byColour(groups);
-  const named = inGroups ? panel.bars : panel.bars.filter((bar) => bar.group).map((bar) => ({ ...bar, label: bar.group }));
+  const named = byColour(groups) ? panel.bars : panel.bars.filter((bar) => bar.group).map((bar) => ({ ...bar, label: bar.group }));
   const items = unique(named.map(({ label, colour }) => ({ label, colour, bar: true })));
   if (panel.published?.length) items.push(PUBLISHED);
   if (before) items.push({ label: before.kept, colour: 7, bar: true, name: "ghost" });
@@ -56,14 +55,21 @@ class Bars {
     const groups = grouped(panel.bars);
     this.panel = panel;
     this.before = how.before;
-    const found = places(groups, 60, how.width - how.font.size);
-    const fits = found.names.every(({ words, size }) => wrapped(words, size - 6, how.font.css).every((row) => widthOf(row, how.font.css) < size - 4));
+    const fits = this.every(groups, how) > 0;
     if (fits) this.upright(groups, how);
     else this.lying(groups, how);
     this.yName.hidden = !fits;
     this.xName.hidden = fits;
     this.tools.words.write(fits ? this.yName : this.xName, panel.y.label, new Set());
     legend(this.legend, legendOf(panel, groups, how.before), this.tools.words);
+  }
+
+  /** Every which name fits below its bar: 1 all, 2 every other (numbers only), 0 not even so. */
+  every(groups, { width, font }) {
+    const { names } = places(groups, 60, width - font.size);
+    const fit = (step) => names.every(({ words, size }) => wrapped(words, step * size - 6, font.css).every((row) => widthOf(row, font.css) < step * size - 4));
+    const steps = names.every(({ words }) => Number.isFinite(Number(words))) ? [1, 2, 4, 5] : [1];
+    return steps.find(fit) ?? 0;
   }
 
   published(bar) {
@@ -75,13 +81,14 @@ class Bars {
   }
 
   upright(groups, { width, font }) {
-    const count = Math.max(...places(groups, 0, width).names.map(({ words, size }) => wrapped(words, size - 6, font.css).length));
+    const step = this.every(groups, { width, font });
+    const count = step > 1 ? 1 : Math.max(...places(groups, 60, width - font.size).names.map(({ words, size }) => wrapped(words, size - 6, font.css).length));
     const height = Math.round(Math.min(Math.max(width * 0.42, 14 * font.size), 22 * font.size)) + count * font.line;
     const frame = plane({ width, height: height - count * font.line, y: this.panel.y, font, xTicks: false });
     const { box, at } = frame;
     canvas(this.svg, width, height);
     const { bars, names } = places(groups, box.left, box.right);
-    const under = names.flatMap(({ words, middle, size }) => wrapped(words, size - 6, font.css).map((row, i) => text(middle, box.bottom + font.line * (i + 1), row, { anchor: "middle", name: "tick" })));
+    const under = names.filter((_, i) => i % step === 0).flatMap(({ words, middle, size }) => wrapped(words, step * size - 6, font.css).map((row, i) => text(middle, box.bottom + font.line * (i + 1), row, { anchor: "middle", name: "tick" })));
     const across = (this.panel.lines ?? []).flatMap((one) => [line(box.left, at.y(one.at), box.right, at.y(one.at), "reference"), text(box.right - 4, at.y(one.at) - 6, one.label, { anchor: "end", name: "label halo" })]);
     const ground = at.y(Math.max(this.panel.y.low, 0));
     const drawn = bars.flatMap((place) => this.standing(place, at.y, ground));

@@ -14,10 +14,10 @@ import { make as waterfall } from "./waterfall.js";
 const KINDS = { bars, curve, estimates, intervals, numbers, published, waterfall };
 const GLIDE = 180; // [ms] from one answer to the next
 
-/** A count or a share with its error, as "46 of 100" and "± 5%". */
+/** A share with its error, and of how many: "46.2%", "± 2.2% of 500 trials". */
 function share({ value, of, mcse }) {
-  const error = mcse === null ? "" : `± ${number(100 * mcse, 1)}%`;
-  return { head: of ? `${number(value)} of ${number(of)}` : number(value), error };
+  const error = mcse === null ? "" : `± ${number(100 * mcse, 1)}% `;
+  return { head: value === null ? "–" : `${number(100 * value, 1)}%`, error: `${error}of ${number(of)} trials` };
 }
 
 function tableOf({ head, rows }, caption) {
@@ -101,8 +101,9 @@ class Frame {
 
 /** All panels of a view. */
 export class Board {
-  constructor(words) {
+  constructor(words, { beside = null } = {}) {
     this.tools = { words, share };
+    this.beside = beside; // stands after the first panel
     this.element = h("div", { class: "board" });
     this.frames = [];
     this.kept = null;
@@ -120,7 +121,9 @@ export class Board {
 
   build(panels) {
     this.frames = panels.map((panel) => new Frame(panel.kind, this.tools));
-    this.element.replaceChildren(...this.frames.map((frame) => frame.element));
+    const elements = this.frames.map((frame) => frame.element);
+    if (this.beside) elements.splice(1, 0, this.beside);
+    this.element.replaceChildren(...elements);
   }
 
   before(i) {

@@ -50,7 +50,7 @@ function legendOf(panel, before) {
     label: one.label,
     colour: one.colour,
     shape: shapeOf(one.colour),
-    band: Boolean(one.low),
+    band: one.low?.length > 0,
     name: one.dashed ? "dashed" : "",
   }));
   return before ? [...items, { label: before.kept, colour: 7, name: "ghost" }] : items;
@@ -120,7 +120,7 @@ class Curve {
 
   row(series, i, write) {
     const value = series.y[i];
-    const range = series.low && KNOWN(series.low[i]) ? ` (${write(series.low[i])} to ${write(series.high[i])})` : "";
+    const range = KNOWN(series.low?.[i]) ? ` (${write(series.low[i])} to ${write(series.high[i])})` : "";
     return h("div", {}, h("span", { class: `dot c${series.colour}`, "aria-hidden": "true" }), `${series.label}: ${KNOWN(value) ? write(value) : "not known"}${range}`);
   }
 

@@ -52,7 +52,7 @@ export function picture() {
 
 /** Scales, ticks and grid of a plot with two axes. */
 export function plane({ width, height, x, y, font, xTicks = true }) {
-  const yValues = ticks(y.low, y.high, Math.max(2, Math.floor(height / (font.size * 4))));
+  const yValues = ticks(y.low, y.high, Math.max(2, Math.floor(height / (font.size * 3.2))));
   const yWrite = tickWriter(yValues, y.percent);
   const left = Math.ceil(Math.max(...yValues.map((value) => widthOf(yWrite(value), font.css)))) + 10;
   const box = { left, right: width - Math.ceil(font.size), top: font.size, bottom: height - (xTicks ? font.line + 8 : 8) };

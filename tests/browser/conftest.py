@@ -1,0 +1,173 @@
+"""The live page in a browser: a server for the session, Chromium, and tabs whose console and requests are watched.
+
+Without Playwright, Chromium or the extra [web] these tests are skipped; with TRIALSIM_BROWSER=required they fail instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
+)  # fmt: skip
+PATIENCE = 30.0
+"""How long a server may take until it answers [s]."""
+SLOWEST = 20_000
+"""How long a test waits for something on the page [ms]."""
+
+
+def _cannot(reason: str) -> NoReturn:
+    if os.environ.get("TRIALSIM_BROWSER") == "required":
+        pytest.fail(f"{reason}, and TRIALSIM_BROWSER=required", pytrace=False)
+    pytest.skip(reason)
+
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    """A port that nobody uses just now."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/api/start", timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str) -> Iterator[str]:
+    """`trialsim teach` as somebody starts it, until the block ends; yields its address."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-c", "from trialsim.cli.main import cli; cli()", "teach", *arguments, "--port", str(port)]
+    log = folder / "server.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            ends = time.monotonic() + PATIENCE
+            while not _answers(address):
+                if process.poll() is not None or time.monotonic() > ends:
+                    pytest.fail(f"trialsim teach did not start:\n{log.read_text('utf-8')}", pytrace=False)
+                time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(timeout=15)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with the classroom's design."""
+    for module in ("starlette", "uvicorn"):
+        if find_spec(module) is None:
+            _cannot(f"{module} is not installed (pip install 'trialsim[web]')")
+    with serving(tmp_path_factory.mktemp("server")) as address:
+        yield address
+
+
+# --- the browser ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Chromium without a window."""
+    if find_spec("playwright") is None:
+        _cannot("playwright is not installed (pip install 'trialsim[test]')")
+    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if path is None:
+        _cannot("there is no Chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Watch:
+    """What a page did that it should not: words in the console, requests to other places."""
+
+    origin: str
+    console: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+    """Parts of console messages that a test provokes itself."""
+
+    def said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not any(part in message.text for part in self.expected):
+            self.console.append(f"{message.type}: {message.text}")
+
+    def asked(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.origin}/", "data:", "blob:")):
+            self.outside.append(request.url)
+
+    def over(self, page: Page) -> None:
+        page.on("console", self.said)
+        page.on("pageerror", lambda error: self.console.append(f"exception: {error}"))
+        page.on("request", self.asked)
+
+
+@pytest.fixture
+def open_page(chromium: Browser, server: str) -> Iterator[Any]:
+    """Opens tabs: `open_page("#/lessons", width=360, ...)`; at the end their consoles must be empty, their requests local."""
+    watches: list[Watch] = []
+    contexts: list[Any] = []
+
+    def opened(fragment: str = "", *, width: int = 1280, height: int = 800, origin: str = server, **context: Any) -> Page:
+        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **context))
+        page: Page = contexts[-1].new_page()
+        page.set_default_timeout(SLOWEST)
+        watches.append(Watch(origin))
+        watches[-1].over(page)
+        page.watch = watches[-1]  # type: ignore[attr-defined]  # for tests that provoke an error
+        page.goto(f"{origin}/{fragment}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert [line for watch in watches for line in watch.console] == []
+    assert [url for watch in watches for url in watch.outside] == []
+
+
+@pytest.fixture
+def page(open_page: Any) -> Page:
+    """A tab with the free page, its first answer shown."""
+    opened: Page = open_page()
+    settled(opened)
+    return opened
+
+
+# --- what tests ask of a page -----------------------------------------------------------------------------------------
+
+
+def settled(page: Page) -> None:
+    """Wait until the answer with all replicates is on the screen."""
+    page.locator(".bench[data-settled=true]:not(.waiting)").wait_for()
