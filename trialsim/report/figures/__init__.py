@@ -21,7 +21,9 @@ from trialsim.report.figures.style import SIZES, Look, Size, need_matplotlib, se
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MODULES = ("enrolment", "attendance", "forest", "power")
+_MODULES = (
+    "enrolment", "staff", "waiting", "attendance", "trajectories", "responders", "missing", "forest", "power", "errors",
+)  # fmt: skip
 
 KINDS: dict[str, Kind] = {}
 for _name in _MODULES:

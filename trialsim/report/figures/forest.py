@@ -124,7 +124,7 @@ def _paint(material: Material, look: Look, asked: Asked) -> Figure:
         if not rows or heading != [row.label for row in rows if row.heading][-1]:
             rows.append(Row(heading, heading=True))
             marks.append(None)
-        rows.append(Row(line.about.name, _value_text(line, digits)))
+        rows.append(Row(line.about.name, _value_text(line, digits), lines=1 if single else 2))
         marks.append(line)
     head = "estimate (95 % CI); truth" if single else "mean (95 % of trials); truth"
     plot = RowPlot(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trialsim.design.parts import Design
 from trialsim.experiments.targets import Target
 from trialsim.report.figures.frame import Key
-from trialsim.report.figures.style import Look, text_width
+from trialsim.report.figures.style import Look, line_height, text_width, wrapped
 from trialsim.report.layout import MONTHS
 
 if TYPE_CHECKING:
@@ -35,11 +35,30 @@ def published(ax: Axes, look: Look, x: float, target: Target, colour: str, *, al
     """A published value with the range in which the simulated mean counts as agreeing with it."""
     ends = [target.low, target.high]
     place: tuple[Any, Any] = ([x, x], ends) if along == "y" else (ends, [x, x])
-    ax.plot(*place, color=look.ink, linewidth=look.line * 0.6, linestyle="-", zorder=4)
+    ax.plot(*place, color=look.muted, linewidth=look.line * 0.55, linestyle="-", zorder=3.5)
     at = ([x], [target.published]) if along == "y" else ([target.published], [x])
     face = look.paper if target.benchmark else colour
     how: Any = {"markerfacecolor": face, "markeredgewidth": look.line * 0.6, "markersize": look.dot * 0.9}
     ax.plot(*at, marker="D", color=look.ink, linestyle="", zorder=5, **how)
+
+
+def panel_title(ax: Axes, look: Look, title: str, what: str, width: float) -> None:
+    """The title of one of several panels, and below it what its vertical axis is."""
+    lines = wrapped(title[:1].upper() + title[1:], width, look.base, bold=True)
+    below = wrapped(what, width, look.small)
+    room = len(below) * line_height(look.small) * 72
+    ax.set_title("\n".join(lines), pad=room + 5)
+    how: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
+    for k, line in enumerate(below):
+        lift = (len(below) - k - 1) * line_height(look.small) * 72 + 4
+        ax.annotate(line, (0, 1), xytext=(0, lift), fontsize=look.small, color=look.muted, **how)
+
+
+def halo(ax: Axes, look: Look, x: Any, y: Any, colour: str, width: float, **how: Any) -> None:
+    """A line that is seen on any ground."""
+    how = {"solid_capstyle": "butt", "zorder": 3, **how}
+    ax.plot(x, y, color=look.paper, linewidth=width + 1.6, **how)
+    ax.plot(x, y, color=colour, linewidth=width, **how)
 
 
 def band(ax: Axes, x: Any, low: Any, high: Any, colour: str, *, alpha: float = 0.2, **how: Any) -> None:
@@ -55,6 +74,13 @@ def quantiles(values: Floats, *probs: float) -> list[Floats]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # all NaN
             return [np.nanquantile(values, prob, axis=0) for prob in probs]
+
+
+def weekly(values: Floats) -> tuple[Floats, Floats]:
+    """Days in the middle of weeks, and means over these weeks of values by day, (R, days) -> (R, weeks)."""
+    starts = np.arange(0, values.shape[-1], 7)
+    length = np.diff(np.append(starts, values.shape[-1]))
+    return starts + (length - 1) / 2, np.add.reduceat(values.astype(float), starts, axis=-1) / length
 
 
 # --- dates ------------------------------------------------------------------------------------------------------------

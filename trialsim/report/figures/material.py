@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from trialsim.analysis.estimates import Estimates, Label
 from trialsim.block import batches, simulate_block
+from trialsim.design.decisions import hypotheses_of
 from trialsim.design.parts import Design
 from trialsim.design.reader import read_design
 from trialsim.errors import ResultsError, TrialsimError
@@ -45,8 +46,8 @@ REPLICATES = 200
 """Of a design, where not said otherwise."""
 AGAIN = 100
 """Replicates that are simulated again, at most, for what results do not keep."""
-MOST_CLASSES = 20
-"""Partial nulls at most; with more, only 'all arms equal' and pairs of equal arms are tried."""
+MOST_ARMS = 5
+"""From so many arms on not every partial null is tried, but all arms equal and each pair."""
 
 
 def gather(
@@ -294,16 +295,17 @@ class Material:
         return max(2, min(self.n_replicates, 1000))
 
     def null_worlds(self) -> list[tuple[Partition, Design]]:
-        """Every partial null; of many arms only all equal, and each pair."""
-        arms = tuple(self.design.arms)
-        if len(arms) < 5:
-            return list(null_designs(self.design))
+        """Every partial null; of many arms only all equal, and each pair. With the analyses that decisions need."""
+        design = _for_decisions(self.design)
+        arms = tuple(design.arms)
+        if len(arms) < MOST_ARMS:
+            return list(null_designs(design))
         parts: list[Partition] = [(arms,)]
         for i, first in enumerate(arms):
             for second in arms[i + 1 :]:
                 others = tuple((arm,) for arm in arms if arm not in (first, second))
                 parts.append(((first, second), *others))
-        return [(one, equal_within(self.design, one)) for one in parts]
+        return [(one, equal_within(design, one)) for one in parts]
 
     # --- sweeps -------------------------------------------------------------------------------------------------------
 
@@ -327,6 +329,14 @@ class Material:
         from trialsim.sweeps.best import best
 
         return best(self.sweep, skip_failed=self.skip_failed)
+
+
+def _for_decisions(design: Design) -> Design:
+    """The design without the analyses that no decision needs: they cost time."""
+    families = [hypotheses_of(design, decision) for decision in design.decisions.values()]
+    needed = {hypothesis.analysis for family in families for hypothesis in family}
+    analyses = {name: plan for name, plan in design.analyses.items() if name in needed}
+    return design.model_copy(update={"analyses": analyses})
 
 
 def _number(value: float | None) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trialsim.report.figures.frame import MARGIN, Frame, Key
 from trialsim.report.figures.style import Look, line_height, text_width, wrapped
+from trialsim.report.layout import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,18 +46,23 @@ class RowPlot:
     ) -> None:
         self.look, self.rows = look, list(rows)
         self._head, self._share = value_head, share
-        points = look.small
+        points = look.base if look.projected else look.small
         self.frame = Frame(look, title=title, note=note, keys=keys, body=self._measure(points))
         while look.projected and self._measure(points) > self.frame.body and points > _SMALLEST:
             points -= 0.5
         while look.projected and self._measure(points) > self.frame.body and len(self.rows) > 1:
-            self.rows.pop()
+            self._drop()
         if len(self.rows) < len(rows):
             self.frame = Frame(look, title=title, note=f"{note} {_left(rows, self.rows)}", keys=keys)
             while self._measure(points) > self.frame.body and len(self.rows) > 1:
-                self.rows.pop()
+                self._drop()
         self.points = points
         self.ax = self._axes(self._measure(points))
+
+    def _drop(self) -> None:
+        """Leave out the last heading with its rows; where there is only one, the last row."""
+        heads = [place for place, row in enumerate(self.rows) if row.heading and place]
+        del self.rows[heads[-1] if heads else -1 :]
 
     def _measure(self, points: float) -> float:
         """Widths of labels and of numbers, heights of rows; and the height that all of it needs [inches]."""
@@ -82,7 +88,7 @@ class RowPlot:
         axis = _AXIS * step
         spare = max(0.0, self.frame.body - need)
         if self.look.projected and spare:  # a slide has room: rows stand further apart
-            extra = min(spare / max(1, len(self.rows)), 0.9 * step)
+            extra = min(spare / max(1, len(self.rows)), 1.6 * step)
             self._heights = [height + extra for height in self._heights]
         tall = sum(self._heights)
         top = self.frame.body - head
@@ -131,4 +137,4 @@ class RowPlot:
 def _left(rows: Sequence[Row], shown: Sequence[Row]) -> str:
     """What is said of rows that a projector's picture has no room for."""
     n = sum(not row.heading for row in rows) - sum(not row.heading for row in shown)
-    return f"{n} more rows: see the page's size, or choose fewer."
+    return f"No room for {plural(n, 'more row')}: see the page's size."

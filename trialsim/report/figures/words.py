@@ -92,8 +92,10 @@ def sources(targets: Iterable[Target]) -> str:
     if not used:
         return ""
     kinds = list(dict.fromkeys(target.source for target in used))
+    more = f"; and {len(kinds) - 3} more (see trialsim compare)" if len(kinds) > 4 else ""
+    told = "; ".join(kinds[: 3 if more else 4])
     text = (
-        f"Published values: {'; '.join(kinds)}. The line through a published value is the range in which the simulated"
+        f"Published values: {told}{more}. The line through a published value is the range in which the simulated"
         " mean counts as agreeing with it, not a confidence interval."
     )
     fitted = [target for target in used if target.kind == "fitted"]
