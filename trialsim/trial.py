@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trialsim.analysis.estimates import RATIOS
 from trialsim.analysis.fits import FitError
@@ -14,9 +15,12 @@ from trialsim.analysis.reference_based import TippingPoint
 from trialsim.analysis.reference_based import tipping_point as find_tipping_point
 from trialsim.block import Block, EngineName, simulate_block
 from trialsim.design.analysis_checks import measures_of
-from trialsim.records import table, to_arrow
+from trialsim.design.cards import card, facts_table, grid
+from trialsim.records import funnel_counts, table, to_arrow
 from trialsim.tables import SCHEMAS
 from trialsim.world.draws import Draws
+from trialsim.world.histories import Missing, Status
+from trialsim.world.plans import DIED, WITHDREW
 from trialsim.world.world import World
 
 if TYPE_CHECKING:
@@ -73,6 +77,46 @@ class TrialData:
     def __repr__(self) -> str:
         n = int(self.block.histories.n_participants[self.column])
         return f"<trial {self.design.name}, replicate {self.replicate}, seed {self.block.draws.seed}: {n} participants>"
+
+    def _repr_html_(self) -> str:
+        title = self.design.title.strip() or self.design.name
+        kind = f"simulated trial: replicate {self.replicate}, seed {self.block.draws.seed}, {self.block.engine} engine"
+        return card(kind, title, [facts_table(self._calendar()), self._flow()])
+
+    def _calendar(self) -> list[tuple[str, str]]:
+        """How many, and when."""
+        h, column = self.block.histories, self.column
+        n = int(h.n_participants[column])
+        contacted = next(int(people[column]) for step, _, people in funnel_counts(self.block) if step == "contacted")
+        entered = h.randomized_day[:n, column]
+        observed = self.block.follow.observed_day[:, :n, column]
+        days = [("first participant", entered), ("last participant", entered), ("last answer", observed[observed >= 0])]
+        dates = [
+            (what, self._date(days.min() if what.startswith("first") else days.max()))
+            for what, days in days
+            if days.size
+        ]
+        return [("contacted", f"{contacted:,}"), ("participants", f"{n:,} of {self.design.sample_size:,}"), *dates]
+
+    def _date(self, day: int) -> str:
+        return f"{self.design.date_of(day).isoformat()} (day {day:,})"
+
+    def _flow(self) -> str:
+        """Participants by arm, from entering the trial to the last visit."""
+        block, column = self.block, self.column
+        h, names = block.histories, block.world.arms
+        arm = h.arm[:, column]
+
+        def counted(flags: NDArray[np.bool_]) -> list[str]:
+            return [f"{int((flags & (arm == a)).sum()):,}" for a in range(len(names))]
+
+        status, exits = h.status[:, column], h.exit_kind[:, column]
+        rows = [["participants", *counted(arm >= 0)], ["attended a session", *counted(h.n_sessions[:, column] > 0)]]
+        rows.append(["completed treatment", *counted(status == Status.COMPLETED)])
+        rows += [["withdrew", *counted(exits == WITHDREW)], ["died", *counted(exits == DIED)]]
+        for visit, missing in zip(block.world.visits, block.follow.missing, strict=True):
+            rows.append([f"answered {visit}", *counted(missing[:, column] == Missing.ANSWERED)])
+        return grid("Participants by arm", ["", *names], rows)
 
 
 def simulate(design: Design, *, seed: int = 1, replicate: int = 0, engine: EngineName = "process") -> TrialData:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trialsim.design.cards import card, grid, plain, with_error
 from trialsim.records import coded
 
 Floats = NDArray[np.float64]
@@ -26,6 +27,8 @@ RATIOS = (RISK_RATIO, ODDS_RATIO, HAZARD_RATIO, RATE_RATIO, TIME_RATIO)
 """Measures whose standard error, bias and intervals are those of the logarithm."""
 COMPARISONS = (*RATIOS, RISK_DIFFERENCE, MEAN_DIFFERENCE, TIME_DIFFERENCE)
 """Measures that compare two arms and have a test of their own."""
+MOST_SHOWN = 100
+"""Labels that a notebook shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,34 @@ class Estimates:
         names = [(a.analysis, a.contrast, a.visit, a.measure) for a in self.labels]
         return names.index(wanted) if wanted in names else None
 
+    def _repr_html_(self) -> str:
+        names = ["analysis", "contrast", "visit", "measure"]
+        shown = self.labels[:MOST_SHOWN]
+        about = [[getattr(label, name) for name in names] for label in shown]
+        if self.n_replicates == 1:
+            head, found = [*names, "estimate", "interval", "p", "truth"], [self._one(k) for k in range(len(about))]
+        else:
+            head, found = [*names, "mean estimate", "truth", "failed fits"], [self._many(k) for k in range(len(about))]
+        rows = [[*label, *cells] for label, cells in zip(about, found, strict=True)]
+        above = f"{self.n_replicates:,} replicate{'s' if self.n_replicates > 1 else ''}"
+        error = f" {len(self.labels) - len(shown)} more labels are not shown." if len(self.labels) > len(shown) else ""
+        error += " Means are ± Monte Carlo standard error." if self.n_replicates > 1 else ""
+        return card(
+            above, "Estimates", [grid(f"The truth is that of the replicates' own participants.{error}", head, rows)]
+        )
+
+    def _one(self, place: int) -> list[str]:
+        names = ("estimate", "ci_low", "ci_high", "p_value", "truth")
+        value, low, high, p, truth = (float(getattr(self, name)[0, place]) for name in names)
+        if not self.converged[0, place]:
+            return [f"failed: {self.reason[0, place]}", "-", "-", "-"]
+        interval = "-" if np.isnan(low) else f"{plain(low)} to {plain(high)}"
+        return [plain(value), interval, "<0.001" if p < 0.001 else plain(round(p, 3)), plain(truth)]
+
+    def _many(self, place: int) -> list[str]:
+        failed = int((~self.converged[:, place]).sum())
+        return [_mean(self.estimate[:, place]), _mean(self.truth[:, place]), f"{failed:,} of {self.n_replicates:,}"]
+
     def columns(self, *, design_point: int = 0) -> dict[str, Any]:
         """Columns of the `estimates` table; names as (codes, names), replicate after replicate."""
         m, n = self.estimate.shape
@@ -101,6 +132,15 @@ class Estimates:
         for name in ("truth", "truth_first", "truth_second"):
             frame[name] = getattr(self, name).ravel()
         return frame
+
+
+def _mean(values: Floats) -> str:
+    """Mean over replicates with its Monte Carlo standard error."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return "-"
+    error = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
+    return with_error(float(known.mean()), error)
 
 
 def _coded_reasons(reason: NDArray[np.object_]) -> tuple[NDArray[np.int32], list[str]]:

@@ -403,6 +403,11 @@ class Design(Part):
         cross_check(self)
         return self
 
+    def _repr_html_(self) -> str:
+        from trialsim.design.cards import design_card
+
+        return design_card(self)
+
     def day_of(self, when: int | dt.date) -> int:
         """Study day of a date (or of a day, which is returned as it is) [day]."""
         return when if isinstance(when, int) else (when - self.start_date).days

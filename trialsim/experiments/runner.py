@@ -63,6 +63,11 @@ class Experiment:
     seconds: NDArray[np.float64]
     failures: list[Failure]
 
+    def _repr_html_(self) -> str:
+        from trialsim.experiments.cards import experiment_card
+
+        return experiment_card(self)
+
 
 @dataclass(frozen=True)
 class Task:

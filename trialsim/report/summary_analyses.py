@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -43,11 +43,12 @@ class AnalysisText:
         if estimates is None or not estimates.labels:
             return []
         if self.many:
-            found = by_analysis(estimates, skip_failed=self.skip_failed, truths=self.truths)
-            parts = [self._many(name, rows, refusal) for name, rows, refusal in found]
-        else:
-            parts = [self._one(estimates, name) for name in self.design.analyses]
-        return [piece for part in parts for piece in part if piece]
+            return self.performances(by_analysis(estimates, skip_failed=self.skip_failed, truths=self.truths))
+        return [piece for name in self.design.analyses for piece in self._one(estimates, name) if piece]
+
+    def performances(self, found: Iterable[tuple[str, Sequence[Performance], str]]) -> list[str]:
+        """The same of many replicates: analyses by name, their performance, and why there is none (`by_analysis`)."""
+        return [piece for name, rows, refusal in found for piece in self._many(name, rows, refusal) if piece]
 
     def _title(self, name: str) -> list[str]:
         text = words.about(self.design, self.design.analyses[name])

@@ -51,20 +51,22 @@ def summary_text(
     choices = {"analyses": analyses, "visits": visits, "statistics": statistics}
     found = summarise(results, by=by, skip_failed=skip_failed, **choices)
     keys = _chosen_keys(found, statistics) if any(choices.values()) else _main_keys(found)
+    return "\n\n".join([heading(f"Sweep {results.name}", "="), *summary_pieces(found, keys=keys)]) + "\n"
+
+
+def summary_pieces(found: Summary, *, keys: Sequence[Key] | None = None, width: int = WIDTH) -> list[str]:
+    """What the rows are, the table, and what is said of it, in `width` characters; without `keys` what matters most."""
+    keys = _main_keys(found) if keys is None else keys
     labels = list(dict.fromkeys(label for label, _ in keys if label.analysis != TRIAL))
     columns = [_statistic(found.rows, key, labels) for key in keys]
-    varied = [axis for axis in found.by if axis in by or len({str(row.values[axis]) for row in found.rows}) > 1]
+    many = not found.of_points
+    varied = [axis for axis in found.by if many or len({str(row.values[axis]) for row in found.rows}) > 1]
     axes = axis_columns([row.values for row in found.rows], varied)
-    lead, axes_left = fitting(_places(found), axes, width=WIDTH - 30)
-    shown, left = fitting([*lead, _replicates(found)], [column for column in columns if column is not None])
+    lead, axes_left = fitting(_places(found), axes, width=width - 30)
+    columns_there = [column for column in columns if column is not None]
+    shown, left = fitting([*lead, _replicates(found)], columns_there, width=width)
     left = axes_left + left
-    parts = [
-        heading(f"Sweep {results.name}", "="),
-        paragraph(_about(found)),
-        text_of(shown),
-        paragraph(_legend(shown, labels, left)),
-    ]
-    return "\n\n".join(parts) + "\n"
+    return [paragraph(_about(found)), text_of(shown), paragraph(_legend(shown, labels, left))]
 
 
 def summary_json(results: Results, **choices: Any) -> dict[str, Any]:
@@ -207,14 +209,18 @@ def _legend(shown: Sequence[Column], labels: Sequence[Label], left: Sequence[Col
 
 def best_text(results: Results, **asked: Any) -> str:
     """Which design points satisfy constraints (keywords of `best`), which is the best, and how sure that is."""
-    found = best(results, **asked)
-    parts = [heading(f"Best of sweep {results.name}", "="), paragraph(_answer(found, results))]
+    parts = [heading(f"Best of sweep {results.name}", "="), *best_pieces(best(results, **asked), results)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def best_pieces(found: Best, results: Results, *, width: int = WIDTH) -> list[str]:
+    """The answer, the design points that matter, and how sure it is, in tables of `width` characters."""
     shown = _shown(found)
-    parts += [paragraph(_shown_words(found)), _judged_table(found, shown[:MOST])]
+    parts = [paragraph(best_answer(found, results)), paragraph(_shown_words(found))]
+    parts += _judged_table(found, shown[:MOST], width)
     if len(shown) > MOST:
         parts.append(f"{plural(len(shown) - MOST, 'more design')}: see --json.")
-    parts.append(paragraph(_how_sure(found, results)))
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return [*parts, paragraph(_how_sure(found, results))]
 
 
 def best_json(results: Results, **asked: Any) -> dict[str, Any]:
@@ -250,7 +256,8 @@ def _judged_json(found: Best, one: Judged) -> dict[str, Any]:
     }
 
 
-def _answer(found: Best, results: Results) -> str:
+def best_answer(found: Best, results: Results) -> str:
+    """How many design points satisfy what was asked, which is the best, and how sure that is."""
     n, every = len(found.admissible), plural(len(found.points), "design")
     asked = listed([one.text for one in found.constraints])
     if found.choices:
@@ -328,7 +335,7 @@ def _shown_words(found: Best) -> str:
     return f"{who}. ok: the estimates satisfy all. P(ok): probability that the true values do. {means}"
 
 
-def _judged_table(found: Best, shown: Sequence[Judged]) -> str:
+def _judged_table(found: Best, shown: Sequence[Judged], width: int) -> list[str]:
     """A row per design point; what the axes set in a table of its own where one has no room for all."""
     varied = [axis for axis in shown[0].values if len({str(one.values[axis]) for one in found.points}) > 1]
     lead = [Column("point", [str(one.point) for one in shown])]
@@ -338,13 +345,13 @@ def _judged_table(found: Best, shown: Sequence[Judged]) -> str:
         judged.append(Column("P(ok)", [_chance(one.all_hold) for one in shown]))
         judged.append(Column("front", ["yes" if one.on_front else "" for one in shown]))
     cells = [Column(_heads(q), [_cell(found, place, one) for one in shown]) for place, q in _not_axes(found)]
-    columns, left = fitting(judged, cells)
-    axes, out = fitting(columns, axis_columns([one.values for one in shown], varied))
+    columns, left = fitting(judged, cells, width=width)
+    axes, out = fitting(columns, axis_columns([one.values for one in shown], varied), width=width)
     tables = [text_of(axes)]
     if out:
-        axes, out = fitting(lead, axis_columns([one.values for one in shown], varied))
+        axes, out = fitting(lead, axis_columns([one.values for one in shown], varied), width=width)
         tables = [text_of(columns), text_of(axes)]
-    return "\n\n".join([*tables, *_notes(axes, [*left, *out])])
+    return [*tables, *_notes(axes, [*left, *out])]
 
 
 def _notes(axes: Sequence[Column], left: Sequence[Column]) -> list[str]:

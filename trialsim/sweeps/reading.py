@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from trialsim import __version__
 from trialsim.analysis.estimates import Estimates
+from trialsim.design.cards import card, facts_table
 from trialsim.design.parts import Design
 from trialsim.design.reader import digest, read_design
 from trialsim.design.shape import close_to
@@ -317,10 +317,7 @@ class Results:
         return f"<Results {facts}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{html.escape(what)}</th><td>{html.escape(said)}</td></tr>" for what, said in self._facts()
-        )
-        return f"<table>{rows}</table>"
+        return card("results", self.name, [facts_table(self._facts())])
 
     def _facts(self) -> list[tuple[str, str]]:
         kind = "run" if self._store is None else "sweep"

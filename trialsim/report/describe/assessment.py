@@ -53,7 +53,7 @@ def answers(world: World) -> list[str]:
     rows = [[name, *(share(arm.response_prob[visit]) for visit in design.visits)] for name, arm in design.arms.items()]
     example = _example(design)
     texts = [
-        _moves(world, *example), _dials(design, example[2]), _mechanism(design), _answer_time(design), _deaths(world),
+        _moves(world, *example), _dials(design, example[2]), mechanism(design), _answer_time(design), _deaths(world),
     ]  # fmt: skip
     return [
         heading("Who answers"),
@@ -136,7 +136,8 @@ def _dials(design: Design, prob: float) -> str:
     return f"On top of that, {'; '.join(texts)}." if texts else ""
 
 
-def _mechanism(design: Design) -> str:
+def mechanism(design: Design) -> str:
+    """Whether values are missing at random, and why, in a sentence."""
     observation = design.observation
     if any(observation.current_value.values()) or observation.dials.mnar:
         return "Whether a value is missing depends on the value itself: missing not at random."

@@ -246,14 +246,14 @@ def _assumptions(world: World) -> list[str]:
     warning = confounded(world.design)
     if warning:
         notes.append(f"They compare the same people under every arm. The cohorts as observed do not: {_lower(warning)}")
-    return [*notes, _dependence(world.design)]
+    return [*notes, dependence(world.design)]
 
 
 def _lower(text: str) -> str:
     return text[0].lower() + text[1:]
 
 
-def _dependence(design: Design) -> str:
+def dependence(design: Design) -> str:
     """What makes participants' outcomes alike."""
     outcomes, shared = design.outcomes.values(), []
     kinds = {arm.delivery.kind for arm in design.arms.values()}
