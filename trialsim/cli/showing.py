@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from trialsim.cli.options import AS_JSON, DESIGN, SEED, SET, load, options, show
+from trialsim.cli.options import AS_JSON, DESIGN, SEED, SET, WORKERS, load, options, show
+from trialsim.cli.progress import progress_on
 
 if TYPE_CHECKING:
     from trialsim.block import EngineName
@@ -51,4 +53,49 @@ def replay(
     show("" if as_json else told.text(), told.data() if as_json else {}, as_json)
 
 
-COMMANDS: tuple[click.Command, ...] = (replay,)
+@click.command()
+@click.argument("source", metavar="DIR_OR_DESIGN")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File to write. Default: report.html, and for the results folder DIR the file DIR-report.html beside it.",
+)
+@click.option("--replicates", type=click.IntRange(1, 1_000_000), help="Trials to simulate of a DESIGN. [default: 200]")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of all luck of a DESIGN. [default: 1]")
+@click.option("--point", type=click.IntRange(min=0), help="One design point of a sweep, instead of all of it.")
+@click.option("--skip-failed", is_flag=True, help="Report in spite of replicates or fits that failed, without those.")
+@options(SET, WORKERS)
+def report(
+    source: str,
+    out: Path | None,
+    replicates: int | None,
+    seed: int | None,
+    point: int | None,
+    skip_failed: bool,
+    overrides: tuple[str, ...],
+    workers: int,
+) -> None:
+    """Write one self-contained HTML page about a design, a run or a sweep, to read, print and hand on."""
+    from trialsim.experiments.threads import one_thread_per_worker
+
+    one_thread_per_worker()
+    from trialsim.report.figures import gather
+    from trialsim.report.figures.material import REPLICATES, is_folder
+    from trialsim.report.page import check_place, need_extra, report_html, write_report
+    from trialsim.report.page import default_place as place_of
+
+    need_extra()
+    folder = Path(source) if is_folder(source) else None
+    target = out or place_of(folder)
+    check_place(target, folder=folder)
+    with progress_on(replicates or REPLICATES, "replicates") as progress:
+        material = gather(
+            source, replicates=replicates, seed=seed, workers=workers, overrides=overrides, progress=progress,
+            point=point, skip_failed=skip_failed,
+        )  # fmt: skip
+        text = report_html(material)
+    write_report(text, target)
+    click.echo(f"{target}: written ({len(text.encode()) / 1e6:.1f} MB). Open it in a browser, or print it from there.")
+
+
+COMMANDS: tuple[click.Command, ...] = (report, replay,)

@@ -37,7 +37,7 @@ def page_of(material: Material) -> Page:
 
 
 def report_html(material: Material) -> str:
-    """The report as HTML: the same material gives the same bytes. TrialsimError as for `gather` or without the extra."""
+    """The report as HTML: the same material gives the same bytes. TrialsimError as for `gather`, or no extra."""
     need_extra()
     return html_of(page_of(material))
 
@@ -61,6 +61,14 @@ def html_of(page: Page) -> str:
               "sections": sections_of(page)},
         css=Markup(css), figure_css=Markup(CSS), version=__version__,
     )  # fmt: skip
+
+
+def default_place(folder: Path | None) -> Path:
+    """Where a report goes that nobody says where to put: report.html here, or beside the results folder."""
+    if folder is None:
+        return Path("report.html")
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    return named.with_name(f"{named.name}-report.html")
 
 
 def check_place(out: Path, *, folder: Path | None = None) -> None:
