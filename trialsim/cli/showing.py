@@ -98,4 +98,4 @@ def report(
     click.echo(f"{target}: written ({len(text.encode()) / 1e6:.1f} MB). Open it in a browser, or print it from there.")
 
 
-COMMANDS: tuple[click.Command, ...] = (report, replay,)
+COMMANDS: tuple[click.Command, ...] = (report, replay)
