@@ -146,8 +146,8 @@ class LessonFile(Part):
         if isinstance(part, ChoiceKnob):
             choices = tuple(Choice(value, label) for value, label in part.choices.items())
             return Knob(name, part.label, part.tip, part.value, part.group, choices=choices)
-        numbers = [_whole(x) for x in (part.value, part.low, part.high, part.step)]
-        return Knob(name, part.label, part.tip, numbers[0], part.group, *numbers[1:], part.unit)
+        value, low, high, step = (_whole(x) for x in (part.value, part.low, part.high, part.step))
+        return Knob(name, part.label, part.tip, value, part.group, low, high, step, part.unit)
 
 
 class TermsFile(Part):

@@ -14,13 +14,16 @@ from trialsim.analysis.estimates import COMPARISONS, Estimates, Label, concatena
 from trialsim.analysis.plan import analyse_block
 from trialsim.block import Block, batches, simulate_block
 from trialsim.design.parts import Design
+from trialsim.experiments.measures import measure
 from trialsim.experiments.performance import mean_with_error, performance, proportion_with_error
 from trialsim.teach.questions import Answer, Question, View
 from trialsim.world.world import World
 
 Floats = NDArray[np.float64]
-Pick = Callable[[Block], Mapping[str, Floats]]
+Pick = Callable[[Block], dict[str, Floats]]
 Designs = dict[str, Design]
+Given = tuple[float, float]
+"""A number and its Monte Carlo standard error."""
 Z95 = 1.959963984540054
 
 
@@ -32,7 +35,7 @@ class Sample:
     estimates: Estimates | None
     values: dict[str, Floats]
 
-    def mean(self, name: str) -> tuple[float, float]:
+    def mean(self, name: str) -> Given:
         """Mean over replicates of a number, and its Monte Carlo standard error."""
         return mean_with_error(self.values[name])[:2]
 
@@ -69,11 +72,11 @@ class Result:
         return values
 
     @cached_property
-    def _performance(self) -> dict[str, tuple[float, float]]:
+    def _performance(self) -> dict[str, Given]:
         rows = performance(self.estimates, skip_failed=True)
         return {row.statistic: (row.value, row.mcse) for row in rows}
 
-    def __getitem__(self, statistic: str) -> tuple[float, float]:
+    def __getitem__(self, statistic: str) -> Given:
         """A statistic ("power", "bias", "coverage" ...) and its Monte Carlo standard error; NaN where there is none."""
         return self._performance.get(statistic, (float("nan"), float("nan")))
 
@@ -95,19 +98,20 @@ def only(estimates: Estimates, place: int) -> Estimates:
 
 
 @lru_cache(maxsize=64)
-def _world(document: str) -> World:
+def world_of(document: str) -> World:
+    """The world of a design given as JSON, kept for the next piece of work."""
     return World(Design.model_validate_json(document))
 
 
 def sample(design: Design, *, seed: int, first: int, n: int, pick: Pick | None = None) -> Sample:
     """Replicates first ... first + n - 1 of a design, by the vector engine."""
-    world = _world(design.model_dump_json())
+    world = world_of(design.model_dump_json())
     estimates, values = [], []
     for low, size in batches(design, first, n):
         block = simulate_block(world, seed=seed, first=low, n_replicates=size)
         if design.analyses:
             estimates.append(analyse_block(block))
-        values.append(dict(pick(block)) if pick else {})
+        values.append(pick(block) if pick else {})
     return Sample(n, concatenate(estimates) if estimates else None, _joined(values))
 
 
@@ -135,6 +139,16 @@ def changed(design: Design, changes: Mapping[str, Any]) -> Design:
     return Design.model_validate(data)
 
 
+def measured(*names: str) -> Pick:
+    """Measures by name, as `trialsim run` counts them."""
+
+    def pick(block: Block) -> dict[str, Floats]:
+        found = measure(block)
+        return {name: found[name] for name in names}
+
+    return pick
+
+
 # --- views ------------------------------------------------------------------------------------------------------------
 
 
@@ -146,10 +160,12 @@ def view(
     pick: Pick | None = None,
     most: int = 1000,
     work: Callable[[Question, str, Design, int, int], Sample] | None = None,
+    told_by: str = "run {file} --replicates {replicates} --seed {seed}",
 ) -> View:
     """A view that simulates some designs, all on the same luck; the first is the one on the screen.
 
     `most` replicates are simulated at most. `work(question, name, design, first, n)` takes the place of `sample`.
+    `told_by` is the command that has the same numbers.
     """
 
     @lru_cache(maxsize=16)
@@ -172,9 +188,23 @@ def view(
         return next(iter(of(question).values()))
 
     def command(question: Question, file: str) -> str:
-        return f"trialsim run {file} --replicates {min(question.replicates, most)} --seed {question.seed}"
+        words = told_by.format(file=file, replicates=min(question.replicates, most), seed=question.seed)
+        return f"trialsim {words}"
 
     return View(title, part, joined, design, command)
+
+
+# --- questions ---
+
+
+def number_of(question: Question, name: str) -> float:
+    """Where a slider stands."""
+    return float(question.value[name])
+
+
+def word_of(question: Question, name: str) -> str:
+    """Which word is chosen."""
+    return str(question.value[name])
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -191,6 +221,12 @@ def share_band(value: float, mcse: float) -> tuple[float, float]:
     return max(low, 0.0), min(high, 1.0)
 
 
-def share(hits: Floats) -> tuple[float, float]:
+def paired(first: Floats, second: Floats) -> Given:
+    """Mean difference second - first over replicates that share their luck, and its Monte Carlo standard error."""
+    n = min(len(first), len(second))
+    return mean_with_error(second[:n] - first[:n])[:2]
+
+
+def share(hits: NDArray[Any]) -> Given:
     """Share of replicates and its Monte Carlo standard error."""
     return proportion_with_error(np.asarray(hits, dtype=float))[:2]
