@@ -95,7 +95,7 @@ class _Block:
             exit_day=self.exit_day,
             exit_kind=self.exit_kind,
             number=lambda: np.where(cohort.valid, cohort.persons.number.take(cohort.person), np.int32(NONE)),
-            funnel=lambda: _funnel(plan, n, closing),
+            funnel=lambda: funnel(plan, n, closing),
             n_calls=self._n_calls,
             call_day=self._call_day,
             scheduled_day=self._scheduled_day,
@@ -272,7 +272,7 @@ def _from_lists(lists: dict[int, NDArray[np.int8]], cohort: Cohort) -> NDArray[n
     return np.ascontiguousarray(arm.T)
 
 
-def _funnel(plan: Plan, n_participants: Ints, closing: Ints) -> Ints:
+def funnel(plan: Plan, n_participants: Ints, closing: Ints) -> Ints:
     """Persons counted until enrolment closes: contacted, then for each step the passed and the lost by reason."""
     persons = plan.cohort.persons
     counts: list[NDArray[Any]] = [formulas.count(persons.step_day[0] <= closing)]

@@ -56,6 +56,8 @@ class Answer:
     panels: Sequence[Panel]
     says: Sequence[str] = ()
     """Sentences for all to read, screen readers too: the answer in words, and what it leaves out."""
+    options: Sequence[str] = ()
+    """What the view's command needs besides for these numbers, such as `--skip-failed`."""
 
 
 @dataclass(frozen=True)

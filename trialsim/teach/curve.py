@@ -1,0 +1,201 @@
+"""Power against the number of participants, from one simulation of the largest trial cut after its first n.
+
+So the whole curve costs little more than its last point, and moves smoothly: all points share their luck. Where a trial
+cannot be cut (`cut.can_be_cut`) every size is simulated by itself, with the same luck, and there are fewer points.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trialsim.analysis.estimates import Estimates, concatenate, concatenate_labels
+from trialsim.analysis.plan import analyse_block, estimate
+from trialsim.block import Block, simulate_block
+from trialsim.design.parts import Design
+from trialsim.experiments.decisions import decide
+from trialsim.experiments.measures import Measures, measure
+from trialsim.experiments.performance import proportion_with_error
+from trialsim.teach.cut import can_be_cut, cut_block, cut_data
+from trialsim.teach.primary import only_primary, primary_of
+from trialsim.world.world import World
+
+Floats = NDArray[np.float64]
+
+FINE = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
+"""Sizes as parts of the design's own."""
+SPARSE = (0.25, 0.5, 0.75, 1.0, 1.4)
+"""The same where each size costs much: analyses that go replicate by replicate."""
+COARSE = (0.4, 0.7, 1.0, 1.4)
+"""The same where each size is simulated by itself."""
+QUICK = ("linear", "modified_poisson")
+"""Kinds of analysis that are worked out for all replicates at once."""
+MOST = 200_000
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A design at the sizes of its curve."""
+
+    design: Design
+    sizes: tuple[int, ...]
+    is_cut: bool
+
+    @cached_property
+    def world(self) -> World:
+        """That of the largest size."""
+        return World(self._of(max(self.sizes)))
+
+    def _of(self, n: int) -> Design:
+        return self.design.model_copy(update={"sample_size": n})
+
+    def world_of(self, n: int) -> World:
+        """The same at another size; what it has worked out is shared, for nothing in a world depends on its size."""
+        if n == max(self.sizes):
+            return self.world
+        world = copy.copy(self.world)
+        world.design = self._of(n)
+        return world
+
+
+def sized(design: Design) -> Sized:
+    """The design with what power needs alone, at the sizes of its curve."""
+    own, is_cut = only_primary(design), can_be_cut(design)
+    kinds = {analysis.kind for analysis in own.analyses.values()}
+    parts = COARSE if not is_cut else FINE if kinds <= set(QUICK) else SPARSE
+    n, least = design.sample_size, 4 * len(design.arms)
+    sizes = {min(max(round(part * n), least), MOST) for part in parts if part != 1.0}
+    if primary_of(own).decision is None:
+        sizes = set()
+    return Sized(own, tuple(sorted(sizes | {n})), is_cut)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What some replicates say. S sizes, L lines of power, R replicates.
+
+    `hits` is 1 where a line's hypothesis is rejected in favour of its first arm (of the last line, if there are several
+    hypotheses, where the trial succeeds), 0 where not, NaN where a fit failed; None where there is no decision.
+    """
+
+    hits: Floats | None  # (S, L, R)
+    measures: Measures
+    estimates: Estimates | None
+
+    @property
+    def n_replicates(self) -> int:
+        """R."""
+        return len(self.measures["randomized/all"])
+
+
+def part_of(design: Sized, *, seed: int, first: int, n: int) -> Part:
+    """Replicates first ... first + n - 1 of the curve; measures and estimates are those of the design's own size."""
+    own = design.design.sample_size
+    primary = primary_of(design.design)
+    block = _simulated(design, max(design.sizes), seed, first, n) if design.is_cut else None
+    block_of_own = _at(design, own, block, seed, first, n)
+    estimates = analyse_block(block_of_own)
+    if primary.decision is None:
+        return Part(None, measure(block_of_own), estimates)
+    of_sizes = [estimates if size == own else _estimated(design, size, block, seed, first, n) for size in design.sizes]
+    return Part(_hits(design, primary.decision, of_sizes), measure(block_of_own), estimates)
+
+
+def _simulated(design: Sized, size: int, seed: int, first: int, n: int) -> Block:
+    return simulate_block(design.world_of(size), seed=seed, first=first, n_replicates=n)
+
+
+def _at(design: Sized, size: int, block: Block | None, seed: int, first: int, n: int) -> Block:
+    """The trial of a size, cut from a larger one if there is one."""
+    if block is None or size == len(block.plan.cohort.valid):
+        return block or _simulated(design, size, seed, first, n)
+    return cut_block(block, design.world_of(size))
+
+
+def _estimated(design: Sized, size: int, block: Block | None, seed: int, first: int, n: int) -> Estimates:
+    """The analyses at a size, without the truth beside."""
+    if block is None:
+        alone = _simulated(design, size, seed, first, n)
+        data, draws = alone.observed, alone.draws
+    else:
+        data, draws = cut_data(block.observed, size), block.draws
+    small = design.world_of(size).design
+    replicate = np.arange(first, first + n, dtype=np.int32)
+    return concatenate_labels([estimate(small, name, data, replicate, draws) for name in small.analyses], replicate)
+
+
+def _hits(design: Sized, decision: str, of_sizes: list[Estimates]) -> Floats:
+    """(S, L, R), of all sizes at once."""
+    decided = decide(design.design, decision, concatenate(of_sizes))
+    lines = decided.favourable.T
+    if len(lines) > 1:
+        lines = np.concatenate([lines, decided.success[None]])
+    return lines.reshape(len(lines), len(of_sizes), -1).swapaxes(0, 1)
+
+
+# --- put together -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Point:
+    """Power at one size: value, Monte Carlo error, 95 % band, and the replicates that it rests on."""
+
+    n: int
+    power: float
+    mcse: float
+    low: float
+    high: float
+    n_replicates: int
+
+
+def points(design: Sized, hits: Floats) -> list[list[Point]]:
+    """Of each line of power (S, L, R) its points, size by size.
+
+    As `trialsim power --skip-failed` has it: replicates in which a fit that the decision needs failed are left out.
+    """
+    n_lines = hits.shape[1]
+    n_hypotheses = n_lines - 1 if n_lines > 1 else n_lines
+    known = np.logical_not(np.isnan(hits[:, :n_hypotheses]).any(axis=1))  # (S, R)
+    kept = [hits[s][:, known[s]] for s in range(len(design.sizes))]
+    return [[_point(n, own[line]) for n, own in zip(design.sizes, kept, strict=True)] for line in range(n_lines)]
+
+
+def _point(size: int, hits: Floats) -> Point:
+    power, mcse, n = proportion_with_error(hits)
+    low, high = band(power, n)
+    return Point(size, power, mcse, low, high, n)
+
+
+Z = 1.959963984540054
+
+
+def band(share: float, n: int) -> tuple[float, float]:
+    """95 % limits of a share of n replicates (Wilson 1927, doi:10.1080/01621459.1927.10502953); NaN of none."""
+    if not n:
+        return math.nan, math.nan
+    centre, spread = share + Z**2 / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    low, high = ((centre + side * spread) / (1 + Z**2 / n) for side in (-1, 1))
+    return (0.0 if share == 0 else max(0.0, low)), (1.0 if share == 1 else min(1.0, high))
+
+
+def joined_hits(parts: Sequence[Part]) -> Floats | None:
+    """Of all replicates, (S, L, R)."""
+    found = [part.hits for part in parts if part.hits is not None]
+    return np.concatenate(found, axis=2) if found else None
+
+
+def joined_measures(parts: Sequence[Part]) -> Measures:
+    """Of all replicates; only what every part has."""
+    names = [name for name in parts[0].measures if all(name in part.measures for part in parts)]
+    return {name: np.concatenate([part.measures[name] for part in parts]) for name in names}
+
+
+def only(measures: Measures, names: Iterator[str]) -> Measures:
+    """Some of the measures, as far as they are there."""
+    return {name: measures[name] for name in names if name in measures}
