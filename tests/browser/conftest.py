@@ -83,11 +83,11 @@ def serving(folder: Path, *arguments: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with the classroom's design."""
+    """The address of a server with the classroom's design, made small so that answers come soon."""
     for module in ("starlette", "uvicorn"):
         if find_spec(module) is None:
             _cannot(f"{module} is not installed (pip install 'trialsim[web]')")
-    with serving(tmp_path_factory.mktemp("server")) as address:
+    with serving(tmp_path_factory.mktemp("server"), "--set", "sample_size=90") as address:
         yield address
 
 
@@ -141,7 +141,8 @@ def open_page(chromium: Browser, server: str) -> Iterator[Any]:
     contexts: list[Any] = []
 
     def opened(fragment: str = "", *, width: int = 1280, height: int = 800, origin: str = server, **context: Any) -> Page:
-        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **context))
+        calm = {"reduced_motion": "reduce"} | context  # pictures do not glide, so what is read is what is meant
+        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **calm))
         page: Page = contexts[-1].new_page()
         page.set_default_timeout(SLOWEST)
         watches.append(Watch(origin))
@@ -160,14 +161,6 @@ def open_page(chromium: Browser, server: str) -> Iterator[Any]:
 @pytest.fixture
 def page(open_page: Any) -> Page:
     """A tab with the free page, its first answer shown."""
-    opened: Page = open_page()
-    settled(opened)
+    opened: Page = open_page("#/explore?replicates=100")
+    opened.locator(".bench[data-settled=true]:not(.waiting)").wait_for()
     return opened
-
-
-# --- what tests ask of a page -----------------------------------------------------------------------------------------
-
-
-def settled(page: Page) -> None:
-    """Wait until the answer with all replicates is on the screen."""
-    page.locator(".bench[data-settled=true]:not(.waiting)").wait_for()

@@ -2,8 +2,6 @@
 
 const PATIENCE = { times: 9, first: 1000, longest: 10_000 };
 const LONGEST = 60_000;
-export const QUICK = 120;
-export const FULL = 500;
 
 /** The server refused, or cannot be reached: `message` is a sentence for the reader. */
 export class Refusal extends Error {

@@ -1,7 +1,8 @@
 // One question at a time: quick ones while a slider moves, one with more replicates when it comes to rest.
 
-import { FULL, QUICK, Stale } from "./api.js";
+import { Stale } from "./api.js";
 
+const QUICK = 120; // replicates while something moves
 const QUIET = 500; // [ms] an answer that comes sooner needs no word
 const SLOW = 5000;
 
@@ -12,8 +13,8 @@ const WAITING = {
 
 /** Asks, and tells `onAnswer(answer, {settled, question})` and `onStatus({kind, text})`. */
 export class Asker {
-  constructor({ api, onAnswer, onStatus }) {
-    Object.assign(this, { api, onAnswer, onStatus });
+  constructor({ api, full, onAnswer, onStatus }) {
+    Object.assign(this, { api, full, onAnswer, onStatus });
     this.control = null;
     this.next = null;
     this.last = null;
@@ -22,16 +23,16 @@ export class Asker {
   /** While something moves: the next question waits for the answer on its way, and only the newest waits. */
   quick(question) {
     if (this.control) this.next = question;
-    else this.send(question, QUICK);
+    else this.send(question, Math.min(QUICK, this.full), false);
   }
 
   /** At rest: whatever is on its way is not wanted any more. */
-  full(question) {
-    this.send(question, FULL);
+  rest(question) {
+    this.send(question, this.full, true);
   }
 
   again() {
-    if (this.last) this.send(this.last.question, this.last.replicates);
+    if (this.last) this.send(this.last.question, this.last.replicates, this.last.settled);
   }
 
   stop() {
@@ -56,10 +57,10 @@ export class Asker {
     this.slow = setTimeout(() => this.tell("working", "Still simulating; this design takes longer."), SLOW);
   }
 
-  async send(question, replicates) {
+  async send(question, replicates, settled) {
     this.stop();
     const control = new AbortController();
-    Object.assign(this, { control, last: { question, replicates } });
+    Object.assign(this, { control, last: { question, replicates, settled } });
     this.announceWork();
     const onWait = (wait) => {
       this.hush();
@@ -68,7 +69,7 @@ export class Asker {
     const came = await this.api.answer({ ...question, replicates }, { signal: control.signal, onWait }).catch((error) => ({ error }));
     if (this.control !== control) return;
     if (came.error) this.failed(came.error);
-    else this.received(came, { settled: replicates === FULL, question });
+    else this.received(came, { settled, question });
   }
 
   received(answer, how) {

@@ -1,11 +1,11 @@
 // Knobs and the answer they lead to: what the free page and the lessons share.
 
-import { FULL } from "./api.js";
 import { Asker } from "./asker.js";
 import { copyField, openDialog, saveFile } from "./dialogs.js";
 import { button, h, icon, newId, say } from "./dom.js";
 import { Knobs } from "./knobs.js";
 import { Board } from "./panels/board.js";
+import { FULL, REPLICATES } from "./state.js";
 
 const LARGEST_SEED = 2 ** 31 - 1;
 
@@ -17,11 +17,14 @@ function wordy(long, short, onClick, attributes = {}) {
 
 /** Where an answer's status, or what went wrong, stands. */
 class Status {
-  constructor(again) {
+  constructor({ again, many, onMany }) {
     this.text = h("span", { class: "status-text" });
-    this.count = h("span", { class: "status-count" });
     this.again = button("Try again", again, { class: "quiet", hidden: true });
-    this.element = h("div", { class: "status" }, this.text, this.again, this.count);
+    this.count = h("span", { class: "status-count" });
+    this.many = h("select", { class: "many", "aria-label": "Replicates: how many trials are simulated" }, ...REPLICATES.map((one) => h("option", { value: String(one) }, `${one.toLocaleString("en-US")} replicates`)));
+    this.many.value = String(many);
+    this.many.addEventListener("change", () => onMany(Number(this.many.value)));
+    this.element = h("div", { class: "status" }, this.text, this.again, h("span", { class: "status-end" }, this.count, this.many));
   }
 
   show({ kind, text }) {
@@ -32,21 +35,22 @@ class Status {
   }
 
   answered({ replicates, seconds }, settled) {
-    const time = typeof seconds === "number" && settled ? `, ${seconds.toFixed(1)} s` : "";
-    this.count.textContent = `${replicates.toLocaleString("en-US")} replicates${time}`;
+    const fewer = replicates < Number(this.many.value) ? `${replicates} of` : "";
+    this.count.textContent = settled && !fewer && typeof seconds === "number" ? `${seconds.toFixed(1)} s for` : fewer;
   }
 }
 
 /** Knobs, board and everything between. `onMove(values, seed)` is told when they come to rest. */
 export class Bench {
-  constructor(app, { scene, knobs, base, values, view, seed, onMove, hidden = false, saysFirst = false }) {
-    Object.assign(this, { app, scene, base, values, view, seed, onMove, hidden });
-    this.asker = new Asker({ api: app.api, onAnswer: (answer, how) => this.answered(answer, how), onStatus: (status) => this.told(status) });
+  constructor(app, { scene, knobs, base, values, view, seed, replicates, onMove, hidden = false, saysFirst = false }) {
+    Object.assign(this, { app, scene, base, values, view, seed, replicates, onMove, hidden });
+    this.full = replicates ?? FULL;
+    this.asker = new Asker({ api: app.api, full: this.full, onAnswer: (answer, how) => this.answered(answer, how), onStatus: (status) => this.told(status) });
     this.knobs = new Knobs(knobs, { onInput: (knob, value) => this.input(knob, value), onRest: () => this.rest() });
     this.knobs.set(values, base);
     this.says = h("div", { class: "says" });
     this.board = new Board(app.words, { beside: saysFirst ? null : this.says });
-    this.status = new Status(() => this.asker.again());
+    this.status = new Status({ again: () => this.asker.again(), many: this.full, onMany: (many) => this.setMany(many) });
     this.top = h("div", { class: "bench-top" }, this.status.element);
     this.element = h("div", { class: "bench", hidden }, this.top, saysFirst ? this.says : null, this.board.element);
     this.look = () => this.board.frames.forEach((frame) => frame.again());
@@ -59,7 +63,7 @@ export class Bench {
 
   ask() {
     this.element.dataset.settled = "false";
-    this.asker.full(this.question());
+    this.asker.rest(this.question());
   }
 
   input(knob, value) {
@@ -69,7 +73,7 @@ export class Bench {
   }
 
   rest() {
-    this.onMove(this.values, this.seed);
+    this.onMove(this.values, this.seed, this.full === FULL ? null : this.full);
     this.ask();
   }
 
@@ -87,6 +91,7 @@ export class Bench {
     this.board.show(answer.panels);
     this.status.answered(answer, settled);
     this.element.dataset.settled = String(settled);
+    this.element.dataset.sequence = String(answer.sequence);
     this.speak(answer, settled);
   }
 
@@ -138,6 +143,13 @@ export class Bench {
     this.put(this.values, whole);
   }
 
+  /** More replicates, less Monte Carlo error. */
+  setMany(many) {
+    this.full = many;
+    this.asker.full = many;
+    this.rest();
+  }
+
   resetAll() {
     return button([icon("reset"), "Put all back"], () => this.put(this.base, this.scene.seed), { class: "quiet" });
   }
@@ -162,9 +174,14 @@ export class Bench {
     );
   }
 
+  /** As many replicates as the numbers on the screen rest on (a slow design may have had fewer than were asked for). */
+  replicates() {
+    return this.answer?.replicates ?? this.full;
+  }
+
   async design() {
     try {
-      return await this.app.api.post("/api/design", { ...this.question(), replicates: FULL });
+      return await this.app.api.post("/api/design", { ...this.question(), replicates: this.replicates() });
     } catch (error) {
       this.told({ kind: "error", text: error.message });
       return null;
@@ -185,7 +202,7 @@ export class Bench {
       h("ol", { class: "how" },
         h("li", {}, h("p", {}, "Save the design that is on the screen as ", h("code", {}, design.filename), "."), save),
         h("li", {}, h("p", {}, "In a terminal, in the folder where it was saved:"), copyField("Command", design.command, { rows: 3 }))),
-      h("p", { class: "note" }, `The command runs the same ${FULL} replicates with the same luck (seed ${this.seed}): its numbers are those on the screen.`),
+      h("p", { class: "note" }, `The command runs the same ${this.replicates()} replicates with the same luck (seed ${this.seed}): its numbers are those on the screen.`),
     );
   }
 }

@@ -23,9 +23,9 @@ export class Explore {
     const view = scene.views.find((one) => one.name === state.view)?.name ?? scene.views[0].name;
     const seed = state.seed ?? scene.seed;
     Object.assign(this, { app, scene, base, left, state: { page: "explore", view: view === scene.views[0].name ? null : view } });
-    this.bench = new Bench(app, { scene, knobs: scene.knobs, base, values, view, seed, onMove: (...to) => this.moved(...to) });
+    this.bench = new Bench(app, { scene, knobs: scene.knobs, base, values, view, seed, replicates: state.replicates, onMove: (...to) => this.moved(...to) });
     this.element = this.build(view);
-    this.moved(values, seed);
+    this.moved(values, seed, state.replicates);
     this.bench.ask();
   }
 
@@ -43,8 +43,8 @@ export class Explore {
     this.app.go({ ...this.state, view });
   }
 
-  moved(values, seed) {
-    this.state = { ...this.state, values: moved(values, this.base), seed: seed === this.scene.seed ? null : seed };
+  moved(values, seed, replicates) {
+    this.state = { ...this.state, replicates, values: moved(values, this.base), seed: seed === this.scene.seed ? null : seed };
     this.app.note(this.state);
   }
 

@@ -43,9 +43,9 @@ function judge(row, right, chosen) {
 }
 
 /** Where one is: a piece for each step, each a link. */
-function progress(lesson, here) {
+function progress(lesson, here, replicates) {
   const items = lesson.steps.map((step, i) => {
-    const href = writeState({ page: "lessons", lesson: lesson.name, step: i });
+    const href = writeState({ page: "lessons", lesson: lesson.name, step: i, replicates });
     const label = `Step ${i + 1} of ${lesson.steps.length}: ${step.title}`;
     return h("li", {}, h("a", { href, "aria-label": label, "data-tip": step.title, "aria-current": i === here ? "step" : null, class: i < here ? "done" : null }, String(i + 1)));
   });
@@ -74,25 +74,25 @@ export class Lesson {
     this.base = { ...settle({}, knobs, {}).values, ...this.what.values };
     const { values, left } = settle(state.values, knobs, this.base);
     this.left = left;
-    this.state = { page: "lessons", lesson: lesson.name, step };
-    this.bench = this.what.view ? this.makeBench(values, state.seed ?? seed) : null;
+    this.state = { page: "lessons", lesson: lesson.name, step, replicates: state.replicates };
+    this.bench = this.what.view ? this.makeBench(values, state.seed ?? seed, state.replicates) : null;
     this.element = this.build();
     if (!this.bench) this.app.note(this.state);
     else {
-      this.moved(values, state.seed ?? seed);
+      this.moved(values, state.seed ?? seed, state.replicates);
       this.bench.ask(); // before the answer is given, so that it is there when it is
     }
   }
 
-  makeBench(values, seed) {
+  makeBench(values, seed, replicates) {
     const { scene } = this.lesson;
     const knobs = scene.knobs.filter((knob) => this.what.knobs.includes(knob.name));
     const hidden = this.what.kind === "question";
-    return new Bench(this.app, { scene, knobs, base: this.base, values, view: this.what.view, seed, onMove: (...to) => this.moved(...to), hidden, saysFirst: true });
+    return new Bench(this.app, { scene, knobs, base: this.base, values, view: this.what.view, seed, replicates, onMove: (...to) => this.moved(...to), hidden, saysFirst: true });
   }
 
-  moved(values, seed) {
-    this.state = { ...this.state, values: moved(values, this.base), seed: seed === this.lesson.scene.seed ? null : seed };
+  moved(values, seed, replicates) {
+    this.state = { ...this.state, replicates, values: moved(values, this.base), seed: seed === this.lesson.scene.seed ? null : seed };
     this.app.note(this.state);
   }
 
@@ -116,7 +116,7 @@ export class Lesson {
     const number = app.start.lessons.findIndex((one) => one.name === lesson.name) + 1;
     const kicker = h("p", { class: "kicker" }, h("a", { href: "#/lessons" }, "Lessons"), ` · ${number} of ${app.start.lessons.length} · ${lesson.minutes} minutes`);
     const note = lesson.instructor.length ? button("Instructor’s note", () => instructorNote(lesson, app.words), { class: "quiet" }) : null;
-    return h("div", { class: "page-head lesson-head" }, h("div", {}, kicker, h("h1", { tabindex: "-1" }, lesson.title)), h("div", { class: "lesson-tools" }, progress(lesson, this.step), note));
+    return h("div", { class: "page-head lesson-head" }, h("div", {}, kicker, h("h1", { tabindex: "-1" }, lesson.title)), h("div", { class: "lesson-tools" }, progress(lesson, this.step, this.state.replicates), note));
   }
 
   text() {
@@ -139,7 +139,8 @@ export class Lesson {
 
   steps() {
     const last = this.step + 1 === this.lesson.steps.length;
-    const to = (step) => writeState({ page: "lessons", lesson: this.lesson.name, step });
+    const { replicates } = this.state;
+    const to = (step) => writeState({ page: "lessons", lesson: this.lesson.name, step, replicates });
     const back = this.step ? h("a", { class: "button", href: to(this.step - 1), rel: "prev" }, "Back") : null;
     this.next = last ? this.onward() : h("a", { class: "button", href: to(this.step + 1), rel: "next" }, "Next");
     if (this.what.kind !== "question") this.next.classList.add("primary");

@@ -1,12 +1,15 @@
 // What the page shows, as the fragment of a link and back. Everything a link says is checked before it is used.
 //
-//   #/explore?view=power&seed=3&k.n=240        the free page: a view, the luck, sliders that were moved
+//   #/explore?seed=3&replicates=100&k.n=240    the free page: luck, how many replicates, sliders that were moved
 //   #/lessons                                  the list of lessons
 //   #/lessons/missing/3?k.share=0.3            a lesson, its third step, sliders moved in this step
 //   #/trial?scene=missing&replicate=4&k.n=90   one trial, day by day
 
 const WHOLE = /^\d{1,10}$/;
 const LARGEST = 2 ** 31 - 1;
+/** How many replicates an answer may rest on. */
+export const REPLICATES = [100, 250, 500, 1000];
+export const FULL = 500;
 const PAGES = ["explore", "lessons", "trial"];
 
 function whole(text, fallback) {
@@ -36,6 +39,7 @@ export function readState(fragment) {
     view: said.get("view"),
     seed: whole(said.get("seed"), null),
     replicate: whole(said.get("replicate"), null),
+    replicates: REPLICATES.find((many) => String(many) === said.get("replicates")) ?? null,
     values,
   };
 }
@@ -48,7 +52,7 @@ function pathOf(state) {
 /** The fragment of a state: what is null is not said. */
 export function writeState(state) {
   const said = new URLSearchParams();
-  for (const name of ["scene", "view", "seed", "replicate"]) {
+  for (const name of ["scene", "view", "seed", "replicate", "replicates"]) {
     const value = state[name];
     if (value !== null && value !== undefined && value !== "") said.set(name, String(value));
   }

@@ -1,7 +1,7 @@
 // Curves with their Monte Carlo band; a point of the pointer reads all of them at one place.
 
 import { h, s } from "../dom.js";
-import { canvas, held, legend, line, mark, plane, shapeOf, surrounded, text, xAxis, yGrid } from "./parts.js";
+import { canvas, held, legend, line, mark, plane, shapeOf, surrounded, swatch, text, xAxis, yGrid } from "./parts.js";
 import { number, valueWriter } from "./scale.js";
 
 const KNOWN = (value) => value !== null && value !== undefined;
@@ -36,7 +36,7 @@ function reference(panel, { box, at, font }) {
   return (panel.lines ?? []).flatMap((one) => {
     if (one.axis === "y") {
       const y = at.y(one.at);
-      return [line(box.left, y, box.right, y, "reference"), text(box.right - 4, y - 6, one.label, { anchor: "end", name: "label halo" })];
+      return [line(box.left, y, box.right, y, "reference"), text(box.left + 6, y - 6, one.label, { name: "label halo" })];
     }
     const x = at.x(one.at);
     row += 1;
@@ -121,7 +121,7 @@ class Curve {
   row(series, i, write) {
     const value = series.y[i];
     const range = KNOWN(series.low?.[i]) ? ` (${write(series.low[i])} to ${write(series.high[i])})` : "";
-    return h("div", {}, h("span", { class: `dot c${series.colour}`, "aria-hidden": "true" }), `${series.label}: ${KNOWN(value) ? write(value) : "not known"}${range}`);
+    return h("div", {}, swatch({ colour: series.colour, shape: shapeOf(series.colour), name: series.dashed ? "dashed" : "" }), h("span", {}, `${KNOWN(value) ? write(value) : "not known"}${range}`));
   }
 
   leave() {

@@ -22,8 +22,8 @@ class Strip {
     const write = valueWriter(panel.x);
     canvas(this.svg, width, height);
     this.svg.setAttribute("aria-label", `${group.label}: mean ${write(group.mean ?? NaN)}`);
-    const parts = [this.zero(panel, at, height), this.truth(group, at, { width, height, font, write }), this.dots(group, at, height), this.range(group, at, height)];
-    if (before && before.mean !== null) parts.push([mark("diamond", at(before.mean), height * 0.78, 7, "mark ghost open")]);
+    const old = before && before.mean !== null ? [mark("diamond", at(before.mean), height * 0.78, 9, "mark old")] : [];
+    const parts = [this.zero(panel, at, height), this.truth(group, at, { width, height, font, write }), this.dots(group, at, height), old, this.range(group, at, height)];
     this.svg.replaceChildren(...parts.flat());
     this.write(group);
   }
@@ -96,7 +96,7 @@ class Estimates {
     const box = { left: 8, right: width - 8, bottom: 4 };
     this.axis.replaceChildren(...xAxis({ box, at: { x: scale(panel.x.low, panel.x.high, 8, width - 8) }, font, x: panel.x }));
     this.tools.words.write(this.xName, panel.x.label, new Set());
-    legend(this.legend, before ? [{ label: before.kept, colour: 7, shape: "diamond", name: "ghost open", line: false }] : [], this.tools.words);
+    legend(this.legend, before ? [{ label: before.kept, colour: 7, shape: "diamond", name: "old", line: false }] : [], this.tools.words);
   }
 }
 

@@ -86,7 +86,8 @@ export function held(at, words, font, from, to) {
   return Math.min(Math.max(at, from + half), Math.max(to - half, from + half));
 }
 
-function swatch(item) {
+/** A small picture of what a curve, bar or mark looks like. */
+export function swatch(item) {
   const svg = s("svg", { class: "swatch", width: 30, height: 16, viewBox: "0 0 30 16", "aria-hidden": "true" });
   if (item.band) svg.append(rect(1, 3, 28, 10, `band c${item.colour}`));
   if (item.bar) svg.append(rect(7, 1, 16, 14, `bar c${item.colour}`));
