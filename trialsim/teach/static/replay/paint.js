@@ -35,7 +35,7 @@ export class Painter {
 
   /** Fit the canvas to a width in CSS pixels. */
   resize(width) {
-    const type = Math.max(10, Math.min(14, width / 52)) * (this.rem / 16);
+    const type = Math.max(width < 480 ? 10 : 12, Math.min(14, width / 52)) * (this.rem / 16);
     this.plan = layout(this.stage, width, type);
     this.type = type;
     const scale = Math.min(window.devicePixelRatio || 1, 2);
@@ -59,6 +59,7 @@ export class Painter {
     if (atOnce || this.calm) this.arrive();
     else if (before !== null && day > before && day - before <= 14) this.mark(before, day);
     this.counts = model.counts(day);
+    this.held = stage.sites.map((site) => this.zone.reduce((n, zone) => n + (zone === site.number ? 1 : 0), 0));
   }
 
   aim(person) {
@@ -134,6 +135,7 @@ export class Painter {
     const { context, scale, plan } = this;
     this.still ??= this.drawStill();
     context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     context.drawImage(this.still, 0, 0);
     context.setTransform(scale, 0, 0, scale, 0, 0);
     this.drawNumbers();
@@ -154,6 +156,7 @@ export class Painter {
 
   drawPlaces(c) {
     const { stage, plan, colours } = this;
+    this.drawFork(c);
     for (const zone of stage.sites) this.box(c, zone.box, colours.card, colours.rule);
     this.box(c, plan.gate, colours.hair, colours.rule);
     for (const [k, lane] of stage.lanes.entries()) {
@@ -163,6 +166,22 @@ export class Painter {
       c.fillStyle = this.armColours[k];
       c.fillRect(lane.box.x, lane.box.y + 2, 5, plan.line - 4);
     }
+  }
+
+  /** Lines from the sites to every arm, and to the box of those who are not in the trial. */
+  drawFork(c) {
+    const { plan, stage } = this;
+    if (plan.across) return;
+    const from = { x: plan.sites.x + plan.sites.w, y: plan.sites.y + plan.sites.h / 2 };
+    c.lineWidth = 2;
+    c.strokeStyle = this.colours.rule;
+    c.beginPath();
+    for (const lane of stage.lanes) {
+      const to = { x: lane.box.x - 2, y: lane.box.y + plan.line + (lane.box.h - plan.line) / 2 };
+      c.moveTo(from.x, from.y);
+      c.bezierCurveTo(from.x + 12, from.y, to.x - 16, to.y, to.x, to.y);
+    }
+    c.stroke();
   }
 
   box(c, { x, y, w, h }, fill, edge) {
@@ -194,7 +213,8 @@ export class Painter {
   drawNumbers() {
     const { stage, plan, counts, colours } = this;
     const flow = counts;
-    for (const [k, zone] of stage.sites.entries()) this.label(zone.box, this.model.data.sites[k], this.held(zone));
+    if (!plan.across) this.text("Contacted, screened", 2, 0, { colour: colours.soft, width: plan.sites.w });
+    for (const [k, zone] of stage.sites.entries()) this.label(zone.box, this.siteName(k), this.held[k]);
     const gone = flow.steps.reduce((sum, step) => sum + step.gone, 0);
     this.label(plan.gate, "Not in the trial", null);
     this.big(plan.gate, gone);
@@ -202,13 +222,25 @@ export class Painter {
       const arm = counts.arms[k];
       this.text(`${lane.arm.label}`, lane.box.x + 10, lane.box.y, { weight: 650, width: lane.box.w * 0.78 });
       this.text(`${arm.randomized} ${this.model.data.enrolled}`, lane.box.x + lane.box.w, lane.box.y, { align: "right", colour: colours.soft });
-      if (lane.wait) this.label(lane.wait.box, plan.narrow ? "Wait" : "Waiting", arm.waiting);
+      if (lane.wait) this.label(lane.wait.box, this.fits(lane.wait, "Waiting", "Wait"), arm.waiting);
       if (lane.treatBox) this.label(lane.treatBox, this.treatLabel(lane.arm), arm.place);
+      for (const zone of lane.seats) if (zone.named) this.text(this.seatLabel(zone), zone.box.x + 3, zone.box.y, { colour: colours.soft, size: 0.85 });
       if (lane.alone) this.label(lane.alone.box, "On the web programme", arm.alone);
       this.label(lane.follow.box, this.followLabel(lane), arm.follow);
-      this.label(lane.finished.box, plan.narrow ? "Done" : "Last visit over", arm.finished);
-      this.label(lane.left.box, plan.narrow ? "Left" : "Left the study", arm.left);
+      this.label(lane.finished.box, this.fits(lane.finished, "Last visit over", "Done"), arm.finished);
+      this.label(lane.left.box, this.fits(lane.left, "Left the study", "Left"), arm.left);
     }
+  }
+
+  /** A site's name; where it is too long its end, for beginnings are often alike. */
+  siteName(k) {
+    const name = this.model.data.sites[k];
+    const { context: c } = this;
+    c.font = `400 ${this.type}px ${this.family}`;
+    const room = this.stage.sites[k].box.w - 3.2 * this.type;
+    let shown = name;
+    while (shown.length > 1 && c.measureText(shown === name ? name : `…${shown}`).width > room) shown = shown.slice(1);
+    return shown === name ? name : `…${shown}`;
   }
 
   treatLabel(arm) {
@@ -216,15 +248,22 @@ export class Painter {
     return this.plan.narrow ? "Coached" : "With a coach";
   }
 
-  followLabel(lane) {
-    if (lane.wait || lane.alone) return this.plan.narrow ? "Followed" : "Followed up";
-    return "No sessions: followed up";
+  /** The first of some texts that leaves room for a number beside it in a zone. */
+  fits(zone, ...texts) {
+    this.context.font = `400 ${this.type}px ${this.family}`;
+    return texts.find((text) => this.context.measureText(text).width < zone.box.w - 2.4 * this.type) ?? texts.at(-1);
   }
 
-  held(zone) {
-    let n = 0;
-    for (let person = 0; person < this.stage.nPeople; person += 1) n += this.zone[person] === zone.number ? 1 : 0;
-    return n;
+  /** "coach 2", or as short as the box. */
+  seatLabel(zone) {
+    const whole = `${zone.arm.kind === "group" ? "team" : "coach"} ${zone.ofPlace}`;
+    this.context.font = `400 ${this.type * 0.85}px ${this.family}`;
+    return this.context.measureText(whole).width < zone.box.w - 6 ? whole : `#${zone.ofPlace}`;
+  }
+
+  followLabel(lane) {
+    if (lane.wait || lane.alone) return this.fits(lane.follow, "Followed up", "Followed");
+    return this.fits(lane.follow, "No sessions: followed up", "Followed up");
   }
 
   label(box, name, n) {

@@ -18,7 +18,7 @@ export class Stage {
   }
 
   zone(zone) {
-    const made = { ...zone, number: this.zones.length, most: 0, rect: null };
+    const made = { most: 0, rect: null, ...zone, number: this.zones.length };
     this.zones.push(made);
     return made;
   }
@@ -28,7 +28,7 @@ export class Stage {
     lane.new = this.zone({ kind: "new", arm });
     if (arm.waits) lane.wait = this.zone({ kind: "wait", arm });
     if (arm.kind === "self_paced") lane.alone = this.zone({ kind: "alone", arm });
-    if (arm.waits) lane.seats = arm.places.map((place, number) => this.zone({ kind: "seat", arm, place, number_of_place: number, most: place.capacity }));
+    if (arm.waits) lane.seats = arm.places.map((place, number) => this.zone({ kind: "seat", arm, place, ofPlace: number, most: place.capacity }));
     lane.follow = this.zone({ kind: "follow", arm });
     lane.finished = this.zone({ kind: "finished", arm });
     lane.left = this.zone({ kind: "left", arm });
@@ -123,16 +123,16 @@ function takeLowest(free) {
 // --- places on the screen -----------------------------------------------------------------------------------------------
 
 const GAP = 8;
-const MOST_PITCH = 11;
+const MOST_PITCH = 15;
 const LEAST_PITCH = 2.4;
 
 /** Rectangles of all zones for a width; `type` is the size of letters. Returns {width, height, pitch, boxes}. */
 export function layout(stage, width, type) {
-  const narrow = width < 620;
+  const narrow = width < 480;
   const line = Math.round(type * 1.45);
   const plan = narrow ? narrowPlan(stage, width, line) : widePlan(stage, width, line);
   placeSites(stage, plan, line);
-  stage.lanes.forEach((lane, k) => placeLane(lane, plan.lane(k), line));
+  stage.lanes.forEach((lane, k) => placeLane(lane, plan.lane(k), line, narrow));
   const pitch = commonPitch(stage);
   for (const zone of stage.zones) zone.perRow = Math.max(1, Math.floor(zone.rect.w / pitchIn(zone, pitch)));
   return { ...plan, line, pitch, narrow };
@@ -141,7 +141,7 @@ export function layout(stage, width, type) {
 function widePlan(stage, width, line) {
   const head = line + 4;
   const rows = stage.lanes.length;
-  const laneHeight = Math.max(4.2 * line, Math.min(170, 460 / rows));
+  const laneHeight = Math.max(4.8 * line, Math.min(170, 460 / rows));
   const height = head + rows * laneHeight + (rows - 1) * GAP;
   const left = Math.max(120, Math.round(width * 0.17));
   const gate = { x: 0, y: height - 3.4 * line, w: left, h: 3.4 * line };
@@ -153,7 +153,7 @@ function widePlan(stage, width, line) {
 function narrowPlan(stage, width, line) {
   const sites = { x: 0, y: 0, w: Math.round(width * 0.66), h: 5 * line };
   const gate = { x: sites.w + GAP, y: 0, w: width - sites.w - GAP, h: 5 * line };
-  const top = sites.h + GAP + line;
+  const top = sites.h + GAP;
   const laneHeight = Math.max(118, 7 * line);
   const rows = stage.lanes.length;
   const lane = (k) => ({ x: 0, y: top + k * (laneHeight + GAP), w: width, h: laneHeight });
@@ -166,26 +166,37 @@ function placeSites(stage, plan, line) {
     const { x, y, w, h } = plan.sites;
     const box = plan.across ? { x: x + (k * (w + GAP / 2)) / n, y, w: (w - (n - 1) * (GAP / 2)) / n, h } : { x, y: y + (k * (h + GAP / 2)) / n, w, h: (h - (n - 1) * (GAP / 2)) / n };
     zone.box = box;
-    zone.rect = inside(box, line, 4);
+    zone.rect = box.h > 2 * line || plan.across ? inside(box, line, 4) : { x: box.x + 0.42 * box.w, y: box.y + 4, w: 0.38 * box.w, h: Math.max(4, box.h - 8) };
   });
 }
 
 /** Columns: waiting, in treatment, follow-up, finished over left the study. What an arm does not have, the next one takes. */
-function placeLane(lane, box, line) {
+function placeLane(lane, box, line, narrow) {
   lane.box = box;
   const head = Math.round(line * 1.15);
   const body = { x: box.x, y: box.y + head, w: box.w, h: box.h - head };
-  const edges = [0, 0.15, 0.47, 0.79, 1].map((share) => body.x + share * body.w);
+  const shares = narrow ? [0, 0.17, 0.45, 0.7, 1] : [0, 0.12, 0.43, 0.69, 1];
+  const edges = shares.map((share) => body.x + share * body.w);
   const column = (from, to) => ({ x: edges[from] + (from ? GAP / 2 : 0), y: body.y, w: edges[to] - edges[from] - (from ? GAP / 2 : 0), h: body.h });
   const done = column(3, 4);
-  const split = Math.round(done.h * 0.64);
   if (lane.wait) put(lane.wait, column(0, 1), line);
   if (lane.alone) put(lane.alone, column(0, 2), line);
   put(lane.follow, lane.wait || lane.alone ? column(2, 3) : column(0, 3), line);
-  put(lane.finished, { ...done, h: split - GAP / 2 }, line);
-  put(lane.left, { ...done, y: done.y + split, h: done.h - split }, line);
+  const [over, left] = halves(done, line);
+  put(lane.finished, over, line);
+  put(lane.left, left, line);
   lane.new.box = lane.new.rect = { x: box.x - 2 * GAP, y: body.y + 4, w: GAP, h: body.h - 8 };
   if (lane.seats.length) placeSeats(lane, column(1, 2), line);
+}
+
+/** Last visit over, and left the study: one above the other where there is room, else side by side. */
+function halves(done, line) {
+  if (done.h > 4.6 * line) {
+    const split = Math.round(done.h - Math.max(line + 20, 0.22 * done.h));
+    return [{ ...done, h: split - GAP / 2 }, { ...done, y: done.y + split, h: done.h - split }];
+  }
+  const split = Math.round(done.w * 0.66);
+  return [{ ...done, w: split - GAP / 2 }, { ...done, x: done.x + split, w: done.w - split }];
 }
 
 function put(zone, box, line) {
@@ -197,19 +208,23 @@ function inside(box, line, margin) {
   return { x: box.x + margin, y: box.y + line + 2, w: Math.max(4, box.w - 2 * margin), h: Math.max(4, box.h - line - 2 - margin) };
 }
 
-/** Coaches (teams) share the box of treatment: as square a grid as the box allows. */
+/** Coaches (teams) share the box of treatment, in the grid that leaves most room for a place. */
 function placeSeats(lane, box, line) {
   lane.treatBox = box;
   const area = inside(box, line, 3);
   const n = lane.seats.length;
+  const most = Math.max(...lane.seats.map((zone) => zone.most));
+  const cell = (columns) => ({ w: area.w / columns, h: area.h / Math.ceil(n / columns) });
+  const room = (columns) => fitting({ w: cell(columns).w - 6, h: cell(columns).h - 6 }, most);
   let columns = 1;
-  while (columns < n && area.w / columns > 1.6 * (area.h / Math.ceil(n / columns))) columns += 1;
-  const rows = Math.ceil(n / columns);
-  const w = area.w / columns;
-  const h = area.h / rows;
+  for (let k = 2; k <= n; k += 1) if (room(k) > room(columns) * 1.001) columns = k;
+  const { w, h } = cell(columns);
   lane.seats.forEach((zone, k) => {
     zone.box = { x: area.x + (k % columns) * w + 1, y: area.y + Math.floor(k / columns) * h + 1, w: w - 2, h: h - 2 };
-    zone.rect = { x: zone.box.x + 2, y: zone.box.y + 2, w: Math.max(3, zone.box.w - 4), h: Math.max(3, zone.box.h - 4) };
+    const full = { x: zone.box.x + 2, y: zone.box.y + 2, w: Math.max(3, zone.box.w - 4), h: Math.max(3, zone.box.h - 4) };
+    const below = { ...full, y: full.y + line * 0.8, h: full.h - line * 0.8 };
+    zone.named = full.w > 1.5 * line && fitting(below, most) > 4.5;
+    zone.rect = zone.named ? below : full;
   });
 }
 
@@ -220,6 +235,7 @@ function commonPitch(stage) {
 }
 
 function fitting(rect, n) {
+  if (rect.w <= 0 || rect.h <= 0) return 0;
   let pitch = Math.sqrt((rect.w * rect.h) / n);
   while (pitch > LEAST_PITCH && Math.floor(rect.w / pitch) * Math.floor(rect.h / pitch) < n) pitch *= 0.97;
   return pitch;
@@ -228,7 +244,7 @@ function fitting(rect, n) {
 /** Seats are as far apart as their coach's box allows, and at most a little further than people elsewhere. */
 function pitchIn(zone, pitch) {
   if (zone.kind !== "seat") return pitch;
-  return Math.max(LEAST_PITCH, Math.min(1.5 * pitch, MOST_PITCH * 1.3, fitting(zone.rect, Math.max(1, zone.most))));
+  return Math.max(LEAST_PITCH, Math.min(2.4 * pitch, MOST_PITCH, fitting(zone.rect, Math.max(1, zone.most))));
 }
 
 /** Centre of a slot of a zone. */
