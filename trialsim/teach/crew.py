@@ -63,7 +63,7 @@ class Limits:
     """Questions under way at once."""
     least: int = 32
     """Replicates that an answer rests on at least, unless fewer were asked for."""
-    kept: int = 64
+    kept: int = 32
     """Questions, and answers, that are kept."""
     clients: int = 2000
     """Clients whose last question is remembered."""
@@ -136,15 +136,15 @@ class Crew:
 
     async def ask(self, question: Question, view: View, *, client: str = "", sequence: int = 0) -> Result:
         """The answer to a question. Refused where the client has a newer one, or there is too much to do."""
-        bare = replace(question, replicates=0)
-        job = await self._settled(work, bare, (0, question.replicates), client=client, sequence=sequence)
-        n, parts = job.parts((0, question.replicates))
-        if n < min(self.limits.least, question.replicates):
+        bare, wanted = replace(question, replicates=0), min(question.replicates, view.most)
+        job = await self._settled(work, bare, (0, wanted), client=client, sequence=sequence)
+        n, parts = job.parts((0, wanted))
+        if n < min(self.limits.least, wanted):
             raise Refused(503, TOO_SLOW, headers={"Retry-After": "5"})
         own = replace(question, replicates=n)
         answer = await self._answer(own, view, parts)
-        if n < question.replicates:
-            answer = replace(answer, says=[*answer.says, _fewer(n, question.replicates)])
+        if n < wanted:
+            answer = replace(answer, says=[*answer.says, _fewer(n, wanted)])
         return Result(answer, n)
 
     async def _answer(self, question: Question, view: View, parts: list[Any]) -> Answer:

@@ -23,7 +23,7 @@ from trialsim.experiments.decisions import decide
 from trialsim.experiments.measures import Measures, measure
 from trialsim.experiments.performance import proportion_with_error
 from trialsim.teach.cut import can_be_cut, cut_block, cut_data
-from trialsim.teach.primary import only_primary, primary_of
+from trialsim.teach.primary import Idle, idle_of, lean, primary_of
 from trialsim.world.world import World
 
 Floats = NDArray[np.float64]
@@ -64,9 +64,9 @@ class Sized:
         return world
 
 
-def sized(design: Design) -> Sized:
-    """The design with what power needs alone, at the sizes of its curve."""
-    own, is_cut = only_primary(design), can_be_cut(design)
+def sized(design: Design, *, idle: Idle | None = None) -> Sized:
+    """The design with what power needs alone, at the sizes of its curve. `idle` is what it does not need, if known."""
+    own, is_cut = lean(design, idle or idle_of(design)), can_be_cut(design)
     kinds = {analysis.kind for analysis in own.analyses.values()}
     parts = COARSE if not is_cut else FINE if kinds <= set(QUICK) else SPARSE
     n, least = design.sample_size, 4 * len(design.arms)

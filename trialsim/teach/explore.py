@@ -19,7 +19,7 @@ from trialsim.report.layout import listed, number, percent, with_error
 from trialsim.teach import curve, panels
 from trialsim.teach.knobs import Value, knobs_of, turned
 from trialsim.teach.panels import Panel
-from trialsim.teach.primary import Primary, primary_of, with_decision
+from trialsim.teach.primary import Idle, Primary, idle_of, primary_of, with_decision
 from trialsim.teach.questions import Answer, Question, Scene, View, design_of_json
 from trialsim.world.formulas import MONTH_DAYS
 
@@ -48,8 +48,14 @@ def design_on_screen(question: Question) -> Design:
 
 
 @lru_cache(maxsize=8)
+def _idle(document: str) -> Idle:
+    return idle_of(design_of_json(document))
+
+
+@lru_cache(maxsize=8)
 def _sized(document: str, values: tuple[tuple[str, Value], ...]) -> curve.Sized:
-    return curve.sized(_on_screen(document, values))
+    """What a knob does makes nothing needed that the design itself does not need."""
+    return curve.sized(_on_screen(document, values), idle=_idle(document))
 
 
 def part(question: Question, first: int, n: int) -> curve.Part:

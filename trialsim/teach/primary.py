@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from pydantic import ValidationError
 
 from trialsim.design.analysis_checks import pairs_of
 from trialsim.design.decisions import Hypothesis, hypotheses_of
@@ -56,12 +58,55 @@ def with_decision(design: Design) -> Design:
     return Design.model_validate(data)
 
 
-def only_primary(design: Design) -> Design:
-    """The design with its first decision and the analyses that it needs, so that no others are worked out."""
+@dataclass(frozen=True)
+class Idle:
+    """What a design has beside its first decision that nothing else refers to."""
+
+    analyses: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    covariates: tuple[str, ...]
+
+
+def idle_of(design: Design) -> Idle:
+    """What power and the course of the trial do not need.
+
+    What stays has the same luck: streams have names, and of outcomes only those behind the last one that is needed go,
+    so that no correlation changes.
+    """
     primary = primary_of(design)
-    if primary.decision is None:
-        return design
-    decision = design.decisions[primary.decision]
-    needed = {decision.analysis, *(hypothesis.analysis for hypothesis in primary.hypotheses)}
-    analyses = {name: one for name, one in design.analyses.items() if name in needed}
-    return design.model_copy(update={"analyses": analyses, "decisions": {primary.decision: decision}})
+    needed = {hypothesis.analysis for hypothesis in primary.hypotheses}
+    if primary.decision is not None:
+        needed.add(design.decisions[primary.decision].analysis)
+    idle = Idle(tuple(name for name in design.analyses if name not in needed), (), ())
+    for name in reversed(design.outcomes):
+        more = replace(idle, outcomes=(*idle.outcomes, name))
+        if name == primary.outcome or _without(design, more) is None:
+            break
+        idle = more
+    for name in design.covariates:
+        more = replace(idle, covariates=(*idle.covariates, name))
+        idle = idle if _without(design, more) is None else more
+    return idle
+
+
+def lean(design: Design, idle: Idle) -> Design:
+    """The design with its first decision alone, and without what is idle."""
+    return _without(design, idle) or design
+
+
+def _without(design: Design, idle: Idle) -> Design | None:
+    """The design without some parts; None where something else refers to one of them."""
+    data, primary = design.model_dump(), primary_of(design)
+    if primary.decision is not None:
+        data["decisions"] = {primary.decision: data["decisions"][primary.decision]}
+    for field in ("analyses", "outcomes", "covariates"):
+        data[field] = {name: one for name, one in data[field].items() if name not in getattr(idle, field)}
+    for arm in data["arms"].values():
+        done = [arm["effects"], arm["tapers"], (arm["co_intervention"] or {}).get("effects", {})]
+        for by_outcome in done:
+            for name in idle.outcomes:
+                by_outcome.pop(name, None)
+    try:
+        return Design.model_validate(data)
+    except ValidationError:
+        return None

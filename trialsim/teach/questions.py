@@ -75,6 +75,8 @@ class View:
     command
         (question, name of the downloaded file) -> the command whose numbers are those on the screen;
         `question.replicates` is then the number that the answer rests on.
+    most
+        Replicates that it makes at most, of however many are asked for.
     """
 
     title: str
@@ -82,6 +84,7 @@ class View:
     answer: Callable[[Question, list[Any]], Answer]
     design: Callable[[Question], Design]
     command: Callable[[Question, str], str]
+    most: int = MOST_REPLICATES
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,6 @@ class Scene:
 
 def answered(view: View, question: Question, *, at_once: int = 64) -> Answer:
     """The answer worked out here and now, in pieces of `at_once` replicates; for tests and notebooks."""
-    starts = range(0, question.replicates, at_once)
-    parts = [view.part(question, first, min(at_once, question.replicates - first)) for first in starts]
+    total = min(question.replicates, view.most)
+    parts = [view.part(question, first, min(at_once, total - first)) for first in range(0, total, at_once)]
     return view.answer(question, parts)

@@ -191,7 +191,7 @@ def view(
         words = told_by.format(file=file, replicates=min(question.replicates, most), seed=question.seed)
         return f"trialsim {words}"
 
-    return View(title, part, joined, design, command)
+    return View(title, part, joined, design, command, most)
 
 
 # --- questions ---
