@@ -4,19 +4,20 @@ import sys
 from pathlib import Path
 
 from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_ext"))
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-from trialsim import __version__  # noqa: E402
+from trialsim import __version__
 
 project = "trialsim"
 author = "The trialsim developers"
 copyright = author
 version = release = __version__
 
-extensions = ["myst_parser", "mathml"]
-exclude_patterns = ["_build"]
+extensions = ["myst_parser", "mathml", "made_figures"]
+exclude_patterns = ["_build", "_ext", "_static"]
+highlight_language = "text"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 6
 html_math_renderer = "mathml"
@@ -27,8 +28,9 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
-highlight_language = "text"
+html_show_sphinx = False
 
 
-def setup(app):
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx: CSV has no colours."""
     app.add_lexer("csv", TextLexer)

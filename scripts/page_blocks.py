@@ -115,7 +115,7 @@ def _ending(lines: list[str]) -> str:
     return "\n".join(lines).strip("\n") + "\n"
 
 
-TIMES = re.compile(r"\b[\d.,]+( ?)(ms|s|min|h|seconds?|minutes?|replicates/s)\b")
+TIMES = re.compile(r"\b[\d.,]+( ?)(ms|s|min|h|seconds?|minutes?|replicates/s|per second|kB|MB)\b")
 
 
 def without_times(text: str) -> str:

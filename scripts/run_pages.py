@@ -46,6 +46,11 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if made not in path.parents)]
 
 
+def made_by(page: Path) -> list[str]:
+    """Names of the files that a page shows and its own commands make."""
+    return sorted(set(re.findall(rf"_build/figures/{page.stem}/([\w.\-]+)", page.read_text("utf-8"))))
+
+
 @dataclass
 class Ran:
     """What became of a page: outputs by the text block that shows them, and what was not run and why."""
@@ -145,7 +150,7 @@ class Reader:
 
     def _serve(self, text: str) -> None:
         """Start a server, with a port that is free; it must say where it is and answer there."""
-        words = ["bash", "-c", "exec " + FREE.sub("", text).rstrip() + " --port 0"]
+        words = ["bash", "-c", "exec " + FREE.sub("", text).rstrip() + " --port 0 --no-open"]
         server = subprocess.Popen(
             words, cwd=self.folder, env=self._env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -156,6 +161,7 @@ class Reader:
             if not line:
                 raise PageError(f"the server ended: {said}")
             said += line
+        self._env["PAGE"] = address[0].rstrip("/")
         with urllib.request.urlopen(address[0], timeout=20) as answer:
             if answer.status != 200:
                 raise PageError(f"the server answers {answer.status}")
