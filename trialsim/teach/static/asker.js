@@ -1,6 +1,6 @@
 // One question at a time: quick ones while a slider moves, one with more replicates when it comes to rest.
 
-import { Stale } from "./api.js";
+import { Refusal, Stale } from "./api.js";
 
 const QUICK = 120; // replicates while something moves
 const QUIET = 500; // [ms] an answer that comes sooner needs no word
@@ -83,6 +83,7 @@ export class Asker {
     this.finish();
     if (error instanceof Stale) this.tell("done");
     else this.tell("error", error.message);
+    if (!(error instanceof Stale || error instanceof Refusal)) reportError(error); // a mistake of the page itself
     this.goOn();
   }
 

@@ -1,5 +1,6 @@
 // Knobs and the answer they lead to: what the free page and the lessons share.
 
+import { Refusal } from "./api.js";
 import { Asker } from "./asker.js";
 import { copyField, openDialog, saveFile } from "./dialogs.js";
 import { button, h, icon, newId, say } from "./dom.js";
@@ -43,7 +44,7 @@ class Status {
 /** Knobs, board and everything between. `onMove(values, seed)` is told when they come to rest. */
 export class Bench {
   constructor(app, { scene, knobs, base, values, view, seed, replicates, onMove, hidden = false, saysFirst = false }) {
-    Object.assign(this, { app, scene, base, values, view, seed, replicates, onMove, hidden });
+    Object.assign(this, { app, scene, base, values, view, seed, onMove, hidden });
     this.full = replicates ?? FULL;
     this.asker = new Asker({ api: app.api, full: this.full, onAnswer: (answer, how) => this.answered(answer, how), onStatus: (status) => this.told(status) });
     this.knobs = new Knobs(knobs, { onInput: (knob, value) => this.input(knob, value), onRest: () => this.rest() });
@@ -175,14 +176,15 @@ export class Bench {
   }
 
   /** As many replicates as the numbers on the screen rest on (a slow design may have had fewer than were asked for). */
-  replicates() {
+  restsOn() {
     return this.answer?.replicates ?? this.full;
   }
 
   async design() {
     try {
-      return await this.app.api.post("/api/design", { ...this.question(), replicates: this.replicates() });
+      return await this.app.api.post("/api/design", { ...this.question(), replicates: this.restsOn() });
     } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
       this.told({ kind: "error", text: error.message });
       return null;
     }
@@ -202,7 +204,7 @@ export class Bench {
       h("ol", { class: "how" },
         h("li", {}, h("p", {}, "Save the design that is on the screen as ", h("code", {}, design.filename), "."), save),
         h("li", {}, h("p", {}, "In a terminal, in the folder where it was saved:"), copyField("Command", design.command, { rows: 3 }))),
-      h("p", { class: "note" }, `The command runs the same ${this.replicates()} replicates with the same luck (seed ${this.seed}): its numbers are those on the screen.`),
+      h("p", { class: "note" }, `The command runs the same ${this.restsOn()} replicates with the same luck (seed ${this.seed}): its numbers are those on the screen.`),
     );
   }
 }

@@ -71,10 +71,10 @@ export function decimals(number) {
 /** The value of a number knob nearest to `value`: inside its limits, on one of its steps. */
 export function onStep(knob, value) {
   const held = Math.min(Math.max(value, knob.low), knob.high);
+  if (held === knob.high) return knob.high; // which need not lie on a step
   const steps = Math.round((held - knob.low) / knob.step);
   const digits = Math.max(decimals(knob.step), decimals(knob.low));
-  const near = Number((knob.low + steps * knob.step).toFixed(digits));
-  return Math.min(near, knob.high);
+  return Math.min(Number((knob.low + steps * knob.step).toFixed(digits)), knob.high);
 }
 
 function taken(knob, value) {

@@ -1,5 +1,6 @@
 // One trial, day by day: which one, and the replay of it.
 
+import { Refusal, Stale } from "./api.js";
 import { button, calm, h, newId } from "./dom.js";
 import { moved, settle } from "./state.js";
 
@@ -62,6 +63,7 @@ export class Trial {
       if (this.control === control) this.show(mountReplay, data);
     } catch (error) {
       if (this.control === control) this.tell("error", error.message, true);
+      if (!(error instanceof Stale || error instanceof Refusal)) reportError(error);
     }
   }
 
