@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MODULES = (
-    "enrolment", "staff", "waiting", "attendance", "trajectories", "responders", "missing", "forest", "power", "errors",
+    "consort", "enrolment", "calendar", "staff", "waiting", "attendance", "trajectories", "responders", "missing",
+    "forest", "power", "errors", "nested_loop", "heat", "curve", "pareto",
 )  # fmt: skip
 
 KINDS: dict[str, Kind] = {}
@@ -59,6 +60,9 @@ def draw(material: Material, kind: str, *, size: Size = "page", dark: bool = Fal
         if engine is not None:
             engine.execute(figure)
             figure.set_layout_engine("none")  # so that what is written does not depend on how often it was drawn
+            for axes in figure.axes:  # the solver's last bits depend on where things lie in memory
+                left, bottom, width, height = (round(float(x), 6) for x in axes.get_position().bounds)
+                axes.set_position((left, bottom, width, height))
     return figure
 
 

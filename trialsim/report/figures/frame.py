@@ -49,10 +49,18 @@ class _Placed:
 
 
 class Frame:
-    """A figure in the making. `body` is the height of its panels [inches]; a projector's picture is always as high."""
+    """A figure in the making. `body` is the height of its panels [inches]; a projector's picture is always as high,
+    unless it must be `tall`: then that is the height of its panels."""
 
     def __init__(
-        self, look: Look, *, title: str, note: str = "", keys: Sequence[Key] = (), body: float | None = None
+        self,
+        look: Look,
+        *,
+        title: str,
+        note: str = "",
+        keys: Sequence[Key] = (),
+        body: float | None = None,
+        tall: float | None = None,
     ) -> None:
         from matplotlib.figure import Figure
 
@@ -65,7 +73,7 @@ class Frame:
         above = len(heads) * large + (0.06 if heads else 0) + n_rows * small + (0.06 if n_rows else 0)
         below = len(feet) * small + (0.05 if feet else 0)
         usual = look.height - 2 * MARGIN - above - below
-        self.body = usual if body is None or look.projected else body
+        self.body = tall if tall is not None else usual if body is None or look.projected else body
         self.tall = self.body + above + below + 2 * MARGIN
         self.figure: Figure = Figure(figsize=(look.width, self.tall))
         self.bottom = MARGIN + below

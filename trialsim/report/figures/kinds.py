@@ -25,6 +25,7 @@ class Asked:
     outcome: str | None = None
     visit: str | None = None
     analysis: str | None = None
+    contrast: str | None = None
     statistic: str | None = None
     x: str | None = None
     y: str | None = None

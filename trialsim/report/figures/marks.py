@@ -76,7 +76,7 @@ def quantiles(values: Floats, *probs: float) -> list[Floats]:
             return [np.nanquantile(values, prob, axis=0) for prob in probs]
 
 
-def weekly(values: Floats) -> tuple[Floats, Floats]:
+def weekly(values: NDArray[Any]) -> tuple[Floats, Floats]:
     """Days in the middle of weeks, and means over these weeks of values by day, (R, days) -> (R, weeks)."""
     starts = np.arange(0, values.shape[-1], 7)
     length = np.diff(np.append(starts, values.shape[-1]))

@@ -33,12 +33,12 @@ from trialsim.experiments.targets import Target, targets_of
 from trialsim.report.figures.kinds import Of
 from trialsim.report.figures.series import Series, joined, series_of
 from trialsim.sweeps.folders import MANIFEST
+from trialsim.sweeps.questions import AtPoint
 from trialsim.sweeps.reading import Results, open_results
 from trialsim.world.world import World
 
 if TYPE_CHECKING:
     from trialsim.sweeps.best import Best
-    from trialsim.sweeps.summary import Summary
 
 Progress = Callable[[int, int], None]
 
@@ -265,6 +265,12 @@ class Material:
                 )
         return found
 
+    def again(self, replicate: int) -> Series:
+        """One replicate simulated again."""
+        if replicate in self.replicates[:AGAIN] and "series" in self.__dict__:
+            return self.series.alone(int(np.flatnonzero(self.series.replicates == replicate)[0]))
+        return _again(self.design, self.seed, np.array([replicate], dtype=np.int32), 1, None)
+
     def _digests(self) -> list[str]:
         if self.results is None:
             return self._experiment.digests
@@ -316,12 +322,13 @@ class Material:
             raise TrialsimError(f"{self.source}: this needs the results of a sweep.")
         return self.results
 
-    @cached_property
-    def summary(self) -> Summary:
-        """Performance of every design point."""
-        from trialsim.sweeps.summary import summarise
+    def at(self, point: int) -> AtPoint:
+        """The replicates of a design point."""
+        return self._at.setdefault(point, AtPoint(self.sweep, point))
 
-        return summarise(self.sweep, skip_failed=self.skip_failed)
+    @cached_property
+    def _at(self) -> dict[int, AtPoint]:
+        return {}
 
     @cached_property
     def best(self) -> Best:

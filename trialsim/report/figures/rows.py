@@ -129,6 +129,11 @@ class RowPlot:
                 self.frame.text(right, middle + 0.35 * step, row.value, fontsize=self.points, ha="right")
 
     @property
+    def thick(self) -> float:
+        """Height of the lowest row."""
+        return min(height for row, height in zip(self.rows, self._heights, strict=True) if not row.heading)
+
+    @property
     def wide(self) -> float:
         """Width of the panel [inches]."""
         return self.frame.wide - self._left - self._right

@@ -6,7 +6,7 @@ A arms, V visits, K outcomes, D days, S sessions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,14 @@ class Series:
 
     def __len__(self) -> int:
         return len(self.replicates)
+
+    def alone(self, row: int) -> Series:
+        """One replicate of these, without staff (whose sums are over all)."""
+        one = slice(row, row + 1)
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        mine = {name: value[one] for name, value in parts.items() if name not in ("patterns", "staff")}
+        patterns = self.patterns[self.patterns[:, 0] == self.replicates[row]]
+        return Series(**mine, patterns=patterns, staff={})
 
 
 def series_of(block: Block, digests: Sequence[str]) -> Series:

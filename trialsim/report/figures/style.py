@@ -21,6 +21,9 @@ SIZES: tuple[Size, ...] = ("page", "projector")
 FONTS = ("DejaVu Sans", "Verdana", "Segoe UI", "Helvetica", "Arial", "sans-serif")
 """The first ships with matplotlib and is what text is measured by; the others have much the same widths."""
 
+TIE = "\u00a0"
+"""A space at which no line ends."""
+
 INK: dict[bool, dict[str, str]] = {
     False: {"ink": "#1a1d21", "muted": "#565d66", "grid": "#dde1e6", "paper": "#ffffff", "fill": "#f3f5f7"},
     True: {"ink": "#eceff3", "muted": "#aeb6c1", "grid": "#3a414b", "paper": "#14171b", "fill": "#20252c"},
@@ -215,19 +218,23 @@ def _font(bold: bool) -> Any:
     return get_font(findfont(FontProperties(family=FONTS[0], weight="bold" if bold else "normal")))
 
 
-@lru_cache(maxsize=20_000)
 def text_width(text: str, points: float, *, bold: bool = False) -> float:
     """Width of a line of text [inches]."""
+    return _width_in_ems(text, bold) * points / 72
+
+
+@lru_cache(maxsize=20_000)
+def _width_in_ems(text: str, bold: bool) -> float:
     font = _font(bold)
     font.set_size(100.0, 72.0)
     font.set_text(text, 0.0)
-    return float(font.get_width_height()[0]) / 64 * points / 100 / 72
+    return float(font.get_width_height()[0]) / 64 / 100
 
 
 def wrapped(text: str, width: float, points: float, *, bold: bool = False) -> list[str]:
-    """Text broken into lines of at most `width` inches; a word that is longer is broken."""
+    """Text broken into lines of at most `width` inches; a longer word is broken, as is what is `tied`."""
     lines: list[str] = []
-    for word in text.split():
+    for word in filter(None, text.split(" ")):
         joined = f"{lines[-1]} {word}" if lines else word
         if lines and text_width(joined, points, bold=bold) <= width:
             lines[-1] = joined
@@ -239,8 +246,15 @@ def wrapped(text: str, width: float, points: float, *, bold: bool = False) -> li
 def _broken(word: str, width: float, points: float, bold: bool) -> list[str]:
     if text_width(word, points, bold=bold) <= width:
         return [word]
+    if TIE in word:
+        return wrapped(word.replace(TIE, " "), width, points, bold=bold)
     letters = max(3, int(len(word) * width / text_width(word, points, bold=bold)))
     return textwrap.wrap(word, letters, break_long_words=True)
+
+
+def tied(text: str) -> str:
+    """Text that stays on one line: its spaces do not break."""
+    return text.replace(" ", TIE)
 
 
 def line_height(points: float) -> float:
