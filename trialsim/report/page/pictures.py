@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from trialsim.errors import ResultsError
 from trialsim.report.page.parts import Picture
 from trialsim.report.pieces import Piece
 
@@ -33,7 +34,10 @@ class Pictures:
         why_not = made.missing(self.material)
         if why_not:
             return Piece(f"There is no figure '{made.title}' here: {why_not}.")
-        figure = figures.draw(self.material, kind, **options)
+        try:
+            figure = figures.draw(self.material, kind, **options)
+        except ResultsError as error:  # a fit or a replicate failed, or other trials are stored than are simulated now
+            return Piece(f"There is no figure '{made.title}' here: {error}")
         self._drawn += 1
         alt = figures.alt(self.material, kind, **options)
         return Picture(

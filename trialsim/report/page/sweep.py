@@ -24,6 +24,7 @@ from trialsim.report.page.study import Study
 from trialsim.report.sweep_tables import best_answer, best_pieces, summary_pieces
 from trialsim.sweeps.best import Best, best
 from trialsim.sweeps.store import TEXT
+from trialsim.sweeps.summary import Summary, summarise
 from trialsim.world.world import World
 
 if TYPE_CHECKING:
@@ -69,12 +70,17 @@ class Swept:
         return [self.results.n_replicates(point) for point in range(self.results.n_points)]
 
     @cached_property
+    def summary(self) -> Summary:
+        """Performance of every design point."""
+        return summarise(self.results, skip_failed=self.material.skip_failed)
+
+    @cached_property
     def asked(self) -> tuple[tuple[str, ...], str]:
         """What the best design must satisfy, and what is then least: power, then cost, or time where nothing costs."""
         where = (f"power >= {ENOUGH_POWER:g}",) if "power" in self.material.best.powers else ()
         costs = any(
             row.cells[key].value
-            for row in self.material.summary.rows
+            for row in self.summary.rows
             for key in row.cells
             if key[0].measure == "total cost"
         )
@@ -217,7 +223,7 @@ def _best(swept: Swept) -> Iterator[Content]:
 
 
 def _points(swept: Swept) -> Iterator[str]:
-    yield from summary_pieces(swept.material.summary, width=WIDE)
+    yield from summary_pieces(swept.summary, width=WIDE)
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
@@ -226,7 +232,7 @@ def _points(swept: Swept) -> Iterator[str]:
 def _study(swept: Swept) -> Study:
     results, counts = swept.results, swept.counts
     versions = {name: str(version) for name, version in results.manifest.get("versions", {}).items()}
-    rows = [cell for row in swept.material.summary.rows for cell in row.cells.values()]
+    rows = [cell for row in swept.summary.rows for cell in row.cells.values()]
     return Study(
         design=swept.design,
         world=swept.world,

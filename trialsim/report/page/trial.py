@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trialsim.design.reader import digest, library, read_design, resolved_yaml
-from trialsim.errors import TrialsimError
+from trialsim.errors import ResultsError, TrialsimError
 from trialsim.experiments.superpopulation import ENOUGH
 from trialsim.experiments.targets import Finding, Targets, find, targets_of
 from trialsim.report import analysis_words as words
@@ -131,8 +131,12 @@ def _nulls(run: Run) -> list[str]:
     """Family-wise error under every partial null."""
     if not run.many or not run.design.decisions or not run.decided or confounded(run.design):
         return []
+    try:
+        nulls = run.material.nulls
+    except ResultsError as error:
+        return [paragraph(f"The family-wise error is not known: {error}")]
     rows = []
-    for parts, name, found in run.material.nulls:
+    for parts, name, found in nulls:
         equal = ", ".join(" = ".join(arms) for arms in parts if len(arms) > 1)
         decision = run.design.decisions[name]
         level = f"{100 * decision.alpha:g}%"
