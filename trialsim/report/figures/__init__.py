@@ -32,8 +32,8 @@ for _name in _MODULES:
     KINDS[_kind.name] = _kind
 
 __all__ = [
-    "CSS", "FORMATS", "KINDS", "OPTIONS", "SIZES", "Kind", "Material", "alt", "caption", "draw", "gather", "kinds_of",
-    "save", "svg",
+    "CSS", "FORMATS", "KINDS", "OPTIONS", "SIZES", "Kind", "Material", "alt", "caption", "draw", "gather",
+    "kind_called", "kinds_of", "save", "svg",
 ]  # fmt: skip
 
 
@@ -78,12 +78,18 @@ def alt(material: Material, kind: str, **options: Any) -> str:
     return chosen.tell(material, chosen.asked(material, options))
 
 
-def _kind_of(material: Material, kind: str) -> Kind:
+def kind_called(kind: str) -> Kind:
+    """A kind by its name. TrialsimError where there is none."""
     if kind not in KINDS:
         close = close_to(kind, KINDS)
         hint = f"Did you mean '{close}'?" if close else f"Kinds: {', '.join(KINDS)}."
         raise TrialsimError(f"no figure is called '{kind}'. {hint}")
-    why = KINDS[kind].missing(material)
+    return KINDS[kind]
+
+
+def _kind_of(material: Material, kind: str) -> Kind:
+    found = kind_called(kind)
+    why = found.missing(material)
     if why:
         raise TrialsimError(f"figure '{kind}' cannot be drawn from {material.source}: {why}.")
-    return KINDS[kind]
+    return found
