@@ -57,7 +57,7 @@ class Replay {
     this.summary = h("p", { class: "rp-summary", id: this.canvas.getAttribute("aria-describedby"), "aria-live": "polite" });
     this.side = h("section", { class: "rp-side", "aria-label": "Estimate" }, h("h2", {}, "The estimate as data come in"), this.estimates.element);
     this.scene = h("div", { class: "rp-scene" }, this.canvas);
-    const main = h("section", { class: "rp-main", "aria-label": "The trial" }, this.controls(), this.scene, this.summary, this.legend());
+    const main = h("section", { class: "rp-main", "aria-label": "The trial" }, this.controls(), this.scene, this.summary, this.person.now, this.legend());
     const flow = h("section", { class: "rp-flow", "aria-label": "Flow of participants" }, h("h2", {}, "Flow of participants (CONSORT)"), this.consort.element);
     return h("div", { class: "rp", role: "group", "aria-label": "Replay of one simulated trial" }, main, h("div", { class: "rp-aside" }, this.side, this.who()), flow);
   }

@@ -98,7 +98,7 @@ export function whoIs(model, i) {
     return `${covariate.label}: ${covariate.kind === "binary" ? (value ? "yes" : "no") : number(value, 1)}`;
   });
   const baseline = data.outcomes.flatMap((outcome, k) => (outcome.has_baseline ? [`${outcome.name.replaceAll("_", " ")} ${model.valueText(k, p.baseline[k][i])}`] : []));
-  return [`Person ${p.number[i]} of ${data.sites[p.site[i]]}.`, covariates.length ? `${covariates.join("; ")}.` : "", baseline.length ? `At baseline: ${baseline.join(", ")}.` : ""].filter(Boolean).join(" ");
+  return [`Person ${p.number[i]} of ${data.sites[p.site[i]]}.`, covariates.length ? `${capital(covariates.join("; "))}.` : "", baseline.length ? `At baseline: ${baseline.join(", ")}.` : ""].filter(Boolean).join(" ");
 }
 
 /** The panel about one participant: built anew for another, dated by `showDay`. */
@@ -106,19 +106,23 @@ export class PersonPanel {
   constructor(model) {
     this.model = model;
     this.element = h("div", { class: "rp-person-told" });
+    this.now = h("p", { class: "rp-follow" }); // what happened last, to stand beside the stage
     this.lines = [];
+    this.name = "";
     this.clear();
   }
 
   clear() {
     this.lines = [];
+    this.now.replaceChildren("Click on a dot to follow one participant.");
     this.element.replaceChildren(h("p", { class: "rp-soft" }, "Click on a dot, or choose a number, to read one participant's way."));
   }
 
   show(i) {
     const { model } = this;
     const arm = model.arms[model.people.arm[i]];
-    this.lines = wayOf(model, i).map(({ day, text }) => ({ day, item: h("li", {}, h("span", { class: "rp-when" }, `${model.dateText(day)}, day ${day}`), " ", text) }));
+    this.name = `Participant ${i} (${arm.label})`;
+    this.lines = wayOf(model, i).map(({ day, text }) => ({ day, text, item: h("li", {}, h("span", { class: "rp-when" }, `${model.dateText(day)}, day ${day}`), " ", text) }));
     this.element.replaceChildren(
       h("h3", {}, `Participant ${i}: ${arm.label}`),
       h("p", {}, whoIs(model, i)),
@@ -130,15 +134,16 @@ export class PersonPanel {
   /** Lines of later days are marked as not come yet; the last one that has come is kept in sight. */
   showDay(day) {
     let last = null;
-    for (const { day: on, item } of this.lines) {
-      item.classList.toggle("rp-later", on > day);
-      item.classList.remove("rp-now");
-      if (on <= day) last = item;
+    for (const line of this.lines) {
+      line.item.classList.toggle("rp-later", line.day > day);
+      line.item.classList.remove("rp-now");
+      if (line.day <= day) last = line;
     }
+    if (this.lines.length) this.now.replaceChildren(h("strong", {}, this.name), last ? ` on ${this.model.dateText(last.day)}: ${last.text}.` : " is not here yet.");
     if (!last) return;
-    last.classList.add("rp-now");
-    const list = last.parentElement;
-    list.scrollTop = last.offsetTop - list.offsetTop - list.clientHeight * 0.6;
+    last.item.classList.add("rp-now");
+    const list = last.item.parentElement;
+    list.scrollTop = last.item.offsetTop - list.offsetTop - list.clientHeight * 0.6;
   }
 
   hidden(i) {
@@ -158,4 +163,8 @@ export class PersonPanel {
 
 function at(column, i) {
   return typeof column === "number" ? column : column[i];
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
