@@ -82,29 +82,26 @@ def _shown_measures(design: Design) -> Iterator[str]:
 def answer(question: Question, parts: list[curve.Part]) -> Answer:
     """All panels of the free page."""
     design = _sized(question.document, question.values)
-    measures = curve.joined_measures(parts)
-    shown: list[Panel] = []
-    says: list[str] = []
-    options: tuple[str, ...] = ()
-    hits = curve.joined_hits(parts)
-    primary = primary_of(design.design)
-    powers: list[panels.Figure] = []
-    if hits is not None:
-        lines = curve.points(design, hits)
-        shown.append(_power_panel(design, primary, lines))
-        powers = list(_powers(design, primary, lines))
-        says += _said(design, primary, lines)
-        if np.isnan(hits[design.sizes.index(design.design.sample_size)]).any():
-            options = ("--skip-failed",)
-    else:
-        says.append("This design states no comparison of arms, so there is no power to show.")
-    shown.append(_numbers_panel(design.design, powers, measures))
-    says += _shortfall(design.design, measures)
-    shown += _course_panel(design.design, primary, measures)
-    estimates = [one.estimates for one in parts if one.estimates is not None]
-    if estimates and primary.decision is not None:
-        shown += _estimates_panel(design.design, primary, concatenate(estimates))
-    return Answer(shown, says, options)
+    primary, measures = primary_of(design.design), curve.joined_measures(parts)
+    hits, below = curve.joined_hits(parts), list(_course_panel(design.design, primary, measures))
+    if hits is None:
+        numbers = _numbers_panel(design.design, (), measures)
+        says = "This design states no comparison of arms, so there is no power to show."
+        return Answer([numbers, *below], [says, *_shortfall(design.design, measures)])
+    lines = curve.points(design, hits)
+    numbers = _numbers_panel(design.design, list(_powers(design, primary, lines)), measures)
+    estimates = concatenate([one.estimates for one in parts if one.estimates is not None])
+    return Answer(
+        [_power_panel(design, primary, lines, hits.shape[2]), numbers, *below,
+         *_estimates_panel(design.design, primary, estimates)],
+        [*_said(design, primary, lines), *_shortfall(design.design, measures)],
+        ("--skip-failed",) if _own(design, lines[0]).n_replicates < hits.shape[2] else (),
+    )  # fmt: skip
+
+
+def _own(design: curve.Sized, points: list[curve.Point]) -> curve.Point:
+    """The point at the design's own size."""
+    return points[design.sizes.index(design.design.sample_size)]
 
 
 def line_labels(design: Design, primary: Primary) -> list[str]:
@@ -127,7 +124,7 @@ def _keys(primary: Primary) -> list[str]:
     return [*keys, "success"] if len(keys) > 1 else keys
 
 
-def _power_panel(design: curve.Sized, primary: Primary, lines: list[list[curve.Point]]) -> Panel:
+def _power_panel(design: curve.Sized, primary: Primary, lines: list[list[curve.Point]], asked: int) -> Panel:
     labels, keys, n = line_labels(design.design, primary), _keys(primary), design.design.sample_size
     series = []
     for k, (key, label, points) in enumerate(zip(keys, labels, lines, strict=True)):
@@ -136,7 +133,7 @@ def _power_panel(design: curve.Sized, primary: Primary, lines: list[list[curve.P
     note = "Band: 95% Monte Carlo band, from how many simulated trials each point rests on."
     if not design.is_cut:
         note += " Points are few, as each is simulated by itself: in a longer trial groups would fill up otherwise."
-    worst, asked = min(lines[0], key=lambda one: one.n_replicates), max(one.n_replicates for one in lines[0])
+    worst = min(lines[0], key=lambda one: one.n_replicates)
     if worst.n_replicates < asked:
         note += f" An analysis failed in {asked - worst.n_replicates} trials of {worst.n}: they are left out there."
     return panels.curve(
@@ -151,19 +148,18 @@ def _colour(k: int, key: str) -> int:
 
 
 def _powers(design: curve.Sized, primary: Primary, lines: list[list[curve.Point]]) -> Iterator[panels.Figure]:
-    own = design.sizes.index(design.design.sample_size)
     for key, label, points in zip(_keys(primary), line_labels(design.design, primary), lines, strict=True):
-        one = points[own]
+        one = _own(design, points)
         tip = f"How many of 100 such trials would show this. 95% band {percent(one.low)} to {percent(one.high)}."
         text = with_error(100 * one.power, 100 * one.mcse, 1)
         yield panels.Figure(f"power_{key}", f"Power: {label}", text, one.power, one.mcse, "%", tip)
 
 
 def _said(design: curve.Sized, primary: Primary, lines: list[list[curve.Point]]) -> Iterator[str]:
-    own = design.sizes.index(design.design.sample_size)
+    own = [_own(design, points) for points in lines]
     said = [
-        f"{label} {percent(points[own].power)} (95% band {percent(points[own].low)} to {percent(points[own].high)})"
-        for label, points in zip(line_labels(design.design, primary), lines, strict=True)
+        f"{label} {percent(one.power)} (95% band {percent(one.low)} to {percent(one.high)})"
+        for label, one in zip(line_labels(design.design, primary), own, strict=True)
     ]
     yield f"Power with {design.design.sample_size:,} participants: {listed(said)}."
 
