@@ -173,7 +173,7 @@ def known_of(
     if "estimates" in here.results.tables:
         try:
             yield from _of_decisions(here, skip_failed, wanted)
-            yield from _of_analyses(here.estimates, skip_failed, wanted)
+            yield from known_of_analyses(here.estimates, skip_failed=skip_failed, wanted=wanted)
         except ResultsError as error:
             raise ResultsError(f"design point {here.point}: {error}") from error
     for name, what in COUNTED.items():
@@ -195,7 +195,10 @@ def _of_decisions(here: AtPoint, skip_failed: bool, wanted: Callable[[str], bool
             yield Known(row, np.where(known, hits, np.nan))
 
 
-def _of_analyses(estimates: Estimates, skip_failed: bool, wanted: Callable[[str], bool]) -> Iterator[Known]:
+def known_of_analyses(
+    estimates: Estimates, *, skip_failed: bool = False, wanted: Callable[[str], bool] = lambda analysis: True
+) -> Iterator[Known]:
+    """Statistics of the analyses that are `wanted`. ResultsError where fits failed, unless `skip_failed`."""
     places = {label: place for place, label in enumerate(estimates.labels)}
     for name, rows, why in by_analysis(estimates, skip_failed=skip_failed):
         if not wanted(name):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from trialsim.report.figures.style import Look
 
 MOST_LINES = 8
+BANDS = 3
+"""With more lines than this, upright lines take the place of bands."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,15 @@ def _along(material: Material) -> Axis:
 
 def _beside(material: Material, x: Axis) -> Axis | None:
     """The other axis with most values that still can be told apart."""
+    if _scattered(material, x):
+        return None
     others = [axis for axis in axes_of(material) if axis.path != x.path and len(axis.values) <= MOST_LINES]
     return max(others, key=lambda axis: len(axis.values), default=None)
+
+
+def _scattered(material: Material, x: Axis) -> bool:
+    """Whether every design point has a value of its own, as in a space-filling design: then dots, no lines."""
+    return len(x.values) == material.sweep.n_points and len(axes_of(material)) > 1
 
 
 def _why_not(material: Material) -> str:
@@ -85,15 +94,22 @@ def _paint(material: Material, look: Look, asked: Asked) -> Figure:
     ]
     frame = Frame(look, title=KIND.title, note=_note(material, found), keys=keys if found.by else [])
     ax = frame.panel()
+    dots = _scattered(material, found.x)
+    gap = 0.006 * (found.x.values[-1] - found.x.values[0])
     for k, line in enumerate(found.lines.values()):
         x = list(line)
         value = [mean.value for mean in line.values()]
-        how: Any = {"color": look.colour(k), "marker": look.marker(k), "linestyle": look.dashes(k), "zorder": 3}
-        ax.plot(x, value, **how)
+        dashes = "" if dots else look.dashes(k)
+        how: Any = {"color": look.colour(k), "marker": look.marker(k), "linestyle": dashes, "zorder": 3}
         low, high = ([m.value + side * Z * m.mcse for m in line.values()] for side in (-1, 1))
         if found.statistic.percent:
             low, high = [max(0.0, v) for v in low], [min(100.0, v) for v in high]
-        band(ax, x, low, high, look.colour(k), alpha=0.18)
+        if dots or len(found.lines) > BANDS:
+            x = [at + (k - (len(found.lines) - 1) / 2) * gap for at in x]
+            ax.vlines(x, low, high, color=look.colour(k), linewidth=look.line * 0.6, zorder=2)
+        else:
+            band(ax, x, low, high, look.colour(k), alpha=0.18)
+        ax.plot(x, value, **how)
     for aim in _aims(found.statistic):
         ax.axhline(aim, color=look.muted, linewidth=look.line * 0.5, linestyle=(0, (4, 2)), zorder=1)
     if found.statistic.name.startswith("Power"):
@@ -116,7 +132,12 @@ def _aims(statistic: Statistic) -> tuple[float, ...]:
 
 def _note(material: Material, found: _Curves) -> str:
     used = [found.x, *([found.by] if found.by else [])]
-    return sentences(["Bands: 95 % Monte Carlo interval.", averaged_over(material, used)])
+    others = "" if _scattered(material, found.x) else averaged_over(material, used)
+    return sentences([f"{_ranges(material, found)}: 95 % Monte Carlo interval.", others])
+
+
+def _ranges(material: Material, found: _Curves) -> str:
+    return "Upright lines" if len(found.lines) > BANDS or _scattered(material, found.x) else "Bands"
 
 
 def _say(material: Material, asked: Asked) -> str:
@@ -126,8 +147,10 @@ def _say(material: Material, asked: Asked) -> str:
     return sentences(
         [
             f"{found.statistic.words}; against {found.x.name} ({found.x.path}){by}.",
-            "Bands are 95 % Monte Carlo intervals.",
-            averaged_over(material, used),
+            f"{_ranges(material, found)} are 95 % Monte Carlo intervals.",
+            "A dot for each design point; all axes differ between them."
+            if _scattered(material, found.x)
+            else averaged_over(material, used),
             about_sweep(material),
         ]
     )

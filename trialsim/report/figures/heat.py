@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 MOST = 24
 """Values of an axis, at most."""
+FILLED = 0.5
+"""Share of a grid's cells that must have a design point, unless the axes are asked for."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +61,38 @@ def _grid(material: Material, asked: Asked) -> _Grid:
 
 
 def _axes(material: Material, asked: Asked) -> tuple[Axis, Axis]:
-    usable = [axis for axis in axes_of(material) if len(axis.values) <= MOST]
-    by_size = sorted(usable, key=lambda axis: (not axis.numeric, -len(axis.values)))
-    x = axis_called(material, asked.x) if asked.x else None
-    y = axis_called(material, asked.y) if asked.y else None
-    if x is None:
-        x = next(axis for axis in by_size if y is None or axis.path != y.path)
-    if y is None:
-        y = next(axis for axis in by_size if axis.path != x.path)
+    """Those asked for; else the two with most values that make a grid."""
+    x, y = (axis_called(material, name) if name else None for name in (asked.x, asked.y))
     for axis in (x, y):
-        if len(axis.values) > MOST:
+        if axis is not None and len(axis.values) > MOST:
             raise TrialsimError(f"figure 'heat': axis '{axis.path}' has more than {MOST} values.")
-    if x.path == y.path:
-        raise TrialsimError(f"figure 'heat': x and y are the same axis, '{x.path}'.")
-    return x, y
+    if x is not None and y is not None:
+        if x.path == y.path:
+            raise TrialsimError(f"figure 'heat': x and y are the same axis, '{x.path}'.")
+        return x, y
+    pairs = [pair for pair in _pairs(material) if x in (None, pair[0]) and y in (None, pair[1])]
+    if not pairs:
+        known = ", ".join(axis.path for axis in axes_of(material))
+        raise TrialsimError(f"figure 'heat': no other axis makes a grid with this one. Give --x and --y of: {known}.")
+    return pairs[0]
+
+
+def _pairs(material: Material) -> list[tuple[Axis, Axis]]:
+    """Pairs of axes of whose cells at least half have a design point; numbers first, then many values."""
+    axes = sorted(axes_of(material), key=lambda axis: (not axis.numeric, -len(axis.values)))
+    usable = [axis for axis in axes if len(axis.values) <= MOST]
+    return [(x, y) for x in usable for y in usable if x.path != y.path and _filled(material, x, y) >= FILLED]
+
+
+def _filled(material: Material, x: Axis, y: Axis) -> float:
+    cells = {(str(row[x.path]), str(row[y.path])) for row in material.sweep.axis_values}
+    return len(cells) / (len(x.values) * len(y.values))
 
 
 def _why_not(material: Material) -> str:
-    why = why_no_points(material)
-    if why:
-        return why
-    n = sum(len(axis.values) <= MOST for axis in axes_of(material))
-    return "" if n >= 2 else f"it needs two axes with 2 to {MOST} values"
+    return why_no_points(material) or (
+        "" if _pairs(material) else f"it needs two axes with 2 to {MOST} values that make a grid"
+    )
 
 
 def _paint(material: Material, look: Look, asked: Asked) -> Figure:

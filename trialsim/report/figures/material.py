@@ -6,12 +6,12 @@ simulated again: replicate k is always the same trial, and digests prove it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +33,9 @@ from trialsim.experiments.targets import Target, targets_of
 from trialsim.report.figures.kinds import Of
 from trialsim.report.figures.series import Series, joined, series_of
 from trialsim.sweeps.folders import MANIFEST
-from trialsim.sweeps.questions import AtPoint
+from trialsim.sweeps.questions import AtPoint, Measured, Quantity, refuse_failed
 from trialsim.sweeps.reading import Results, open_results
 from trialsim.world.world import World
-
-if TYPE_CHECKING:
-    from trialsim.sweeps.best import Best
 
 Progress = Callable[[int, int], None]
 
@@ -326,16 +323,30 @@ class Material:
         """The replicates of a design point."""
         return self._at.setdefault(point, AtPoint(self.sweep, point))
 
+    def kept(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What was made before under this key, or is made now."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    @cached_property
+    def _kept(self) -> dict[Hashable, Any]:
+        return {}
+
     @cached_property
     def _at(self) -> dict[int, AtPoint]:
         return {}
 
     @cached_property
-    def best(self) -> Best:
-        """Design points and their Pareto front over power, duration and cost."""
-        from trialsim.sweeps.best import best
-
-        return best(self.sweep, skip_failed=self.skip_failed)
+    def takes(self) -> dict[int, tuple[Measured, ...]]:
+        """Power (of the first decision), duration and cost of every design point that has replicates."""
+        results = self.sweep
+        wanted = (Quantity("power", ""), Quantity("counted", "duration_months"), Quantity("counted", "cost"))
+        points = [p for p in range(results.n_points) if results.n_replicates(p)]
+        if not self.skip_failed:
+            refuse_failed(results, points)
+        good = [p for p in points if results.n_replicates(p) - results.n_failed(p)]
+        return {p: tuple(self.at(p).measured(one, skip_failed=self.skip_failed) for one in wanted) for p in good}
 
 
 def _for_decisions(design: Design) -> Design:

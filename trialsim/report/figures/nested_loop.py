@@ -19,6 +19,7 @@ from trialsim.report.figures.studied import (
     Statistic,
     about_sweep,
     axes_of,
+    point_text,
     statistics_of,
     why_no_points,
 )
@@ -70,7 +71,7 @@ def _statistics(material: Material, asked: Asked) -> list[Statistic]:
 def _paint(material: Material, look: Look, asked: Asked) -> Figure:
     statistics, axes = _statistics(material, asked), axes_of(material)
     keys = [Key(one.line, look.colour(k), line=look.dashes(k)) for k, one in enumerate(statistics) if one.line]
-    lane = 0.34 if not look.projected else 0.5
+    lane = 0.36 if not look.projected else 0.56
     below = lane * len(axes)
     frame = Frame(look, title=KIND.title, note=_note(), keys=keys, body=2.6 + below)
     below = min(below, frame.body * 0.5)
@@ -120,8 +121,8 @@ def _loops(ax: Axes, look: Look, material: Material, axes: list[Axis], order: li
     for k, axis in enumerate(axes):
         base = len(axes) - 1 - k
         place = np.array([axis.place(values[point][axis.path]) for point in order])
-        tall = (1 - text_part) * 0.85
-        height = base + 0.06 + tall * place / max(1, len(axis.values) - 1)
+        tall = (1 - text_part) * 0.75
+        height = base + 0.16 * (1 - text_part) + tall * place / max(1, len(axis.values) - 1)
         ax.step(edges, np.append(height, height[-1]), where="post", color=look.ink, linewidth=look.line * 0.7)
         told = f"{axis.name}: {', '.join(axis.text(value) for value in axis.values)}"
         line = wrapped(told, look.width - 1.2, points)
@@ -166,7 +167,7 @@ def _tell(material: Material, asked: Asked) -> str:
         worst = min(one.at, key=lambda point: one.at[point].value)
         digits = 1 if one.percent else 2
         said = [
-            f"{word} {plus_minus(one.at[point].value, one.at[point].mcse, digits)} ({material.sweep.labels[point]})"
+            f"{word} {plus_minus(one.at[point].value, one.at[point].mcse, digits)} ({point_text(material, point)})"
             for word, point in (("highest", best), ("lowest", worst))
         ]
         parts.append(f"{one.line or one.name}: {', '.join(said)}")

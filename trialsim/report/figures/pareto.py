@@ -11,11 +11,12 @@ from trialsim.errors import TrialsimError
 from trialsim.report.figures.frame import Frame, Key
 from trialsim.report.figures.kinds import Asked, Kind
 from trialsim.report.figures.marks import few_ticks
-from trialsim.report.figures.studied import about_sweep, axes_of, why_no_points
+from trialsim.report.figures.studied import about_sweep, point_text, why_no_points
 from trialsim.report.figures.style import line_height, text_width, wrapped
 from trialsim.report.figures.words import Z, sentences
 from trialsim.report.layout import listed, number, with_error
-from trialsim.sweeps.best import Judged
+from trialsim.sweeps.best import Sense, on_front
+from trialsim.sweeps.questions import Quantity, power_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,22 +27,30 @@ if TYPE_CHECKING:
     from trialsim.sweeps.questions import Measured
 
 TAKES = {"cost": "Cost", "duration_months": "Months to the last visit"}
+FRONT: dict[str, Sense] = {"power": "max", "duration_months": "min", "cost": "min"}
+"""What the front is over, as `trialsim best` has it."""
 MOST = 14
 """Points that are described below the figure, at most."""
 
 
 @dataclass(frozen=True)
 class _Dot:
-    judged: Judged
+    point: int
     power: Measured
     takes: Measured
+    on_front: bool
 
 
 def _dots(material: Material, asked: Asked) -> list[_Dot]:
-    names = [quantity.name for quantity in material.best.quantities]
-    x = names.index(_x(material, asked))
-    y = next(place for place, quantity in enumerate(material.best.quantities) if quantity.kind == "power")
-    return [_Dot(one, one.found[y], one.found[x]) for one in material.best.points]
+    x = list(FRONT).index(_x(material, asked))
+    points = zip(material.takes.items(), _fronted(material), strict=True)
+    return [_Dot(point, found[0], found[x], on) for (point, found), on in points]
+
+
+def _fronted(material: Material) -> list[bool]:
+    """Whether each point is on the front over power, duration and cost."""
+    aims: list[tuple[Sense, int]] = [(sense, place) for place, sense in enumerate(FRONT.values())]
+    return on_front(list(material.takes.values()), aims).tolist()
 
 
 def _x(material: Material, asked: Asked) -> str:
@@ -49,8 +58,7 @@ def _x(material: Material, asked: Asked) -> str:
         if asked.x not in TAKES:
             raise TrialsimError(f"figure 'pareto': x is one of {', '.join(TAKES)} (given: {asked.x}).")
         return asked.x
-    names = [quantity.name for quantity in material.best.quantities]
-    costs = [one.found[names.index("cost")].value for one in material.best.points]
+    costs = [found[list(FRONT).index("cost")].value for found in material.takes.values()]
     return "cost" if any(costs) else "duration_months"
 
 
@@ -90,14 +98,14 @@ def _paint(material: Material, look: Look, asked: Asked) -> Figure:
 
 def _front(dots: list[_Dot]) -> list[_Dot]:
     """Those that no other beats, the strongest first."""
-    return sorted((dot for dot in dots if dot.judged.on_front), key=lambda dot: -dot.power.value)
+    return sorted((dot for dot in dots if dot.on_front), key=lambda dot: -dot.power.value)
 
 
 def _mark(ax: Axes, look: Look, dot: _Dot) -> None:
-    on = dot.judged.on_front
+    on = dot.on_front
     colour = look.colour(1) if on else look.muted
     x, y = dot.takes.value, 100 * dot.power.value
-    thin: Any = {"color": colour, "linewidth": look.line * 0.6, "alpha": 1.0 if on else 0.5, "zorder": 2}
+    thin: Any = {"color": colour, "linewidth": look.line * 0.5, "alpha": 0.8 if on else 0.25, "zorder": 2}
     ends = [max(0.0, y - 100 * Z * dot.power.mcse), min(100.0, y + 100 * Z * dot.power.mcse)]
     ax.plot([x, x], ends, **thin)
     if not math.isnan(dot.takes.mcse):
@@ -125,7 +133,7 @@ def _labels(ax: Axes, look: Look, front: list[_Dot], room: tuple[float, float]) 
     dots = [((d.takes.value - low_x) * to_x, (100 * d.power.value - low_y) * to_y) for d in front]
     taken: list[tuple[float, float, float, float]] = []
     for dot, (x, y) in zip(front, dots, strict=True):
-        text = str(dot.judged.point)
+        text = str(dot.point)
         wide = text_width(text, look.small, bold=True)
         away = look.dot / 72
         places = [
@@ -140,7 +148,9 @@ def _labels(ax: Axes, look: Look, front: list[_Dot], room: tuple[float, float]) 
             continue
         taken.append(free[0])
         at = ((free[0][0] + free[0][2]) / 2 / to_x + low_x, (free[0][1] + free[0][3]) / 2 / to_y + low_y)
-        ax.text(*at, text, ha="center", va="center", fontsize=look.small, fontweight="bold")
+        behind = {"facecolor": look.paper, "alpha": 0.75, "linewidth": 0, "pad": 0.8}
+        how: Any = {"ha": "center", "va": "center", "fontsize": look.small, "fontweight": "bold", "zorder": 5}
+        ax.text(*at, text, bbox=behind, **how)
 
 
 def _covers(
@@ -156,12 +166,10 @@ def _covers(
 
 def _told(material: Material, front: list[_Dot], look: Look) -> list[str]:
     """What the points on the front are, in lines."""
-    axes = axes_of(material)
     lines = []
     for dot in front[:MOST]:
-        values = ", ".join(f"{axis.name} {axis.text(dot.judged.values[axis.path])}" for axis in axes)
         power = with_error(100 * dot.power.value, 100 * dot.power.mcse, 1)
-        text = f"{dot.judged.point}: {values}; power {power} %"
+        text = f"{dot.point}: {point_text(material, dot.point)}; power {power} %"
         lines += wrapped(text, look.width - 0.5, look.small)
     if len(front) > MOST:
         lines.append(f"and {len(front) - MOST} more (see trialsim best).")
@@ -180,10 +188,10 @@ def _note() -> str:
 
 
 def _say(material: Material, asked: Asked) -> str:
-    words = next(iter(material.best.powers.values()), "")
+    words = power_in_words(material.sweep, Quantity("power", ""))
     front = _front(_dots(material, asked))
-    aims = listed([quantity.name for _, quantity in material.best.front])
-    told = [f"{d.judged.point} ({material.sweep.labels[d.judged.point]})" for d in front[:MOST]]
+    aims = listed([name.replace("_", " ") for name in FRONT])
+    told = [f"{d.point} ({point_text(material, d.point)})" for d in front[:MOST]]
     return sentences(
         [
             f"Power against {TAKES[_x(material, asked)].lower()} of every design point. Power: {words}.",
@@ -200,7 +208,7 @@ def _tell(material: Material, asked: Asked) -> str:
     front = _front(dots)
     takes = TAKES[_x(material, asked)].lower()
     said = [
-        f"point {d.judged.point} ({material.sweep.labels[d.judged.point]}): power "
+        f"point {d.point} ({point_text(material, d.point)}): power "
         f"{with_error(100 * d.power.value, 100 * d.power.mcse, 1)} %, {takes} {number(d.takes.value, 1)}"
         for d in front[:MOST]
     ]

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.analysis.estimates import RATIOS, Label
+from trialsim.analysis.estimates import RATIOS, Estimates, Label
 from trialsim.design.shape import close_to
 from trialsim.errors import TrialsimError
 from trialsim.report.columns import short_names
 from trialsim.report.figures.analyses import primary, tested_measure
 from trialsim.report.figures.words import contrast_label, visit_label
 from trialsim.sweeps.questions import power_in_words, read_quantity, refuse_failed
-from trialsim.sweeps.summary import known_of, scaled
+from trialsim.sweeps.summary import known_of_analyses, scaled
 
 if TYPE_CHECKING:
     from trialsim.report.figures.kinds import Asked
@@ -110,6 +110,12 @@ def average(found: Sequence[Found]) -> Mean:
 
 def statistics_of(material: Material, asked: Asked) -> list[Statistic]:
     """What was asked for: power of the first decision where nothing was, or duration without analyses."""
+    key = (asked.statistic, asked.analysis, asked.visit, asked.contrast)
+    found: list[Statistic] = material.kept(key, lambda: _statistics_of(material, asked))
+    return found
+
+
+def _statistics_of(material: Material, asked: Asked) -> list[Statistic]:
     text = (asked.statistic or _usual(material)).strip()
     of_contrasts = asked.analysis or asked.visit or asked.contrast
     if text in OF_ANALYSES and (text != "power" or of_contrasts):
@@ -160,9 +166,8 @@ def _of_analyses(material: Material, asked: Asked, text: str) -> list[Statistic]
     found: dict[Label, dict[int, Found]] = {label: {} for label in labels}
     for point in _points(material):
         here = material.at(point)
-        known = known_of(here, skip_failed=material.skip_failed, wanted=lambda name: name == analysis)
-        for one in known:
-            if one.row.label in found and one.row.statistic == text:
+        for one in known_of_analyses(_only(here.estimates, labels), skip_failed=material.skip_failed):
+            if one.row.statistic == text:
                 value, mcse = factor * one.row.value, factor * one.row.mcse
                 seed = material.sweep.seeds[point]
                 found[one.row.label][point] = Found(value, mcse, one.luck, here.replicate, seed)
@@ -170,6 +175,14 @@ def _of_analyses(material: Material, asked: Asked, text: str) -> list[Statistic]
     if not kept:
         raise TrialsimError(f"analysis '{analysis}' has no {text}.")
     return [_statistic(material, label, at, text, several=len(kept) > 1) for label, at in kept.items()]
+
+
+def _only(estimates: Estimates, labels: Sequence[Label]) -> Estimates:
+    """The columns of some labels."""
+    places = [estimates.labels.index(label) for label in labels if label in estimates.labels]
+    names = [f.name for f in fields(Estimates) if f.name not in ("labels", "replicate")]
+    columns = {name: getattr(estimates, name)[:, places] for name in names}
+    return replace(estimates, labels=tuple(estimates.labels[place] for place in places), **columns)
 
 
 def _statistic(material: Material, label: Label, at: dict[int, Found], text: str, *, several: bool) -> Statistic:
@@ -234,7 +247,7 @@ class Axis:
         """A value in words."""
         if value is None:
             return "as it is"
-        return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
+        return f"{value:.4g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
 def axes_of(material: Material) -> list[Axis]:
@@ -285,6 +298,12 @@ def about_sweep(material: Material) -> str:
     left = f" {without} without results are left out." if without else ""
     text = f"Simulated: sweep {results.name}, {results.n_points:,} design points, {n} replicates of each."
     return f"{text}{left} {luck}".strip()
+
+
+def point_text(material: Material, point: int) -> str:
+    """What the axes set at a design point, by their short names."""
+    values = material.sweep.axis_values[point]
+    return ", ".join(f"{axis.name} {axis.text(values[axis.path])}" for axis in axes_of(material))
 
 
 def averaged_over(material: Material, used: Sequence[Axis]) -> str:
