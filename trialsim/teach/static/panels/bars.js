@@ -24,6 +24,7 @@ function legendOf(panel, groups, before) {
   const named = byColour(groups) ? panel.bars : panel.bars.filter((bar) => bar.group).map((bar) => ({ ...bar, label: bar.group }));
   const items = unique(named.map(({ label, colour }) => ({ label, colour, bar: true })));
   if (panel.published?.length) items.push(PUBLISHED);
+  for (const { label } of panel.lines ?? []) items.push({ label, name: "reference" });
   if (before) items.push({ label: before.kept, colour: 7, bar: true, name: "ghost" });
   return items;
 }
@@ -89,7 +90,7 @@ class Bars {
     canvas(this.svg, width, height);
     const { bars, names } = places(groups, box.left, box.right);
     const under = names.filter((_, i) => i % step === 0).flatMap(({ words, middle, size }) => wrapped(words, step * size - 6, font.css).map((row, i) => text(middle, box.bottom + font.line * (i + 1), row, { anchor: "middle", name: "tick" })));
-    const across = (this.panel.lines ?? []).flatMap((one) => [line(box.left, at.y(one.at), box.right, at.y(one.at), "reference"), text(box.right - 4, at.y(one.at) - 6, one.label, { anchor: "end", name: "label halo" })]);
+    const across = (this.panel.lines ?? []).map((one) => line(box.left, at.y(one.at), box.right, at.y(one.at), "reference"));
     const ground = at.y(Math.max(this.panel.y.low, 0));
     const drawn = bars.flatMap((place) => this.standing(place, at.y, ground));
     this.svg.replaceChildren(...yGrid(frame), ...drawn, line(box.left, ground, box.right, ground, "axis"), ...across, ...under);
@@ -114,7 +115,7 @@ class Bars {
     const row = font.line * 1.25;
     const named = byColour(groups);
     const heads = named ? groups.length * font.line : 0;
-    const top = this.panel.lines?.length ? font.line + 4 : 4;
+    const top = 4;
     const bottom = top + rows * row + heads + groups.length * row * 0.6;
     canvas(this.svg, width, Math.ceil(bottom + font.line + 10));
     const widest = named ? 0 : Math.max(...this.panel.bars.map((bar) => widthOf(bar.label, font.css)));
@@ -139,7 +140,7 @@ class Bars {
       }
       y += row * 0.3;
     }
-    const across = (this.panel.lines ?? []).flatMap((one) => [line(at.x(one.at), box.top, at.x(one.at), box.bottom, "reference"), text(at.x(one.at), font.size, one.label, { anchor: "middle", name: "label halo" })]);
+    const across = (this.panel.lines ?? []).map((one) => line(at.x(one.at), box.top, at.x(one.at), box.bottom, "reference"));
     return [...drawn, ...across];
   }
 

@@ -91,7 +91,7 @@ export function swatch(item) {
   const svg = s("svg", { class: "swatch", width: 30, height: 16, viewBox: "0 0 30 16", "aria-hidden": "true" });
   if (item.band) svg.append(rect(1, 3, 28, 10, `band c${item.colour}`));
   if (item.bar) svg.append(rect(7, 1, 16, 14, `bar c${item.colour}`));
-  if (item.line !== false && !item.bar) svg.append(line(1, 8, 29, 8, `stroke c${item.colour} ${item.name ?? ""}`));
+  if (item.line !== false && !item.bar) svg.append(line(1, 8, 29, 8, item.name === "reference" ? "reference" : `stroke c${item.colour} ${item.name ?? ""}`));
   if (item.shape) svg.append(mark(item.shape, 15, 8, 5, `mark c${item.colour} ${item.name ?? ""}`));
   return svg;
 }

@@ -1,11 +1,15 @@
 // Published against simulated: two things, never one. Each row has its own scale, centred on what was published.
 
 import { h } from "../dom.js";
-import { canvas, line, mark, picture, rect } from "./parts.js";
+import { canvas, legend, line, mark, picture, rect } from "./parts.js";
 import { number, scale } from "./scale.js";
 
-const WIDTH = 160;
+const WIDTH = 170;
 const HEIGHT = 26;
+const LEGEND = [
+  { label: "published, its range in grey", colour: 6, shape: "diamond", line: false },
+  { label: "simulated, with its Monte Carlo error", colour: 0, shape: "circle" },
+];
 const SORTS = {
   fitted: "Fitted: the design's numbers were chosen so that this value is met.",
   predicted: "Predicted: nothing was fitted to this value.",
@@ -24,6 +28,7 @@ function shown(value) {
 /** Where the simulated value lies, in a picture: grey is the range, the diamond what was published. */
 function place(row) {
   const svg = picture();
+  svg.removeAttribute("role");
   canvas(svg, WIDTH, HEIGHT);
   svg.setAttribute("aria-hidden", "true");
   const far = Math.max(Math.abs(row.simulated - row.published), (row.high ?? row.published) - (row.low ?? row.published), 1e-9) * 1.25;
@@ -48,7 +53,9 @@ function sortOf(row) {
 class Published {
   constructor(tools) {
     this.tools = tools;
-    this.element = h("div", { class: "published" });
+    this.legend = h("ul", { class: "legend" });
+    this.rows = h("ul", { class: "compared" });
+    this.element = h("div", { class: "published" }, this.legend, this.rows);
   }
 
   draw(panel) {
@@ -56,24 +63,22 @@ class Published {
     if (this.said === said) return;
     this.said = said;
     const used = new Set();
-    const head = ["What", "Published", "Simulated", "", "Range", "Sort"].map((name) => h("th", { scope: "col" }, name || h("span", { class: "unseen" }, "Picture")));
     const rows = panel.rows.filter((row) => row.published !== null && row.simulated !== null);
-    const body = rows.map((row) => this.row(row, used));
-    this.element.replaceChildren(h("table", { class: "compared" }, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...body)));
+    this.rows.replaceChildren(...rows.map((row) => this.row(row, used)));
+    legend(this.legend, LEGEND, this.tools.words);
   }
 
   row(row, used) {
-    const range = row.low !== null && row.high !== null ? h("small", {}, `${shown(row.low)} to ${shown(row.high)}`) : null;
+    const range = row.low !== null && row.high !== null ? ` (${shown(row.low)} to ${shown(row.high)})` : "";
     const error = row.mcse === null ? "" : ` ± ${number(row.mcse, Math.max(digits(row.simulated), 1))}`;
     return h(
-      "tr",
+      "li",
       {},
-      h("th", { scope: "row" }, ...this.tools.words.found(row.label, used), h("small", {}, row.source)),
-      h("td", { "data-head": "Published" }, h("span", {}, shown(row.published)), range),
-      h("td", { "data-head": "Simulated" }, h("strong", {}, shown(row.simulated)), h("span", { class: "error" }, error)),
-      h("td", { class: "place" }, place(row)),
-      h("td", { "data-head": "Range" }, verdict(row)),
-      h("td", { "data-head": "Sort" }, sortOf(row)),
+      h("div", { class: "what" }, ...this.tools.words.found(row.label, used)),
+      h("div", { class: "place" }, place(row)),
+      h("div", { class: "pair" }, h("div", {}, `published ${shown(row.published)}${range}`), h("div", {}, "simulated ", h("strong", {}, shown(row.simulated)), h("span", { class: "error" }, error))),
+      verdict(row),
+      h("small", { class: "source" }, sortOf(row), row.source ? `: ${row.source}` : ""),
     );
   }
 }
