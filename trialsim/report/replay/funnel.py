@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trialsim.records import site_funnel
 from trialsim.report.replay.story import Story
 
 Counts = NDArray[np.int64]
@@ -30,15 +29,6 @@ def funnel_data(story: Story) -> dict[str, Any]:
     ]
     daily = [{"step": s, "reason": r, "n": np.diff(n, prepend=0).tolist()} for (s, r), n in counts.items()]
     return {"steps": steps, "days": story.closing_day + 1, "daily": daily, "spread": story.world.lead_prob < 1}
-
-
-def final_counts(story: Story) -> dict[tuple[str, str], int]:
-    """The same at the closing, from the table `funnel`."""
-    total: dict[tuple[str, str], int] = {}
-    for site in range(len(story.world.sites)):
-        for step, reason, n in site_funnel(story.trial.block, site):
-            total[step, reason] = total.get((step, reason), 0) + int(n[0])
-    return total
 
 
 def _by_day(story: Story, days: NDArray[np.int32]) -> Counts:

@@ -115,10 +115,14 @@ class Census:
         verb = "randomized" if is_randomized(story.design) else "enrolled"
         days, target = story.of("randomized_day"), story.design.sample_size
         half = (target + 1) // 2
-        found = [(story.closing_day, "enrolment closes", f"enrolment closes with {len(days):,} of {target:,} {verb}")]
+        found: list[tuple[int, str, str]] = []
         if len(days):
             found += [(int(days[0]), "first in", f"the first participant is {verb}")]
             found += [(int(days[-1]), "last in", f"the last participant is {verb}")]
+        found.append(
+            (story.closing_day, "enrolment closes", f"enrolment closes with {len(days):,} of {target:,} {verb}")
+        )
+        if len(days):
             last = int(last_visit_day(story.trial.block)[0])
             found += [(last, "last visit", "the last questionnaire is answered or given up")]
         if len(days) >= half:
@@ -128,7 +132,7 @@ class Census:
 
 
 def totals_text(totals: Totals, *, visits: Mapping[str, str], entered: str) -> str:
-    """One line: '45 of 300 randomized; waiting: 3; in treatment: 21 (coach 12, online 9); answered: 3 months 4'."""
+    """'45 of 300 randomized; 3 waiting; 21 in treatment (coach 12, online 9); questionnaires answered: 3 months 4'."""
     parts = [f"{totals.randomized:,} of {totals.target:,} {entered}"]
     parts += [_split("waiting", totals.waiting)] if totals.waiting else []
     parts += [_split("in treatment", totals.in_treatment)] if totals.in_treatment else []

@@ -2,10 +2,8 @@
 // The data are described at the top of trialsim/report/replay_data.py.
 
 export const NONE = -1;
-export const STATUS = { NO_TREATMENT: 0, DECLINED: 1, STOPPED_WAITING: 2, DISCONTINUED: 3, COMPLETED: 4, LEFT_STUDY: 5 };
-export const WITHDREW = 1;
+export const STATUS = { DECLINED: 1, STOPPED_WAITING: 2, DISCONTINUED: 3, COMPLETED: 4, LEFT_STUDY: 5 };
 export const DIED = 2;
-export const ANSWERED = 0;
 export const NO_ANSWER = 1;
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -54,12 +52,6 @@ export class Model {
   dateText(day) {
     const date = this.date(day);
     return `${WEEKDAYS[date.getUTCDay()]} ${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
-  }
-
-  /** "Jan 2026". */
-  monthText(day) {
-    const date = this.date(day);
-    return `${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
   }
 
   dueDay(i, v) {

@@ -213,7 +213,7 @@ export class Painter {
   drawNumbers() {
     const { stage, plan, counts, colours } = this;
     const flow = counts;
-    if (!plan.across) this.text("Contacted, screened", 2, 0, { colour: colours.soft, width: plan.sites.w });
+    if (!plan.across) this.text(this.fits(stage.sites[0], "Contacted, screened", "Coming in"), 2, 0, { colour: colours.soft, width: plan.sites.w });
     for (const [k, zone] of stage.sites.entries()) this.label(zone.box, this.siteName(k), this.held[k]);
     const gone = flow.steps.reduce((sum, step) => sum + step.gone, 0);
     this.label(plan.gate, "Not in the trial", null);
@@ -225,7 +225,7 @@ export class Painter {
       if (lane.wait) this.label(lane.wait.box, this.fits(lane.wait, "Waiting", "Wait"), arm.waiting);
       if (lane.treatBox) this.label(lane.treatBox, this.treatLabel(lane.arm), arm.place);
       for (const zone of lane.seats) if (zone.named) this.text(this.seatLabel(zone), zone.box.x + 3, zone.box.y, { colour: colours.soft, size: 0.85 });
-      if (lane.alone) this.label(lane.alone.box, "On the web programme", arm.alone);
+      if (lane.alone) this.label(lane.alone.box, this.fits(lane.alone, "On the web programme", "Online"), arm.alone);
       this.label(lane.follow.box, this.followLabel(lane), arm.follow);
       this.label(lane.finished.box, this.fits(lane.finished, "Last visit over", "Done"), arm.finished);
       this.label(lane.left.box, this.fits(lane.left, "Left the study", "Left"), arm.left);
@@ -249,9 +249,9 @@ export class Painter {
   }
 
   /** The first of some texts that leaves room for a number beside it in a zone. */
-  fits(zone, ...texts) {
+  fits({ box }, ...texts) {
     this.context.font = `400 ${this.type}px ${this.family}`;
-    return texts.find((text) => this.context.measureText(text).width < zone.box.w - 2.4 * this.type) ?? texts.at(-1);
+    return texts.find((text) => this.context.measureText(text).width < box.w - 2.4 * this.type) ?? texts.at(-1);
   }
 
   /** "coach 2", or as short as the box. */

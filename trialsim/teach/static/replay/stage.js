@@ -3,9 +3,6 @@
 
 import { NONE } from "./model.js";
 
-/** Zones of an arm, left to right; which of them an arm has depends on how it is delivered. */
-export const AREAS = ["wait", "treat", "follow", "done", "left"];
-
 export class Stage {
   constructor(model) {
     this.model = model;
@@ -72,16 +69,14 @@ export class Stage {
       if (k + 1 < way.length) moves.push({ day: way[k + 1].day, comes: 0, station, person });
     }));
     moves.sort((a, b) => a.day - b.day || a.comes - b.comes || a.person - b.person);
-    const books = this.zones.map(() => ({ free: [], next: 0, held: 0 }));
+    const books = this.zones.map(() => ({ free: [], next: 0 }));
     for (const { comes, station } of moves) {
       const book = books[station.zone.number];
       if (comes) {
         station.slot = book.free.length ? takeLowest(book.free) : book.next++;
-        book.held += 1;
         station.zone.most = Math.max(station.zone.most, station.slot + 1);
       } else {
         book.free.push(station.slot);
-        book.held -= 1;
       }
     }
   }
@@ -132,7 +127,7 @@ export function layout(stage, width, type) {
   const line = Math.round(type * 1.45);
   const plan = narrow ? narrowPlan(stage, width, line) : widePlan(stage, width, line);
   placeSites(stage, plan, line);
-  stage.lanes.forEach((lane, k) => placeLane(lane, plan.lane(k), line, narrow));
+  stage.lanes.forEach((lane, k) => placeLane(lane, plan.lane(k), line, width < 44 * type));
   const pitch = commonPitch(stage);
   for (const zone of stage.zones) zone.perRow = Math.max(1, Math.floor(zone.rect.w / pitchIn(zone, pitch)));
   return { ...plan, line, pitch, narrow };
@@ -171,11 +166,11 @@ function placeSites(stage, plan, line) {
 }
 
 /** Columns: waiting, in treatment, follow-up, finished over left the study. What an arm does not have, the next one takes. */
-function placeLane(lane, box, line, narrow) {
+function placeLane(lane, box, line, tight) {
   lane.box = box;
   const head = Math.round(line * 1.15);
   const body = { x: box.x, y: box.y + head, w: box.w, h: box.h - head };
-  const shares = narrow ? [0, 0.17, 0.45, 0.7, 1] : [0, 0.12, 0.43, 0.69, 1];
+  const shares = tight ? [0, 0.17, 0.45, 0.7, 1] : [0, 0.12, 0.43, 0.69, 1];
   const edges = shares.map((share) => body.x + share * body.w);
   const column = (from, to) => ({ x: edges[from] + (from ? GAP / 2 : 0), y: body.y, w: edges[to] - edges[from] - (from ? GAP / 2 : 0), h: body.h });
   const done = column(3, 4);
