@@ -223,7 +223,7 @@ export class Painter {
       this.text(`${lane.arm.label}`, lane.box.x + 10, lane.box.y, { weight: 650, width: lane.box.w * 0.78 });
       this.text(`${arm.randomized} ${this.model.data.enrolled}`, lane.box.x + lane.box.w, lane.box.y, { align: "right", colour: colours.soft });
       if (lane.wait) this.label(lane.wait.box, this.fits(lane.wait, "Waiting", "Wait"), arm.waiting);
-      if (lane.treatBox) this.label(lane.treatBox, this.treatLabel(lane.arm), arm.place);
+      if (lane.treatBox) this.label(lane.treatBox, this.treatLabel(lane), arm.place);
       for (const zone of lane.seats) if (zone.named) this.text(this.seatLabel(zone), zone.box.x + 3, zone.box.y, { colour: colours.soft, size: 0.85 });
       if (lane.alone) this.label(lane.alone.box, this.fits(lane.alone, "On the web programme", "Online"), arm.alone);
       this.label(lane.follow.box, this.followLabel(lane), arm.follow);
@@ -243,9 +243,9 @@ export class Painter {
     return shown === name ? name : `…${shown}`;
   }
 
-  treatLabel(arm) {
-    if (arm.kind === "group") return "In groups";
-    return this.plan.narrow ? "Coached" : "With a coach";
+  treatLabel(lane) {
+    if (lane.arm.kind === "group") return "In groups";
+    return this.fits({ box: lane.treatBox }, "With a coach", "Coached");
   }
 
   /** The first of some texts that leaves room for a number beside it in a zone. */
