@@ -22,6 +22,7 @@ from trialsim.teach.jobs import Ask, Function, Job, Span
 from trialsim.teach.questions import Answer, Question, View
 from trialsim.teach.scenes import Done, Piece, work
 from trialsim.teach.state import Refused
+from trialsim.world.streams import BLOCK
 
 log = logging.getLogger("trialsim.teach")
 
@@ -29,8 +30,6 @@ T = TypeVar("T")
 SUPERSEDED = "superseded"
 OVERHEAD = 0.03
 """Work on a piece that does not depend on its size [s]."""
-FIRST_COST = 0.0005
-"""Work on a replicate of 100 participants, as long as nothing is known [s]."""
 TOO_SLOW = "This takes too long to simulate here. Try fewer participants."
 DIED = "A worker ended while it worked on this, twice. Try other values."
 BROKEN = "Something went wrong in the simulation. It is in the log of the server."
@@ -191,7 +190,8 @@ class Crew:
         try:
             await self._announce(job)
             with suppress(TimeoutError):
-                await asyncio.wait_for(ask.settled, 0 if job.is_stopped else self.limits.patience)
+                async with asyncio.timeout(0 if job.is_stopped else self.limits.patience):
+                    await ask.settled
             return job
         finally:
             self._leave(ask)
@@ -251,7 +251,8 @@ class Crew:
         """Have a piece done; returns the worker, or a new one where it did not come back."""
         try:
             future = asyncio.wrap_future(hands.submit(job.function, piece))
-            done: Done = await asyncio.wait_for(future, self.limits.hang)
+            async with asyncio.timeout(self.limits.hang):  # wait_for may lose a cancellation
+                done: Done = await future
         except (WorkerDied, TimeoutError) as error:
             log.warning("a worker was lost: %s", error or f"no answer within {self.limits.hang:.0f} s")
             self._lost(job, piece)
@@ -269,7 +270,7 @@ class Crew:
         self._learn(job, piece.n, done.seconds)
         job.put(piece, done)
         if job.spent > self.limits.budget:
-            job.end()
+            job.wind_up()
 
     def _lost(self, job: Job, piece: Piece) -> None:
         """Once more, and no more than that."""
@@ -277,6 +278,8 @@ class Crew:
         job.deaths += 1
         if job.deaths > 1:
             self._forget(job, Refused(500, DIED))
+        elif job.is_stopped:
+            job.wind_up()
 
     def _failed(self, job: Job, piece: Piece, error: Refused) -> None:
         job.put_back(piece)
@@ -293,9 +296,9 @@ class Crew:
     # --- how many replicates a worker does in the time of a piece ---
 
     def _pace_of(self, job: Job) -> float:
-        """As learned from questions of this kind."""
-        cost = self._cost.get(_kind(job), FIRST_COST) * _size(job)
-        return max(1.0, (self.limits.piece - OVERHEAD) / cost)
+        """As learned from questions of this kind; a block as long as nothing is known."""
+        cost = self._cost.get(_kind(job))
+        return float(BLOCK) if cost is None else max(1.0, (self.limits.piece - OVERHEAD) / (cost * _size(job)))
 
     def _learn(self, job: Job, n: int, seconds: float) -> None:
         """What a replicate costs beside the piece itself, half from before and half from now."""

@@ -134,7 +134,8 @@ async def read_body(headers: Any, receive: Receive) -> bytes:
     if not length.isdecimal() or int(length[:12]) > MOST_BODY:
         raise Refused(413, f"The request is larger than {MOST_BODY} bytes.")
     try:
-        return await asyncio.wait_for(_whole(receive), BODY_SECONDS)
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _whole(receive)
     except TimeoutError:
         raise Refused(408, "The request did not arrive in time.", headers={"connection": "close"}) from None
 

@@ -136,6 +136,12 @@ class Job:
         if not own:
             del self._stretches[piece.first]
 
+    def wind_up(self) -> None:
+        """Begin nothing more; when what is under way has come back, everybody has what there is."""
+        self.is_stopped = True
+        if not self._under_way():
+            self.end()
+
     def end(self, error: Exception | None = None) -> None:
         """Everybody has what there is (or is told why not), and nothing more is begun."""
         self.is_stopped = True
