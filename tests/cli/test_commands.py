@@ -43,7 +43,8 @@ def test_the_commands_are_these() -> None:
         "verify",
     ]
     of_sweeps = ["best", "export", "grow", "merge", "resume", "slurm", "status", "summarise", "sweep"]
-    assert sorted([*of_designs, *of_sweeps]) == COMMANDS
+    to_show = ["plot", "replay", "report", "teach"]
+    assert sorted([*of_designs, *of_sweeps, *to_show]) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
