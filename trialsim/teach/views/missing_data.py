@@ -16,7 +16,7 @@ WAYS = {
     "imputed": ("multiple imputation", draw.GREEN),
 }
 """By analysis: what people read, colour."""
-DELTAS = (0.0, 2.0)
+DELTAS = (0.0, 3.0)
 """What is added to imputed values; the estimate is a straight line between."""
 ANSWERED = tuple(f"observed/{arm}/m6" for arm in ("online", "usual"))
 

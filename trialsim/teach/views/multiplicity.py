@@ -12,7 +12,7 @@ from trialsim.experiments.nulls import Partition
 from trialsim.teach import panels
 from trialsim.teach.questions import Answer, Question
 from trialsim.teach.views import drawing as draw
-from trialsim.teach.views.samples import Designs, Sample, changed, number_of, share, view, word_of
+from trialsim.teach.views.samples import Designs, Given, Sample, changed, number_of, share, view, word_of
 
 PROCEDURES = {
     "none": ("no correction", draw.RED),
@@ -107,7 +107,7 @@ def procedures(question: Question, samples: dict[str, Sample]) -> Answer:
         else [draw.OF_SHARES, "Dunnett is for comparisons with one arm."]
     )
     note = f"{sample.n} trials. {' '.join(told)}"
-    errors = _errors(question, made)
+    errors = errors_of(question, made)
     pictures, said = [], []
     if errors:
         marks = [panels.Mark(LEVEL, "5 %, as agreed", "y")]
@@ -122,26 +122,27 @@ def procedures(question: Question, samples: dict[str, Sample]) -> Answer:
     return Answer(pictures, said)
 
 
-def _errors(question: Question, made: dict[str, Decided]) -> dict[str, Any]:
+def errors_of(question: Question, made: dict[str, Decided]) -> dict[str, Given]:
+    """By decision: chance that a true null hypothesis is rejected; none for those that have no such hypothesis."""
     parts = alike(question)
     hits = {name: false_rejections(one, parts) for name, one in made.items()}
     return {name: share(one) for name, one in hits.items() if one is not None}
 
 
-def _power(made: dict[str, Decided], contrast: str) -> dict[str, Any]:
+def _power(made: dict[str, Decided], contrast: str) -> dict[str, Given]:
     places = {name: [h.contrast for h in one.hypotheses].index(contrast) for name, one in made.items()}
     return {name: share(made[name].favourable[:, place]) for name, place in places.items()}
 
 
 def _picture(
-    title: str, found: dict[str, Any], note: str, *, marks: list[panels.Mark] | None = None, full: bool = False
+    title: str, found: dict[str, Given], note: str, *, marks: list[panels.Mark] | None = None, full: bool = False
 ) -> panels.Panel:
     bars = [draw.bar(name, PROCEDURES[name][0], given, colour=PROCEDURES[name][1]) for name, given in found.items()]
     top = 1.0 if full else max(bar.high for bar in bars)
     return panels.bars(title, y=draw.upto("share of trials", top, step=0.05), bars=bars, lines=marks or [], note=note)
 
 
-def _listed(found: dict[str, Any]) -> str:
+def _listed(found: dict[str, Given]) -> str:
     return ", ".join(f"{PROCEDURES[name][0]} {draw.percent_pair(*given)}" for name, given in found.items())
 
 
