@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from trialsim.analysis.estimates import Estimates
 from trialsim.design.decisions import hypotheses_of, success_rule
+from trialsim.design.parts import Design
 from trialsim.design.shape import close_to
 from trialsim.errors import ResultsError, TrialsimError
 from trialsim.experiments.decisions import decide
@@ -255,6 +256,11 @@ class AtPoint:
         return self.results.replicates_of(self.point)
 
     @cached_property
+    def design(self) -> Design:
+        """The point's design."""
+        return self.results.design(self.point)
+
+    @cached_property
     def estimates(self) -> Estimates:
         """See `Results.estimates_of`."""
         return self.results.estimates_of(self.point)
@@ -294,7 +300,7 @@ class AtPoint:
         return found.get(path, np.full(len(self.replicate), np.nan))
 
     def _power(self, question: str, skip_failed: bool) -> Floats:
-        success = decide(ask(self.results.design(self.point), question or None), QUESTION, self.estimates).success
+        success = decide(ask(self.design, question or None), QUESTION, self.estimates).success
         failed = int(np.isnan(success).sum())
         if failed and not skip_failed:
             raise ResultsError(

@@ -105,7 +105,8 @@ def summarise(
         key = tuple(map(str, values.values())) if by else point
         here = AtPoint(results, point)
         seed = results.seeds[point] if results.seeds[point] in shared else None
-        rows.setdefault(key, _Mean(values)).add(here, chosen.of(here, skip_failed), seed)
+        found = chosen.of(here, skip_failed, with_luck=seed is not None)
+        rows.setdefault(key, _Mean(values)).add(here, found, seed)
     chosen.refuse_unseen()
     return Summary(
         by=axes,
@@ -132,9 +133,9 @@ class _Chosen:
         self.asked = {"analysis": analyses, "visit": visits, "statistic": statistics}
         self.seen: dict[str, dict[str, None]] = {what: {} for what in self.asked}
 
-    def of(self, here: AtPoint, skip_failed: bool) -> Iterator[Known]:
+    def of(self, here: AtPoint, skip_failed: bool, *, with_luck: bool) -> Iterator[Known]:
         """Those of a design point that are asked for."""
-        for known in known_of(here, skip_failed=skip_failed, wanted=self._wants_analysis):
+        for known in known_of(here, skip_failed=skip_failed, wanted=self._wants_analysis, with_luck=with_luck):
             wanted = [self._wants(what, name) for what, name in _names(known.row).items()]
             if all(wanted):
                 yield known
@@ -167,13 +168,21 @@ def _names(row: Performance) -> dict[str, str]:
 
 
 def known_of(
-    here: AtPoint, *, skip_failed: bool = False, wanted: Callable[[str], bool] = lambda analysis: True
+    here: AtPoint,
+    *,
+    skip_failed: bool = False,
+    wanted: Callable[[str], bool] = lambda analysis: True,
+    with_luck: bool = True,
 ) -> Iterator[Known]:
-    """Statistics of a point: of its decisions, of the analyses that are `wanted` (see `performance`), of the trial."""
+    """Statistics of a point: of its decisions, of the analyses that are `wanted` (see `performance`), of the trial.
+
+    Luck is only needed where points that share it are averaged, and takes time: without it, analyses have none.
+    """
     if "estimates" in here.results.tables:
         try:
             yield from _of_decisions(here, skip_failed, wanted)
-            yield from known_of_analyses(here.estimates, skip_failed=skip_failed, wanted=wanted)
+            how = {"skip_failed": skip_failed, "with_luck": with_luck}
+            yield from known_of_analyses(here.estimates, wanted=wanted, **how)
         except ResultsError as error:
             raise ResultsError(f"design point {here.point}: {error}") from error
     for name, what in COUNTED.items():
@@ -183,7 +192,7 @@ def known_of(
 
 
 def _of_decisions(here: AtPoint, skip_failed: bool, wanted: Callable[[str], bool]) -> Iterator[Known]:
-    design = here.results.design(here.point)
+    design = here.design
     for name, decision in design.decisions.items():
         about = ["decision", *(hypothesis.analysis for hypothesis in hypotheses_of(design, decision))]
         if True not in [wanted(analysis) for analysis in about]:
@@ -196,7 +205,11 @@ def _of_decisions(here: AtPoint, skip_failed: bool, wanted: Callable[[str], bool
 
 
 def known_of_analyses(
-    estimates: Estimates, *, skip_failed: bool = False, wanted: Callable[[str], bool] = lambda analysis: True
+    estimates: Estimates,
+    *,
+    skip_failed: bool = False,
+    wanted: Callable[[str], bool] = lambda analysis: True,
+    with_luck: bool = True,
 ) -> Iterator[Known]:
     """Statistics of the analyses that are `wanted`. ResultsError where fits failed, unless `skip_failed`."""
     places = {label: place for place, label in enumerate(estimates.labels)}
@@ -207,7 +220,8 @@ def known_of_analyses(
             raise ResultsError(f"{name}: {why}")
         truth = {row.label: row.value for row in rows if row.statistic == "truth"}
         for row in rows:
-            luck = _luck(estimates, places[row.label], row.statistic, truth.get(row.label, float("nan")))
+            true = truth.get(row.label, float("nan"))
+            luck = _luck(estimates, places[row.label], row.statistic, true) if with_luck else np.empty(0)
             yield Known(row, luck)
 
 

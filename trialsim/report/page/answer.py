@@ -56,7 +56,8 @@ def success(run: Run) -> tuple[str, str]:
         return "Nobody is randomized, so differences between the arms are not effects.", _found_and_true(run)
     decided = [row for rows in run.decided.values() for row in rows if row.statistic == "success"]
     if decided:
-        return _verdict(decided[0]), " ".join(_decided(run, row) for row in decided)
+        label = design.decisions[decided[0].label.measure].label or decided[0].label.measure
+        return _verdict(decided[0], label if len(decided) > 1 else ""), " ".join(_decided(run, row) for row in decided)
     tested = first_tested(run)
     if tested is None:
         return "Whether it works is not asked: no analysis is planned or none could be summarised.", ""
@@ -66,8 +67,9 @@ def success(run: Run) -> tuple[str, str]:
     )
 
 
-def _verdict(row: Performance) -> str:
-    return f"{in_words(row.value)}: the chance is {chance_text(row)}."
+def _verdict(row: Performance, of: str = "") -> str:
+    """'Likely to work: the chance is 84.5 ± 1.1%.'; `of` is the first decision where there are several."""
+    return f"{in_words(row.value)}: the chance{f' of the first decision ({of})' if of else ''} is {chance_text(row)}."
 
 
 def chance_text(row: Performance) -> str:
@@ -153,7 +155,7 @@ def _size(run: Run) -> str:
     else:
         reached = f"{with_error(100 * share, 100 * mcse, 1)}% of replicates reach the {wanted} wanted"
     contacted = mean_text(run.values("funnel/contacted"), 0)
-    each = mean_text(run.values("funnel/contacted_per_randomized"))
+    each = mean_text(run.values("funnel/contacted_per_randomized"), 1)
     return f"{reached}; {contacted} people are contacted, {each} for each participant."
 
 

@@ -4,6 +4,7 @@ figures. Text stays text; the template escapes it."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 from trialsim.report.page.parts import Content, Page, Picture
@@ -15,6 +16,8 @@ WIDE = 5
 """Columns from which on a table may have to be scrolled."""
 DENSE = 8
 """Columns from which on its type is smaller."""
+SHORT = 14
+"""Rows up to which a table is kept on one page when it is printed."""
 
 
 def sections_of(page: Page) -> list[dict[str, Any]]:
@@ -24,6 +27,17 @@ def sections_of(page: Page) -> list[dict[str, Any]]:
         {"name": one.name, "title": one.title, "blocks": list(_Blocks(one.title, numbers).of(one.content))}
         for one in page.sections
     ]
+
+
+def is_grouped(table: Table) -> bool:
+    """Whether its first column says the visit, again and again: then the visit is a row above those that it is of."""
+    visits = [row[0] for row in table.rows]
+    return table.header[:1] == ("visit",) and len(set(visits)) < len(visits) and all(visits)
+
+
+def _by_first(table: Table) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Rows by what stands in their first cell, without it."""
+    return [(name, [row[1:] for row in rows]) for name, rows in groupby(table.rows, key=lambda row: row[0])]
 
 
 class _Blocks:
@@ -70,10 +84,14 @@ class _Blocks:
         return {"kind": "paragraph", "words": words}
 
     def _table(self, one: Table) -> Block:
-        n = len(one.header)
+        header, align, groups = one.header, one.align, [("", list(one.rows))]
+        if is_grouped(one):
+            header, align, groups = header[1:], align[1:], _by_first(one)
+        n = len(header)
         return {
-            "kind": "table", "header": one.header, "rows": one.rows, "align": one.align, "wide": n >= WIDE,
-            "dense": n >= DENSE, "caption": self.pending.rstrip(":") or self.title, "hidden": not self.pending,
+            "kind": "table", "header": header, "groups": groups, "align": align, "wide": n >= WIDE, "dense": n >= DENSE,
+            "short": len(one.rows) <= SHORT, "caption": self.pending.rstrip(":") or self.title,
+            "hidden": not self.pending,
         }  # fmt: skip
 
     def _part(self, one: Part) -> Block:

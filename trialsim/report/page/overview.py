@@ -89,7 +89,7 @@ def _analyses(design: Design) -> Iterator[str]:
     if not design.analyses:
         yield paragraph("No analysis is planned.")
         return
-    rows = [[name, words.about(design, one), _compared(design, one)] for name, one in design.analyses.items()]
+    rows = [[name, in_brief(design, one), _compared(design, one)] for name, one in design.analyses.items()]
     yield from (caption("Analyses"), table(["analysis", "endpoint and model", "compared"], rows, "lll"))
     for name, decision in design.decisions.items():
         rule = decision.success or "any hypothesis is rejected in favour of its first arm"
@@ -97,6 +97,13 @@ def _analyses(design: Design) -> Iterator[str]:
             f"Success ({decision.label or name}): {rule}; {procedure(decision)}, two-sided level"
             f" {percent(decision.alpha, None)}."
         )
+
+
+def in_brief(design: Design, analysis: Any) -> str:
+    """Endpoint, model and adjustment; variance, missing data and estimand stand in the annex."""
+    told = [words.model(design, analysis), words.adjustment(analysis)]
+    text = f"{words.endpoint(design, analysis, words.label(design, analysis))}: {'; '.join(one for one in told if one)}"
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _compared(design: Design, analysis: Any) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 ENOUGH_POWER = 0.8
 """What a design must reach to be among those of which the cheapest is chosen."""
-WIDE = 170
+WIDE = 125
 """Characters that tables have room for."""
 MOST_VALUES = 8
 """Values of an axis that are listed; of more the ends are said."""
@@ -77,12 +77,10 @@ class Swept:
     @cached_property
     def asked(self) -> tuple[tuple[str, ...], str]:
         """What the best design must satisfy, and what is then least: power, then cost, or time where nothing costs."""
-        where = (f"power >= {ENOUGH_POWER:g}",) if "power" in self.material.best.powers else ()
+        asks = "estimates" in self.results.tables and not confounded(self.design)
+        where = (f"power >= {ENOUGH_POWER:g}",) if asks else ()
         costs = any(
-            row.cells[key].value
-            for row in self.summary.rows
-            for key in row.cells
-            if key[0].measure == "total cost"
+            row.cells[key].value for row in self.summary.rows for key in row.cells if key[0].measure == "total cost"
         )
         return where, "cost" if costs else "duration_months"
 
@@ -142,7 +140,7 @@ def _answer(swept: Swept) -> Answer:
     limit = percent(ENOUGH_POWER, None)
     if found.chosen is None:
         verdict = f"None of the {plural(len(found.points), 'design')} reaches a power of {limit}."
-        verdict += f" {_most_powerful(swept)}"
+        verdict += f" The most is {_most_powerful(swept)[0]}."
     elif where:
         n = len(found.admissible)
         verdict = (
@@ -150,7 +148,7 @@ def _answer(swept: Swept) -> Answer:
         )
     else:
         verdict = f"{plural(len(found.points), 'design')} compared."
-    texts = [best_answer(found, swept.results)]
+    texts = [best_answer(found, swept.results)] if found.chosen else [_most_powerful(swept)[1]]
     texts += [f"Power is {words}." for words in found.powers.values()]
     chosen = {"cost": "the cheapest", "duration_months": "the one that is done first"}[least]
     if where:
@@ -163,16 +161,14 @@ def _answer(swept: Swept) -> Answer:
     return Answer(verdict, tuple(("", text) for text in texts))
 
 
-def _most_powerful(swept: Swept) -> str:
-    """Where none reaches it: the design with most power, with its error."""
+def _most_powerful(swept: Swept) -> tuple[str, str]:
+    """Where none reaches it: the most power that a design has, and which design that is."""
     found = swept.best
-    place = next((k for k, quantity in enumerate(found.quantities) if quantity.kind == "power"), None)
-    if place is None:
-        return ""
+    place = next(k for k, quantity in enumerate(found.quantities) if quantity.kind == "power")
     one = max(found.points, key=lambda point: point.found[place].value)
     cell = one.found[place]
     power = f"{with_error(100 * cell.value, 100 * cell.mcse, 1)}%"
-    return f"The most is {power}, at point {one.point} ({swept.results.labels[one.point]})."
+    return power, f"Point {one.point} ({swept.results.labels[one.point]}) has the most power, {power}."
 
 
 # --- what was varied --------------------------------------------------------------------------------------------------
@@ -320,5 +316,7 @@ def _reproduce(swept: Swept) -> Iterator[Content]:
 def _versions(swept: Swept) -> Iterator[list[str]]:
     manifest = swept.results.manifest
     key = manifest.get("key", {})
-    yield from ([name, str(key[name])] for name in ("points", "seed", "common_random_numbers", "block") if name in key)
+    names = {"points": "design points, digest", "seed": "seed", "block": "replicates that share a generator"}
+    yield from ([said, str(key[name])] for name, said in names.items() if name in key)
+    yield ["common random numbers", "yes" if swept.results.shared_luck else "no"]
     yield from ([name, str(version)] for name, version in manifest.get("versions", {}).items())

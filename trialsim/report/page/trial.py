@@ -10,6 +10,7 @@ import numpy as np
 
 from trialsim.design.reader import digest, library, read_design, resolved_yaml
 from trialsim.errors import ResultsError, TrialsimError
+from trialsim.experiments.performance import Performance
 from trialsim.experiments.superpopulation import ENOUGH
 from trialsim.experiments.targets import Finding, Targets, find, targets_of
 from trialsim.report import analysis_words as words
@@ -29,7 +30,7 @@ from trialsim.report.page.run import Run
 from trialsim.report.page.stress import SOURCE as OF_STRESS
 from trialsim.report.page.stress import stress
 from trialsim.report.page.study import Study
-from trialsim.report.pieces import Heading, Paragraph
+from trialsim.report.pieces import Heading, Paragraph, Table
 from trialsim.world.formulas import MONTH_DAYS
 
 if TYPE_CHECKING:
@@ -116,8 +117,26 @@ def _by_outcome(run: Run, pictures: Pictures) -> list[Content]:
 def _analyses(run: Run) -> list[str]:
     """Tables of every analysis; its words stand in the design's section."""
     known = {words.about(run.design, one) for one in run.design.analyses.values()}
-    pieces = part(run.analysis_pieces())
-    return [piece for piece in pieces if not (isinstance(piece, Paragraph) and piece.words in known)]
+    pieces = [without(piece, "failed, %", like="0.0 ± ") for piece in part(run.analysis_pieces())]
+    said = [piece for piece in pieces if not (isinstance(piece, Paragraph) and piece.words in known)]
+    whole = run.many and not run.material.refused and not any(row.value for row in _failed(run))
+    return [paragraph("No fit failed in any replicate."), *said] if whole and said else said
+
+
+def _failed(run: Run) -> list[Performance]:
+    return [row for rows in run.rows.values() for row in rows if row.statistic == "failed fits"]
+
+
+def without(piece: str, column: str, *, like: str = "") -> str:
+    """A table without a column, if it has it and all of its cells begin with `like`; anything else as it is."""
+    if not isinstance(piece, Table) or column not in piece.header:
+        return piece
+    place = piece.header.index(column)
+    if not all(row[place].startswith(like) for row in piece.rows):
+        return piece
+    kept = [k for k in range(len(piece.header)) if k != place]
+    rows = [[row[k] for k in kept] for row in piece.rows]
+    return table([piece.header[k] for k in kept], rows, "".join(piece.align[k] for k in kept))
 
 
 def _ademp_intro() -> str:
@@ -172,7 +191,7 @@ def _published(run: Run) -> list[str]:
     findings, left = _findings(run, targets)
     pieces = [paragraph(_how_published(run))]
     if findings:
-        pieces += part(comparison_pieces(run.design, targets, findings)[1:])
+        pieces += [without(one, "kind") for one in part(comparison_pieces(run.design, targets, findings)[1:])]
     if left:
         pieces += [bullets(left, lead="Published values that these replicates cannot be held against:")]
     return pieces
@@ -351,7 +370,8 @@ def _versions(run: Run) -> Iterator[list[str]]:
     yield ["engine", run.engine]
     yield from ([name, version] for name, version in run.versions.items())
     key = run.manifest.get("key", {})
-    yield from ([name, str(key[name])] for name in ("block", "key") if name in key)
+    if "block" in key:
+        yield ["replicates that share a generator", str(key["block"])]
 
 
 def _in_words(run: Run) -> list[str]:
