@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
@@ -12,16 +12,14 @@ from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trialsim import __version__
-from trialsim.design.library import library_dir
 from trialsim.design.parts import Design
 from trialsim.design.reader import digest, resolved_yaml
 from trialsim.teach import explore, scenes
 from trialsim.teach.crew import Crew
 from trialsim.teach.guard import INTERNAL, Application, Guard, read_body
 from trialsim.teach.knobs import KnobError
-from trialsim.teach.lessons import Lesson, read_lesson, terms
+from trialsim.teach.lessons import Lesson, lessons, terms
 from trialsim.teach.state import Asked, Refused, Scenes, encoded, read_answer, read_design, read_replay, shown
-from trialsim.teach.views import LESSONS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -65,36 +63,22 @@ class Page:
 
     crew: Crew
     scenes: Scenes
-    lessons: dict[str, Lesson]
+    lessons: Mapping[str, Lesson]
     start: bytes
     files: dict[str, tuple[bytes, str]]
 
 
 def make_page(design: Design, crew: Crew) -> Page:
     """The page about a design, with all lessons."""
-    own, taught = explore.scene_of(design), _taught()
+    own, taught = explore.scene_of(design), lessons()
     start = {
         "version": __version__,
-        "terms": _glossary(),
+        "terms": dict(terms()),
         "explore": own.data(),
         "lessons": [lesson.summary() for lesson in taught.values()],
     }
     by_name = {own.name: own} | {name: lesson.scene for name, lesson in taught.items()}
     return Page(crew, Scenes(by_name), taught, encoded(start), static_files())
-
-
-def _taught() -> dict[str, Lesson]:  # while lessons are being written
-    found = {}
-    for name in LESSONS:
-        with contextlib.suppress(Exception):
-            found[name] = read_lesson(library_dir() / "lessons" / f"{name}.yaml")
-    return found
-
-
-def _glossary() -> dict[str, str]:  # while lessons are being written
-    with contextlib.suppress(Exception):
-        return dict(terms())
-    return {}
 
 
 def make_app(page: Page, *, hosts: Collection[str]) -> Application:

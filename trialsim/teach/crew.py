@@ -190,7 +190,7 @@ class Crew:
         try:
             await self._announce(job)
             with suppress(TimeoutError):
-                async with asyncio.timeout(0 if job.is_stopped else self.limits.patience):
+                async with asyncio.timeout(0 if job.is_over else self.limits.patience):
                     await ask.settled
             return job
         finally:

@@ -98,6 +98,11 @@ class Job:
         return sorted(found)
 
     @property
+    def is_over(self) -> bool:
+        """Whether there will be no more."""
+        return self.is_stopped and not self._under_way()
+
+    @property
     def has_work(self) -> bool:
         """Whether a worker could go on with it."""
         return bool(self._gaps())
@@ -139,7 +144,7 @@ class Job:
     def wind_up(self) -> None:
         """Begin nothing more; when what is under way has come back, everybody has what there is."""
         self.is_stopped = True
-        if not self._under_way():
+        if self.is_over:
             self.end()
 
     def end(self, error: Exception | None = None) -> None:
