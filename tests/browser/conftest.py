@@ -5,22 +5,14 @@ Without Playwright, Chromium or the extra [web] these tests are skipped; with TR
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from live_server import cannot, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
@@ -30,55 +22,11 @@ QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
 )  # fmt: skip
-PATIENCE = 30.0
-"""How long a server may take until it answers [s]."""
 SLOWEST = 20_000
 """How long a test waits for something on the page [ms]."""
 
 
-def _cannot(reason: str) -> NoReturn:
-    if os.environ.get("TRIALSIM_BROWSER") == "required":
-        pytest.fail(f"{reason}, and TRIALSIM_BROWSER=required", pytrace=False)
-    pytest.skip(reason)
-
-
 # --- the server -------------------------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    """A port that nobody uses just now."""
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/api/start", timeout=5):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-@contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[str]:
-    """`trialsim teach` as somebody starts it, until the block ends; yields its address."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-c", "from trialsim.cli.main import cli; cli()", "teach", *arguments, "--port", str(port)]
-    log = folder / "server.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            ends = time.monotonic() + PATIENCE
-            while not _answers(address):
-                if process.poll() is not None or time.monotonic() > ends:
-                    pytest.fail(f"trialsim teach did not start:\n{log.read_text('utf-8')}", pytrace=False)
-                time.sleep(0.1)
-            yield address
-        finally:
-            process.terminate()
-            process.wait(timeout=15)
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with the classroom's design, made small so that answers come soon."""
     for module in ("starlette", "uvicorn"):
         if find_spec(module) is None:
-            _cannot(f"{module} is not installed (pip install 'trialsim[web]')")
+            cannot(f"{module} is not installed (pip install 'trialsim[web]')")
     with serving(tmp_path_factory.mktemp("server"), "--set", "sample_size=90") as address:
         yield address
 
@@ -98,10 +46,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def chromium() -> Iterator[Browser]:
     """Chromium without a window."""
     if find_spec("playwright") is None:
-        _cannot("playwright is not installed (pip install 'trialsim[test]')")
+        cannot("playwright is not installed (pip install 'trialsim[test]')")
     path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if path is None:
-        _cannot("there is no Chromium")
+        cannot("there is no Chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -140,7 +88,9 @@ def open_page(chromium: Browser, server: str) -> Iterator[Any]:
     watches: list[Watch] = []
     contexts: list[Any] = []
 
-    def opened(fragment: str = "", *, width: int = 1280, height: int = 800, origin: str = server, **context: Any) -> Page:
+    def opened(
+        fragment: str = "", *, width: int = 1280, height: int = 800, origin: str = server, **context: Any
+    ) -> Page:
         calm = {"reduced_motion": "reduce"} | context  # pictures do not glide, so what is read is what is meant
         contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **calm))
         page: Page = contexts[-1].new_page()

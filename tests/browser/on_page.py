@@ -6,7 +6,12 @@ import json
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import expect
+from live_server import cannot
+
+try:
+    from playwright.sync_api import expect
+except ImportError:
+    cannot("playwright is not installed (pip install 'trialsim[test]')", module=True)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

@@ -31,7 +31,10 @@ def test_dragging_is_answered_on_the_way_and_at_the_end(open_page: Any) -> None:
     page = open_page()
     settled(page)
     asked: list[int] = []
-    page.on("request", lambda request: asked.append(request.post_data_json["replicates"]) if "/api/answer" in request.url else None)
+    page.on(
+        "request",
+        lambda request: asked.append(request.post_data_json["replicates"]) if "/api/answer" in request.url else None,
+    )
     place = slider(page, "n").bounding_box()
     assert place is not None
     y = place["y"] + place["height"] / 2

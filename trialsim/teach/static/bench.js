@@ -37,7 +37,7 @@ class Status {
 
   answered({ replicates, seconds }, settled) {
     const fewer = replicates < Number(this.many.value) ? `${replicates} of` : "";
-    this.count.textContent = settled && !fewer && typeof seconds === "number" ? `${seconds.toFixed(1)} s for` : fewer;
+    this.count.textContent = settled && !fewer && seconds >= 0.05 ? `${seconds.toFixed(1)} s for` : fewer;
   }
 }
 

@@ -26,6 +26,10 @@ class App {
     this.last = { explore: "#/explore", lessons: "#/lessons", trial: "#/trial" };
     this.main = document.getElementById("main");
     this.header();
+    document.querySelector(".skip").addEventListener("click", (event) => {
+      event.preventDefault(); // the fragment says what is shown
+      this.main.focus();
+    });
     addEventListener("popstate", () => this.follow());
     addEventListener("hashchange", () => this.follow());
   }
@@ -87,7 +91,7 @@ class App {
   }
 
   show(view, state) {
-    const first = this.view === undefined && !this.begun;
+    const first = !this.begun;
     this.begun = true;
     this.view = view;
     this.main.replaceChildren(...this.leftOut(view.left ?? []), view.element);
@@ -116,7 +120,7 @@ class App {
     this.shown = location.hash;
     this.last[state.page] = address;
     this.links.get(state.page)?.setAttribute("href", state.page === "lessons" ? "#/lessons" : address);
-    if (state.page === "explore") this.links.get("trial").setAttribute("href", writeState({ ...state, page: "trial", view: null }));
+    if (state.page === "explore") this.links.get("trial").setAttribute("href", writeState({ ...state, page: "trial", view: null, replicates: null }));
   }
 
   /** Go somewhere; the browser's Back leads here again. */

@@ -24,10 +24,10 @@ export class Trial {
   build() {
     const changed = Object.keys(moved(this.values, this.base)).length;
     const sliders = changed ? ` ${changed} ${changed === 1 ? "slider is" : "sliders are"} moved.` : "";
-    const lead = h("p", { class: "lead" }, `One simulated trial from first to last day, out of those that the pictures count. ${this.scene.title}.${sliders}`);
+    const lead = h("p", { class: "lead" }, `One simulated trial from its first day to its last: ${this.scene.title}.${sliders}`);
     const which = h("div", { class: "which" }, this.box("seed", "Luck (seed)", 2 ** 31 - 1), this.box("replicate", "Replicate", LARGEST), button("Next replicate", () => this.change("replicate", this.replicate + 1)));
-    const head = h("div", { class: "page-head" }, h("h1", { tabindex: "-1" }, "Watch a trial"), lead);
-    return h("div", { class: "page trial" }, head, which, this.status, this.place);
+    const head = h("div", { class: "page-head lesson-head" }, h("div", {}, h("h1", { tabindex: "-1" }, "Watch a trial"), lead), which);
+    return h("div", { class: "page trial" }, head, this.status, this.place);
   }
 
   box(name, label, high) {
