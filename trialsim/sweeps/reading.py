@@ -267,8 +267,10 @@ class Results:
         if names is not None:
             rows = rows.filter(pc.is_in(rows["measure"].cast(pa.string()), pa.array(list(names), type=pa.string())))
         codes, known = codes_of(rows["measure"])
-        values = floats_of(rows["value"])
-        return {name: values[codes == code] for code, name in enumerate(known) if (codes == code).any()}
+        counts = np.bincount(codes, minlength=len(known))
+        ordered = floats_of(rows["value"])[np.argsort(codes, kind="stable")]
+        parts = np.split(ordered, np.cumsum(counts)[:-1]) if known else []
+        return {name: part for name, part in zip(known, parts, strict=True) if len(part)}
 
     @cached_property
     def measure_names(self) -> tuple[str, ...]:
