@@ -11,6 +11,7 @@ A comment stands on a line of its own right above the block; readers do not see 
     <!-- serves -->                the block is a server: it is started, must answer, and is stopped at the page's end
     <!-- output -->                the block is what the one before it printed; `output: lines 1-9` or
                                    `output: section TITLE; TITLE` is a part of that
+    <!-- output of: COMMAND -->    the block is what this command prints, which readers do not see
     <!-- needs: nanoparquet -->    R packages without which the block is not run
     <!-- not run: WHY -->          is not run
 """

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -114,6 +115,9 @@ def _answer(call: socket.socket) -> None:
     code = CRASHED
     try:
         code = _run(words, environment.get(OPTIONS, ""))
+    except BaseException:  # what Python would do at the end of a program
+        traceback.print_exc()
+        code = 1
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

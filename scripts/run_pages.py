@@ -48,7 +48,7 @@ def pages() -> list[Path]:
 
 def made_by(page: Path) -> list[str]:
     """Names of the files that a page shows and its own commands make."""
-    return sorted(set(re.findall(rf"_build/figures/{page.stem}/([\w.\-]+)", page.read_text("utf-8"))))
+    return sorted(set(re.findall(rf"_build/figures/{page.stem}/([\w.\-/]+)", page.read_text("utf-8"))))
 
 
 @dataclass
@@ -100,6 +100,9 @@ class Reader:
     def meet(self, block: Block) -> None:
         """Do what a block asks for."""
         self._first(block)
+        if (command := block.mark("output of")) is not None:
+            self.ran.outputs[block] = shown(self._bash(command, {}, code=0), "")
+            return
         if block.mark("output") is not None:
             self.ran.outputs[block] = shown(self._printed, block.mark("output") or "")
             return

@@ -50,6 +50,7 @@ def _make(page: Path, commands: Commands) -> None:
         except PageError as error:
             raise ExtensionError(f"{page}: {error}") from error
         for name in made_by(page):
+            (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(Path(place) / name, folder / name)
 
 

@@ -29,7 +29,7 @@ NOT_RUN = {
     "README.md": [".ci/run runs it, in a fresh copy", ".ci/run runs it, in a fresh copy"],
     "docs/index.md": ["installs; .ci/run does, in a fresh copy"],
     "docs/sweeps.md": ["needs a cluster; .ci/slurm.sh runs it on one"],
-    "docs/validation.md": ["minutes; .ci/run compares the whole library"],
+    "docs/validation.md": [".ci/run compares the whole library", ".ci/run compares the whole library"],
 }
 """Blocks that this test does not run, by page, and who does."""
 ELSEWHERE = {
@@ -40,7 +40,7 @@ ELSEWHERE = {
     ("docs/sweep-file.md", "csv"): "tests/unit/test_sweep_file.py",
 }
 """Blocks that other tests run, by page and language."""
-MARKS = "run|first|file|exit|serves|output|needs|not run"
+MARKS = "run|first|file|exit|serves|output|output of|needs|not run"
 README_COMMENTS = """\
 <!-- first: cp "$TRIALSIM_ROOT/configs/targets/cbt_generic.yaml" my_targets.yaml -->
 <!-- run: --replicates 16 -->
@@ -109,7 +109,7 @@ def test_every_block_is_run_or_checked(path: Path) -> None:
     """Shell, Python and R are run; YAML is a file that is, or is checked below; text is an output."""
     unknown = []
     for block in blocks_of(page_of(path)):
-        shown_or_kept = block.mark("output") is not None or block.mark("file") is not None
+        shown_or_kept = any(block.mark(name) is not None for name in ("output", "output of", "file"))
         known = block.language in ("sh", "python", "r", "yaml") or block.language.startswith("{")
         if not (known or shown_or_kept or (named(path), block.language) in ELSEWHERE):
             unknown.append(f"line {block.line}: {block.language}")
