@@ -291,6 +291,8 @@ def test_paths_that_lead_nowhere(client: Any, path: str) -> None:
 def test_long_addresses(client: Any) -> None:
     refused(client.get("/" + "x" * 3000), 414)
     refused(client.get("/?" + "x" * 3000), 414)
+    refused(client.get("/", headers={"cookie": "x" * 17_000}), 431)
+    refused(client.get("/", headers=[("host", "localhost"), *((f"x-{k}", "y") for k in range(70))]), 431)
 
 
 # --- whom the page is for ---------------------------------------------------------------------------------------------

@@ -275,8 +275,8 @@ class Crew:
     def _lost(self, job: Job, piece: Piece) -> None:
         """Once more, and no more than that."""
         job.put_back(piece)
-        job.deaths += 1
-        if job.deaths > 1:
+        job.deaths[piece.first] = job.deaths.get(piece.first, 0) + 1
+        if job.deaths[piece.first] > 1:
             self._forget(job, Refused(500, DIED))
         elif job.is_stopped:
             job.wind_up()

@@ -17,6 +17,8 @@ BODY_SECONDS = 10.0
 """Time for a body to arrive [s]."""
 MOST_TARGET = 2048
 """Characters of a path."""
+MOST_HEAD, MOST_HEADERS = 16 * 1024, 64
+"""Bytes of all headers together, and their number."""
 INTERNAL = "Something went wrong in the server. It is in its log."
 
 POLICY = (
@@ -78,13 +80,15 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
 
     def _check(self, scope: Scope) -> None:
-        """Host, origin, length of the path."""
+        """Host, origin, length of the path and of the head."""
         headers = [(name.lower(), value) for name, value in scope["headers"]]
         hosts = _all(headers, b"host")
         if len(hosts) != 1 or host_name(hosts[0]) not in self.hosts:
             raise Refused(400, "The page is not served under this name.", "Host")
         if len(scope.get("raw_path") or b"") > MOST_TARGET or len(scope.get("query_string", b"")) > MOST_TARGET:
             raise Refused(414, "The address is too long.")
+        if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > MOST_HEAD:
+            raise Refused(431, "The head of the request is too large.")
         if scope["method"] not in ("GET", "HEAD"):
             _same_origin(headers, hosts[0])
 

@@ -54,7 +54,8 @@ class Job:
     asks: list[Ask] = field(default_factory=list)
     spent: float = 0.0
     """Processor time so far [s]."""
-    deaths: int = 0
+    deaths: dict[int, int] = field(default_factory=dict)
+    """Workers lost at a piece, by its first replicate."""
     is_stopped: bool = False
     """Nothing more is worked on: it took too long."""
     _stretches: dict[int, dict[int, _Stretch]] = field(default_factory=dict)

@@ -146,7 +146,7 @@ def server_of(app: Any, *, patience: Any = None) -> Any:
         server_header=False, proxy_headers=False, timeout_keep_alive=15, timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=16 * 1024, backlog=BACKLOG,
     )  # fmt: skip
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the guard has a log of its own
     server = uvicorn.Server(config)
     server.patience = own  # type: ignore[attr-defined]
     return server
