@@ -15,6 +15,7 @@ from trialsim.report.figures.frame import Frame, Key
 from trialsim.report.figures.kinds import Asked, Kind
 from trialsim.report.figures.marks import band, date_axis, few_ticks, quantiles
 from trialsim.report.figures.series import site_groups
+from trialsim.report.figures.style import shortened
 from trialsim.report.figures.words import about, of_trials, sentences
 from trialsim.report.layout import date_text, number, plural
 
@@ -149,7 +150,8 @@ def _small_panels(panels: list[Axes], look: Look, material: Material, facts: _Fa
     for k, (ax, name) in enumerate(zip(panels, facts.sites, strict=False)):
         _curve(ax, look, facts.days, facts.by_site[:, k], look.colour(0))
         ax.set_ylim(0, highest * 1.05)
-        ax.set_title(name, fontsize=look.small, pad=3)
+        room = look.width / (7 if look.projected else 5.2)
+        ax.set_title("\n".join(shortened(name, room, look.small, lines=2, bold=True)), fontsize=look.small, pad=3)
         few_ticks(ax.yaxis, 3, whole=True)
         columns = 2 if look.projected else 4
         if k % columns:

@@ -80,7 +80,7 @@ def _paint(material: Material, look: Look, asked: Asked) -> Figure:
     loops = frame.figure.add_subplot(grid[1, 0], sharex=above)
     order = _order(material)
     for k, one in enumerate(statistics):
-        _steps(above, look, one, order, k)
+        _steps(above, look, one, order, k, alpha=0.22 if len(statistics) == 1 else 0.12)
     for aim in _aims(statistics[0]):
         above.axhline(aim, color=look.muted, linewidth=look.line * 0.5, linestyle=(0, (4, 2)), zorder=1)
     above.set_xlim(0, len(order))
@@ -94,7 +94,7 @@ def _paint(material: Material, look: Look, asked: Asked) -> Figure:
     return frame.figure
 
 
-def _steps(ax: Axes, look: Look, one: Statistic, order: list[int], number: int) -> None:
+def _steps(ax: Axes, look: Look, one: Statistic, order: list[int], number: int, *, alpha: float) -> None:
     """A step for each design point, with its Monte Carlo interval as a band."""
     edges = np.arange(len(order) + 1)
     value, error = (
@@ -106,7 +106,7 @@ def _steps(ax: Axes, look: Look, one: Statistic, order: list[int], number: int) 
     if one.percent:
         low, high = np.maximum(low, 0), np.minimum(high, 100)
     colour = look.colour(number)
-    step: Any = {"step": "post", "alpha": 0.22, "linewidth": 0, "zorder": 1.5}
+    step: Any = {"step": "post", "alpha": alpha, "linewidth": 0, "zorder": 1.5}
     ax.fill_between(edges, np.append(low, low[-1]), np.append(high, high[-1]), color=colour, **step)
     how: Any = {"where": "post", "color": colour, "linestyle": look.dashes(number), "zorder": 3}
     ax.step(edges, np.append(value, value[-1]), **how)

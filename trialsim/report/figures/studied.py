@@ -262,8 +262,20 @@ def axes_of(material: Material) -> list[Axis]:
             continue
         numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in kinds)
         ordered = sorted(kinds) if numbers else kinds
-        found.append(Axis(path, short[path].replace("_", " "), tuple(ordered)))
+        found.append(Axis(path, _name(path, short[path]), tuple(ordered)))
     return found
+
+
+_GENERIC = ("prob", "sd", "mean", "factor", "days", "mean_extra", "size", "day", "amplitude", "drop")
+"""Last parts of paths that say nothing without the part before."""
+
+
+def _name(path: str, short: str) -> str:
+    """What people read of an axis: 'coaches', 'consented prob'."""
+    parts = path.split(".")
+    if short == parts[-1] and short in _GENERIC and len(parts) > 1:
+        short = f"{parts[-2]} {short}"
+    return short.replace(".", " ").replace("_", " ")
 
 
 def axis_called(material: Material, name: str) -> Axis:

@@ -228,7 +228,7 @@ def _width_in_ems(text: str, bold: bool) -> float:
     font = _font(bold)
     font.set_size(100.0, 72.0)
     font.set_text(text, 0.0)
-    return float(font.get_width_height()[0]) / 64 / 100
+    return 1.02 * float(font.get_width_height()[0]) / 64 / 100  # drawn letters stand a little further apart
 
 
 def wrapped(text: str, width: float, points: float, *, bold: bool = False) -> list[str]:
@@ -250,6 +250,17 @@ def _broken(word: str, width: float, points: float, bold: bool) -> list[str]:
         return wrapped(word.replace(TIE, " "), width, points, bold=bold)
     letters = max(3, int(len(word) * width / text_width(word, points, bold=bold)))
     return textwrap.wrap(word, letters, break_long_words=True)
+
+
+def shortened(text: str, width: float, points: float, *, lines: int = 1, bold: bool = False) -> list[str]:
+    """The same in at most so many lines; what has no room is left out, and dots stand for it."""
+    found = wrapped(text, width, points, bold=bold)
+    if len(found) <= lines:
+        return found
+    last = found[lines - 1]
+    while last and text_width(f"{last}…", points, bold=bold) > width:
+        last = last[:-1]
+    return [*found[: lines - 1], f"{last.rstrip()}…"]
 
 
 def tied(text: str) -> str:
