@@ -35,6 +35,11 @@ class Sample:
     estimates: Estimates | None
     values: dict[str, Floats]
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether a fit failed."""
+        return self.estimates is not None and not self.estimates.converged.all()
+
     def mean(self, name: str) -> Given:
         """Mean over replicates of a number, and its Monte Carlo standard error."""
         return mean_with_error(self.values[name])[:2]
@@ -182,7 +187,10 @@ def view(
 
     def joined(question: Question, parts: list[Any]) -> Answer:
         parts = [one for one in parts if one]
-        return answer(question, {name: together(one[name] for one in parts) for name in parts[0]})
+        samples = {name: together(one[name] for one in parts) for name in parts[0]}
+        found = answer(question, samples)
+        failed = not told_by.startswith("compare") and next(iter(samples.values())).has_failures
+        return replace(found, options=("--skip-failed",)) if failed else found
 
     def design(question: Question) -> Design:
         return next(iter(of(question).values()))
