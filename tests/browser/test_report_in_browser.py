@@ -40,8 +40,9 @@ class Opened:
 
 @pytest.fixture(params=["light", "dark"])
 def opened(request: pytest.FixtureRequest, chromium: Browser, report: Path) -> Iterator[Opened]:
-    """The report in light and in dark."""
-    one = Opened(chromium, report, color_scheme=request.param, viewport={"width": 1280, "height": 900})
+    """The report in light on a screen and in dark on a phone."""
+    width = 1280 if request.param == "light" else 390
+    one = Opened(chromium, report, color_scheme=request.param, viewport={"width": width, "height": 900})
     yield one
     one.context.close()
 

@@ -152,6 +152,12 @@ def test_a_design_without_published_values_says_so(small: Parsed) -> None:
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_one_replicate_is_not_held_against_published_values() -> None:
+    found = parsed(page.report_html(gather("cbt_generic", replicates=1, overrides=["sample_size=30"])))
+    assert "One replicate is not held against published values" in section(found, "published")
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_published_values_have_a_source_and_are_not_the_librarys_when_changed() -> None:
     found = parsed(page.report_html(gather("cbt_generic", replicates=2, overrides=["sample_size=60"])))
     published = section(found, "published")

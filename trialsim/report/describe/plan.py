@@ -62,7 +62,7 @@ def decisions(design: Design) -> list[str]:
         family = hypotheses_of(design, decision)
         success = decision.success or "any hypothesis is rejected in favour of its first arm"
         texts = [
-            f"Hypotheses: {'; '.join(f'{h.name}, {_statement(h)}' for h in family)}.",
+            f"Hypotheses: {'; '.join(f'{h.name}, that {claim(h)}' for h in family)}.",
             f"Procedure: {procedure(decision)}. {_level_of(decision, family)}",
             f"Success: {success}.",
         ]
@@ -73,8 +73,9 @@ def decisions(design: Design) -> list[str]:
 _SAID = {"beats": "beats", "non_inferior": "is not inferior to", "equivalent": "is equivalent to"}
 
 
-def _statement(h: Hypothesis) -> str:
-    return f"that {h.arms[0]} {_SAID[h.kind]} {h.arms[1]} at {h.visit} in {h.analysis}"
+def claim(h: Hypothesis) -> str:
+    """'coach beats usual at m3 in responders'."""
+    return f"{h.arms[0]} {_SAID[h.kind]} {h.arms[1]} at {h.visit} in {h.analysis}"
 
 
 def _level_of(decision: Decision, family: list[Hypothesis]) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from trialsim.analysis.estimates import COMPARISONS
+from trialsim.design.decisions import hypotheses_of
 from trialsim.design.delivery import Group, Individual
 from trialsim.experiments.performance import Performance
 from trialsim.report.describe.phrases import entered, is_randomized
+from trialsim.report.describe.plan import claim
 from trialsim.report.layout import caption, date_text, listed, number, plural, table, with_error
 from trialsim.report.page.numbers import (
     date_of_mean,
@@ -80,7 +82,7 @@ def chance_text(row: Performance) -> str:
 def _decided(run: Run, row: Performance) -> str:
     """What success is, and the chances of the hypotheses behind it."""
     decision = run.design.decisions[row.label.measure]
-    rule = decision.success or "any hypothesis is rejected in favour of its first arm"
+    rule = decision.success or " or ".join(claim(one) for one in hypotheses_of(run.design, decision))
     label = decision.label or row.label.measure
     parts = [
         f"{_pair(one.label.contrast)} at {_visit(run, one.label.visit)} {chance_text(one)}"

@@ -12,7 +12,7 @@ from trialsim.report.pieces import Bullets, Caption, Heading, Paragraph, Part, T
 
 Block = dict[str, Any]
 
-WIDE = 5
+WIDE = 4
 """Columns from which on a table may have to be scrolled."""
 DENSE = 8
 """Columns from which on its type is smaller."""

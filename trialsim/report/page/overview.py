@@ -40,7 +40,7 @@ def _arms(design: Design) -> str:
         [name, arm.label, delivery(design, name), _start(arm), _effects(design, arm)]
         for name, arm in design.arms.items()
     ]
-    head = ["arm", "meaning", "delivery", "would start", "effect at full dose"]
+    head = ["arm", "meaning", "delivery", "would start", f"effect at full dose at {', '.join(design.visits)}"]
     return table(head, rows, "lllrl")
 
 

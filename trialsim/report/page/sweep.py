@@ -213,7 +213,9 @@ def _best(swept: Swept) -> Iterator[Content]:
     where, least = swept.asked
     wanted = " ".join(f"--where {quote(text)}" for text in where)
     command = f"trialsim best {swept.folder} {wanted} --min {least}".replace("  ", " ")
-    yield heading("Cheapest with enough power" if least == "cost" and where else "Best designs")
+    chosen = "Cheapest" if least == "cost" else "Soonest done"
+    enough = f"{chosen} with enough power" if swept.best.chosen else "None has enough power: the nearest"
+    yield heading(enough if where else f"{chosen} of all")
     yield from best_pieces(swept.best, swept.results, width=WIDE)
     yield from (paragraph("Ask for something else with this command, changed:"), Listing(command))
 

@@ -188,6 +188,9 @@ def _published(run: Run) -> list[str]:
                 " report is simulated from what the design assumes."
             )
         ]
+    if not run.many:
+        said = "One replicate is not held against published values: they have ranges for means over many replicates."
+        return [paragraph(said)]
     findings, left = _findings(run, targets)
     pieces = [paragraph(_how_published(run))]
     if findings:
