@@ -15,14 +15,14 @@ import pytest
 from live_server import cannot, serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--force-color-profile=srgb",
 )  # fmt: skip
-SLOWEST = 20_000
+SLOWEST = 30_000
 """How long a test waits for something on the page [ms]."""
 
 
@@ -82,14 +82,24 @@ class Watch:
         page.on("request", self.asked)
 
 
+def _with_few(page: Page, few: int) -> None:
+    """Ask for few replicates, whatever the page asks for: tests that look at no number need not wait for many."""
+
+    def fewer(route: Route) -> None:
+        asked = route.request.post_data_json
+        route.continue_(post_data={**asked, "replicates": min(few, asked["replicates"])})
+
+    page.route("**/api/answer", fewer)
+
+
 @pytest.fixture
 def open_page(chromium: Browser, server: str) -> Iterator[Any]:
-    """Opens tabs: `open_page("#/lessons", width=360, ...)`; at the end their consoles must be empty, their requests local."""
+    """Opens tabs: `open_page("#/lessons", width=360, few=16, ...)`; at the end consoles must be empty, requests local."""
     watches: list[Watch] = []
     contexts: list[Any] = []
 
     def opened(
-        fragment: str = "", *, width: int = 1280, height: int = 800, origin: str = server, **context: Any
+        fragment: str = "", *, width: int = 1280, height: int = 800, origin: str = server, few: int = 0, **context: Any
     ) -> Page:
         calm = {"reduced_motion": "reduce"} | context  # pictures do not glide, so what is read is what is meant
         contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **calm))
@@ -98,6 +108,8 @@ def open_page(chromium: Browser, server: str) -> Iterator[Any]:
         watches.append(Watch(origin))
         watches[-1].over(page)
         page.watch = watches[-1]  # type: ignore[attr-defined]  # for tests that provoke an error
+        if few:
+            _with_few(page, few)
         page.goto(f"{origin}/{fragment}")
         return page
 

@@ -61,7 +61,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_has_nothing_serious_to_say(open_page: Any, scheme: str) -> None:
-    page = open_page("#/lessons", color_scheme=scheme)
+    page = open_page("#/lessons", color_scheme=scheme, few=16)
     rules = ["color-contrast"] if scheme == "dark" else []  # the rest is the same in the dark
     found = {}
     for name, fragment in VIEWS.items():
@@ -97,7 +97,7 @@ def test_axe_would_say_something(page: Page) -> None:
 
 
 def test_a_lesson_by_keyboard_alone(open_page: Any) -> None:
-    page = open_page("#/lessons")
+    page = open_page("#/lessons", few=16)
     page.locator(".cards").wait_for()
     keys = page.keyboard
     tab_to(page, ".card a[href*=power_and_p]")
@@ -176,7 +176,7 @@ def test_sliders_say_what_they_are(page: Page) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(1024, 768), (360, 740)])
 def test_nothing_is_wider_than_the_screen(open_page: Any, width: int, height: int) -> None:
-    page = open_page("#/lessons", width=width, height=height, has_touch=width < 500, is_mobile=width < 500)
+    page = open_page("#/lessons", width=width, height=height, has_touch=width < 500, is_mobile=width < 500, few=16)
     for fragment in VIEWS.values():
         opened(page, fragment)
         for large in (True, False):

@@ -51,7 +51,7 @@ def seen(page: Page, step: dict[str, Any], number: int) -> None:
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_lesson_from_start_to_end(open_page: Any, server: str, name: str) -> None:
     lesson = got(server, f"/api/lessons/{name}")
-    page = open_page(f"#/lessons/{name}?replicates=100", width=1024, height=768)
+    page = open_page(f"#/lessons/{name}?replicates=100", width=1024, height=768, few=16)
     expect(page.get_by_role("heading", level=1)).to_have_text(lesson["title"])
     for number, step in enumerate(lesson["steps"]):
         assert page.locator(".progress [aria-current=step]").inner_text() == str(number + 1)
