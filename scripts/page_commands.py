@@ -115,7 +115,7 @@ def _answer(call: socket.socket) -> None:
     code = CRASHED
     try:
         code = _run(words, environment.get(OPTIONS, ""))
-    except BaseException:  # what Python would do at the end of a program
+    except BaseException:  # noqa: BLE001 - told as Python does at the end of a program
         traceback.print_exc()
         code = 1
     finally:

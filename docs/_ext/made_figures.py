@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,12 @@ def make(app: Sphinx) -> None:
     stale = [page for page in sorted(Path(app.srcdir).rglob("*.md")) if made_by(page) and not _fresh(page, program)]
     if not stale:
         return
-    with Commands() as commands:
-        for page in stale:
-            logger.info("making the figures of %s", page.name)
-            _make(page, commands)
-            (FIGURES / page.stem / ".of").write_text(_digest(page, program), "utf-8")
+    logger.info("making the figures of %s", ", ".join(page.stem for page in stale))
+    with Commands() as commands, ThreadPoolExecutor(max_workers=2) as two:
+        list(two.map(lambda page: _make(page, program, commands), stale))
 
 
-def _make(page: Path, commands: Commands) -> None:
+def _make(page: Path, program: str, commands: Commands) -> None:
     folder = FIGURES / page.stem
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -52,6 +51,7 @@ def _make(page: Path, commands: Commands) -> None:
         for name in made_by(page):
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(Path(place) / name, folder / name)
+    (folder / ".of").write_text(_digest(page, program), "utf-8")
 
 
 def _fresh(page: Path, program: str) -> bool:
