@@ -42,8 +42,8 @@ def text_boxes(figure: Figure) -> list[TextBox]:
 
         def note(gc: Any, x: float, y: float, s: str, prop: Any, angle: float, *args: Any, **how: Any) -> None:
             if s.strip():
-                size = renderer.get_text_width_height_descent(s, prop, ismath=False)
-                found.append(_box(s, x, renderer.height - y, *size, angle))
+                wide, tall, below = renderer.get_text_width_height_descent(s, prop, ismath=False)
+                found.append(_box(s, x, renderer.height - y, wide, tall, below, angle))
 
         renderer.draw_text = note
         figure.draw(renderer)

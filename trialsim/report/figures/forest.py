@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trialsim.experiments.targets import Target
+from trialsim.report.describe.phrases import confounded
 from trialsim.report.figures.analyses import (
     Compared,
     analysis_of,
@@ -224,7 +225,8 @@ def _say(material: Material, asked: Asked) -> str:
         true = "The upright line is the true value, from potential outcomes."
     margin = "Dashed lines are the margins." if plan.margin is not None and plan.hypothesis != "superiority" else ""
     published = sources([line.target for line in lines if line.target])
-    return sentences([what, arms_in_full(material.design), how, true, margin, about(material), published])
+    warning = confounded(material.design)
+    return sentences([what, arms_in_full(material.design), how, true, margin, warning, about(material), published])
 
 
 def _tell(material: Material, asked: Asked) -> str:

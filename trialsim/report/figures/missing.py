@@ -14,7 +14,7 @@ from trialsim.experiments.targets import Target
 from trialsim.report.figures.frame import Frame, Key
 from trialsim.report.figures.kinds import Asked, Kind
 from trialsim.report.figures.marks import few_ticks, halo, percent_axis, published, published_key
-from trialsim.report.figures.style import text_width, wrapped
+from trialsim.report.figures.style import shortened, text_width, wrapped
 from trialsim.report.figures.words import (
     Z,
     about,
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 MOST = 8
 """Patterns that are shown; the others are taken together."""
+TALLEST = 1.0
+"""Room for names of visits that stand upright [inches]."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _paint(material: Material, look: Look, asked: Asked) -> Figure:
         title=KIND.title,
         note=_note(material),
         keys=[*keys, *published_key(look, targets)],
-        body=max(2.7, bars * len(patterns) + 0.9),
+        body=max(2.9, bars * len(patterns) + 1.2),
     )
     visits = len(material.world.visits)
     matrix = min(0.13 + 0.055 * visits, 0.35)
@@ -134,9 +136,10 @@ def _matrix(ax: Axes, look: Look, material: Material, patterns: list[_Pattern], 
     ax.set_ylim(len(patterns) - 0.4, -0.6)
     names = [visit_label(material.design, visit) for visit in visits]
     step = width / (n + 0.4)
-    lines = [wrapped(name, step - 0.03, look.small) for name in names]
-    upright = _upright(names, step - 0.03, look)
-    texts = names if upright else ["\n".join(part) for part in lines]
+    lines = [wrapped(name, step - 0.08, look.small) for name in names]
+    upright = _upright(names, step - 0.08, look)
+    texts = [shortened(name, TALLEST, look.small)[0] for name in names]
+    texts = texts if upright else ["\n".join(part) for part in lines]
     ax.set_xticks(range(n), texts, rotation=90 if upright else 0)
     ax.set_yticks([])
     ax.tick_params(length=0)
@@ -188,7 +191,9 @@ def _by_visit(
     step = width / max(1, len(visits))
     names = [wrapped(visit_label(material.design, visit), step - 0.05, look.small) for visit in visits]
     upright = _upright([visit_label(material.design, visit) for visit in visits], step - 0.05, look)
-    texts = [" ".join(lines) if upright else "\n".join(lines) for lines in names]
+    labels = [visit_label(material.design, visit) for visit in visits]
+    texts = labels if upright else ["\n".join(lines) for lines in names]
+    texts = [shortened(text, TALLEST, look.small)[0] for text in texts] if upright else texts
     ax.set_xticks(range(len(visits)), texts, rotation=90 if upright else 0)
     ax.set_xlim(-0.5, len(visits) - 0.5)
     percent_axis(ax.yaxis)

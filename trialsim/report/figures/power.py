@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trialsim.design.decisions import Hypothesis, hypotheses_of
 from trialsim.design.parts import Design
 from trialsim.experiments.performance import Performance
 from trialsim.experiments.targets import Target
+from trialsim.report.describe.phrases import confounded
 from trialsim.report.figures.analyses import analysis_of, contrasts_of, in_words, why_no_contrasts
 from trialsim.report.figures.kinds import Asked, Kind
 from trialsim.report.figures.marks import percent_axis, published, published_key
@@ -16,8 +18,8 @@ from trialsim.report.figures.rows import Row, RowPlot
 from trialsim.report.figures.words import (
     Z,
     about,
+    arm_name,
     arms_in_full,
-    contrast_label,
     of_trials,
     plus_minus,
     sentences,
@@ -64,16 +66,17 @@ def _of_decisions(material: Material) -> Parts:
         mine = [row for row in rows if row.label.measure == name]
         if mine:
             label = decision.label or name.replace("_", " ")
-            found.append((f"Decision: {label}", [_chance(design, row) for row in _told(mine)]))
+            family = hypotheses_of(design, decision)
+            several = len({hypothesis.analysis for hypothesis in family}) > 1
+            single = [_hypothesis(design, one, row, several) for one, row in zip(family, mine, strict=False)]
+            found.append((f"Decision: {label}", [*single, *map(_whole, _told(mine))]))
     return found
 
 
 def _told(rows: list[Performance]) -> list[Performance]:
-    """Without what says the same again: with one hypothesis any, all and it are one."""
-    single = [row for row in rows if row.statistic == "marginal power"]
-    if len(single) > 1:
-        return rows
-    return [row for row in rows if row.statistic in ("marginal power", "success")]
+    """What is said of all hypotheses together, but for what says the same again: of one, any and all are it."""
+    whole = [row for row in rows if row.statistic != "marginal power"]
+    return whole if len(rows) - len(whole) > 1 else [row for row in whole if row.statistic == "success"]
 
 
 _NAMES = {
@@ -81,14 +84,19 @@ _NAMES = {
     "conjunctive power": "all hypotheses",
     "success": "the trial succeeds",
 }
+_VERBS = {"beats": "beats", "non_inferior": "is not inferior to", "equivalent": "is equivalent to"}
 
 
-def _chance(design: Design, row: Performance) -> Chance:
-    if row.statistic == "marginal power":
-        first = row.label.contrast.split(" - ")[0]
-        text = f"{contrast_label(design, row.label.contrast)}, {visit_label(design, row.label.visit)}"
-        return Chance(text, 100 * row.value, 100 * row.mcse, list(design.arms).index(first))
+def _whole(row: Performance) -> Chance:
     return Chance(_NAMES[row.statistic], 100 * row.value, 100 * row.mcse)
+
+
+def _hypothesis(design: Design, one: Hypothesis, row: Performance, several: bool) -> Chance:
+    """That a hypothesis is rejected in favour of its first arm; `several`: analyses in the decision."""
+    first, second = map(arm_name, one.arms)
+    text = f"{first} {_VERBS[one.kind]} {second}, {visit_label(design, one.visit)}"
+    text += f", {one.analysis.replace('_', ' ')}" if several else ""
+    return Chance(text, 100 * row.value, 100 * row.mcse, list(design.arms).index(one.arms[0]))
 
 
 def _of_contrasts(material: Material, asked: Asked) -> Parts:
@@ -180,6 +188,7 @@ def _say(material: Material, asked: Asked) -> str:
             f"which two arms count as different (contrasts of {in_words(material, analysis)}).",
             arms_in_full(material.design),
             "Lines through the points are 95 % Monte Carlo intervals; dashed lines stand at 80 and 90 %.",
+            confounded(material.design),
             f"Not shown: {left_out}" if left_out else "",
             about(material),
             sources(_targets(parts)),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trialsim.analysis.estimates import MEAN_CHANGE, PERCENTAGE
 from trialsim.design.outcomes import Outcome
 from trialsim.experiments.targets import Target
+from trialsim.report.describe.phrases import confounded
 from trialsim.report.figures.words import outcome_label
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def baseline_of(material: Material, outcome: str, arm: str, quantity: Quantity) 
 
 
 def truth_of(material: Material, outcome: str, arm: str, quantity: Quantity) -> Floats | None:
-    """Mean potential outcome of all participants under an arm at each visit, (V,), over the replicates; None: none."""
+    """Mean potential outcome under an arm at each visit, (V,), over the replicates; None: none."""
     if quantity.measure in ("percent_change", "users"):
         return None
     k, a = material.world.outcomes.index(outcome), material.world.arms.index(arm)
@@ -148,10 +149,11 @@ def truth_of(material: Material, outcome: str, arm: str, quantity: Quantity) -> 
         return np.asarray(100 * np.nanmean(material.series.responders[:, k, a], axis=0))
     mean = np.nanmean(material.series.truth[:, k, a], axis=0)
     if quantity.measure in ("mean_change", MEAN_CHANGE):
-        mean = mean - _overall_baseline(material, outcome)
+        mean = mean - _baseline_mean(material, outcome, arm)
     return np.asarray(mean)
 
 
-def _overall_baseline(material: Material, outcome: str) -> float:
-    """Mean baseline of all participants over the replicates of the series."""
-    return float(np.nanmean(material.measures[f"baseline/{outcome}/mean"][: len(material.series)]))
+def _baseline_mean(material: Material, outcome: str, arm: str) -> float:
+    """Mean baseline of those whose potential outcomes are averaged, over the replicates of the series."""
+    path = f"baseline/{outcome}/{arm}/mean" if confounded(material.design) else f"baseline/{outcome}/mean"
+    return float(np.nanmean(material.measures[path][: len(material.series)]))

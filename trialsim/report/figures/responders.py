@@ -11,6 +11,7 @@ import numpy as np
 from trialsim.design.outcomes import Ordinal, Score
 from trialsim.experiments.performance import mean_with_error
 from trialsim.experiments.targets import Target
+from trialsim.report.describe.phrases import confounded
 from trialsim.report.figures.frame import Frame, Key
 from trialsim.report.figures.kinds import Asked, Kind
 from trialsim.report.figures.marks import halo, panel_title, percent_axis, published, published_key
@@ -157,6 +158,7 @@ def _say(material: Material, asked: Asked) -> str:
         [
             f"Share of participants by arm and visit, of those of whom it is known. {rules}",
             spread if material.many else "",
+            confounded(material.design),
             left_out(material, shown),
             about(material),
             sources(targets),

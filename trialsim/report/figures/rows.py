@@ -13,7 +13,7 @@ from trialsim.report.layout import plural
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_AXIS = 3.6
+_AXIS = 3.0
 """Height of numbers and label of the axis below [lines]."""
 _SMALLEST = 9.0
 """Type on a projector's picture is not smaller [points]."""

@@ -46,7 +46,7 @@ class Series:
     sessions: Ints  # (R, A, S + 1) attended so many
     missing: Ints  # (R, A, V, Missing) how each visit went
     patterns: Ints  # (rows, 4): replicate, arm, visits answered as bits (the first is 1), participants
-    truth: Floats  # (R, K, A, V) mean potential outcome [points]
+    truth: Floats  # (R, K, A, V) mean potential outcome of everybody, in cohorts of the arm's own people [points]
     responders: Floats  # (R, K, A, V) share of potential responses
     staff: dict[str, Staff]
     digests: tuple[str, ...]
@@ -168,18 +168,21 @@ def _patterns(block: Block) -> Ints:
 
 
 def _means(block: Block, *, responders: bool) -> Floats:
-    """Of all participants under every arm, (R, K, A, V)."""
-    valid, cohort = block.plan.cohort.valid, block.plan.cohort
-    n = np.maximum(valid.sum(axis=0), 1)
+    """Of all participants under every arm, (R, K, A, V); of cohorts of an arm's own, who are other people."""
+    cohort, arm = block.plan.cohort, block.histories.arm
+    own = block.world.design.allocation.kind == "cohorts"
     found = np.empty((block.n_replicates, *block.outcomes.potential.shape[:3]))
     for k, outcome in enumerate(block.world.design.outcomes.values()):
         for a, v in np.ndindex(*found.shape[2:]):
+            members = arm == a if own else cohort.valid
+            n = members.sum(axis=0)
             steps = block.outcomes.potential[k, a, v]
             if responders:
-                found[:, k, a, v] = (is_responder(outcome, cohort.baseline[k], steps) & valid).sum(axis=0) / n
+                total, factor = (is_responder(outcome, cohort.baseline[k], steps) & members).sum(axis=0), 1
             else:
-                found[:, k, a, v] = outcome.low + (steps * valid).sum(axis=0, dtype=np.int64) / (n * outcome.items)
-    found[valid.sum(axis=0) == 0] = np.nan
+                total, factor = (steps * members).sum(axis=0, dtype=np.int64), outcome.items
+            mean = np.divide(total, n * factor, out=np.full(len(n), np.nan), where=n > 0)
+            found[:, k, a, v] = mean if responders else outcome.low + mean
     return found
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trialsim.experiments.performance import mean_with_error
 from trialsim.experiments.targets import Target
+from trialsim.report.describe.phrases import confounded
 from trialsim.report.figures.frame import Frame, Key
 from trialsim.report.figures.kinds import Asked, Kind
 from trialsim.report.figures.marks import band, few_ticks, panel_title, published, published_key, quantiles
@@ -170,6 +171,8 @@ def _keys(material: Material, look: Look, panels: list[_Panel]) -> list[Key]:
 
 def _note(material: Material) -> str:
     true = "Dashed: mean of everybody's potential outcomes under the arm."
+    if confounded(material.design):
+        true = "Dashed: mean of all in the arm, answered or not. Nobody is randomized."
     if not material.many:
         return f"Observed means of one trial. {true}"
     return f"Observed: mean of {of_trials(material.n_replicates)}; bands hold 95 % of them. {true}"
@@ -179,8 +182,9 @@ def _say(material: Material, asked: Asked) -> str:
     panels = _panels(material, asked)
     what = "; ".join(f"{outcome_label(material.design, p.outcome)} ({p.quantity.what})" for p in panels)
     spread = "Points are means over trials; bands and upright lines hold 95 % of trials." if material.many else ""
+    whose = "of all in the arm" if confounded(material.design) else "of everybody's potential outcomes under the arm"
     true = (
-        "Dashed lines are true means: those of everybody's potential outcomes under the arm, answered or not"
+        f"Dashed lines are true means: those {whose}, answered or not"
         f"{f', over {len(material.series)} of the trials' if len(material.series) < material.n_replicates else ''}."
     )
     return sentences(
@@ -188,6 +192,7 @@ def _say(material: Material, asked: Asked) -> str:
             f"Course of {what}, by arm, among those of whom it is known.",
             spread,
             true,
+            confounded(material.design),
             left_out(material, [panel.outcome for panel in panels]),
             about(material),
             sources(_targets(panels)),
