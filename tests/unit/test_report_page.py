@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from designs import ONE_VISIT, score, usual
 from reports import NASTY, Parsed, loads, material_of, nasty_html, parsed, small_data, small_design, small_html
 from sweep_folders import sizes_and_rates, sweep_of, write_sweep
 
@@ -240,11 +239,16 @@ def test_markup_in_names_is_text(nasty: Parsed) -> None:
     assert section(nasty, "stress").count("<script>") >= 3
 
 
-def test_the_same_material_gives_the_same_bytes() -> None:
-    design = small_design(visits=ONE_VISIT, outcomes={"pain": score(course={"m3": 0.0})}, arms={
-        "usual": usual(response_prob={"m3": 0.8}), "other": usual(response_prob={"m3": 0.8})},
-        analyses={}, decisions={}, allocation={"kind": "simple", "ratio": {"usual": 1, "other": 1}})  # fmt: skip
-    first, second = (page.report_html(material_of(design, replicates=6)) for _ in range(2))
+def test_the_same_material_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two of the figures; that each figure has the same bytes has a test of its own."""
+    draw = Pictures._one
+    monkeypatch.setattr(
+        Pictures,
+        "_one",
+        lambda self, kind, options: draw(self, kind, options) if kind in ("consort", "forest") else kind,
+    )
+    first, second = (page.report_html(material_of(small_design(), replicates=6)) for _ in range(2))
+    assert first.count("<svg") == 2
     assert first == second
 
 
@@ -332,3 +336,12 @@ def test_a_quantile_has_the_error_that_order_statistics_have(prob: float) -> Non
 
 def test_tails_of_few_replicates_are_not_known() -> None:
     assert np.isnan(quantile_with_error(np.arange(19.0), 0.05)).all()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_one_design_point_of_a_sweep_is_reported_like_a_trial(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "small", sweep_of(sizes_and_rates(sizes=(30,)), replicates=16))
+    found = parsed(page.report_html(gather(tmp_path / "small", point=1)))
+    assert sections(found) == TRIAL
+    assert "small, design point 1" in found.texts("header")[0]
+    assert "trialsim run test.yaml --seed 1 --replicates 16" in section(found, "reproduce")

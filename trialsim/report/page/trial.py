@@ -63,7 +63,9 @@ def _about(run: Run) -> Iterator[tuple[str, str]]:
     yield "seed", str(run.material.seed)
     yield "software", f"trialsim {run.versions.get('trialsim', '')}, {run.engine} engine"
     if run.folder:
-        yield "results", f"{run.folder}, written {run.manifest.get('written', 'at an unknown time')}"
+        point = f", design point {run.material.point}" if "plan" in run.manifest else ""
+        written = f", written {run.manifest['written']}" if "written" in run.manifest else ""
+        yield "results", f"{run.folder}{point}{written}"
 
 
 def _sections(run: Run, pictures: Pictures) -> Iterator[Section]:
