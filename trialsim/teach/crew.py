@@ -28,7 +28,7 @@ log = logging.getLogger("trialsim.teach")
 
 T = TypeVar("T")
 SUPERSEDED = "superseded"
-OVERHEAD = 0.03
+OVERHEAD = 0.04
 """Work on a piece that does not depend on its size [s]."""
 TOO_SLOW = "This takes too long to simulate here. Try fewer participants."
 DIED = "A worker ended while it worked on this, twice. Try other values."
@@ -48,7 +48,7 @@ def one_process() -> Hands:
 class Limits:
     """What is given to questions."""
 
-    piece: float = 0.12
+    piece: float = 0.15
     """Work that a worker is given at once [s]."""
     turn: float = 1.0
     """Work after which a question is a slow one [s]."""
@@ -301,10 +301,12 @@ class Crew:
         return float(BLOCK) if cost is None else max(1.0, (self.limits.piece - OVERHEAD) / (cost * _size(job)))
 
     def _learn(self, job: Job, n: int, seconds: float) -> None:
-        """What a replicate costs beside the piece itself, half from before and half from now."""
+        """What a replicate costs beside the piece itself, half from before and half from now; from small pieces, where
+        that is hard to tell apart, only if it is more than was thought."""
         cost = max(seconds - OVERHEAD, 0.1 * seconds) / n / _size(job)
         before = self._cost.get(_kind(job), cost)
-        self._cost[_kind(job)] = (before + min(cost, 4 * before)) / 2
+        if n > self._pace_of(job) / 2 or cost > before:
+            self._cost[_kind(job)] = (before + min(cost, 4 * before)) / 2
 
 
 def _kind(job: Job) -> Hashable:

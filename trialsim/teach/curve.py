@@ -28,7 +28,7 @@ from trialsim.world.world import World
 
 Floats = NDArray[np.float64]
 
-FINE = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
+FINE = (0.2, 0.4, 0.6, 0.8, 1.0, 1.4)
 """Sizes as parts of the design's own."""
 SPARSE = (0.25, 0.5, 0.75, 1.0, 1.4)
 """The same where each size costs much: analyses that go replicate by replicate."""

@@ -13,6 +13,8 @@ from trialsim.teach.scenes import Done, Piece
 from trialsim.world.streams import BLOCK
 
 Function = Callable[[Piece], Done]
+TAIL = 3 * BLOCK
+"""Replicates that are not worth a piece of their own, for a piece costs something whatever its size."""
 Span = tuple[int, int]
 """First replicate, and the one after the last."""
 
@@ -117,7 +119,7 @@ class Job:
         share = (sum(n for _, n in gaps) + ahead) / workers
         n = min(size, share)
         n = max(1, int(n)) if size < BLOCK else -(-int(n + first % BLOCK) // BLOCK) * BLOCK - first % BLOCK
-        n = room if room - n < BLOCK / 2 and room <= size else min(max(n, 1), room)
+        n = room if room - n < TAIL and room <= size else min(max(n, 1), room)
         self._stretches.setdefault(first, {})[n] = _Stretch(n, now)
         return Piece(self.question, first, n)
 
