@@ -89,7 +89,7 @@ def report(
     folder = Path(source) if is_folder(source) else None
     target = out or place_of(folder)
     check_place(target, folder=folder)
-    with progress_on(replicates or REPLICATES, "replicates") as progress:
+    with progress_on(replicates or REPLICATES, "steps") as progress:
         material = gather(
             source, replicates=replicates, seed=seed, workers=workers, overrides=overrides, progress=progress,
             point=point, skip_failed=skip_failed,

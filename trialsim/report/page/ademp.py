@@ -129,7 +129,8 @@ def _achieved(rows: tuple[Performance, ...], statistic: str) -> str:
         return ""
     worst = max(known, key=lambda row: row.mcse)
     label = worst.label
-    where = f"{label.contrast}{f' at {label.visit}' if label.visit else ''}, {label.analysis}"
+    measure = "" if label.estimand == "decision" else f"{label.measure}, "
+    where = f"{label.contrast}{f' at {label.visit}' if label.visit else ''}, {measure}{label.analysis}"
     each = f"over {plural(len(known), 'number')}, " if len(known) > 1 else ""
     return (
         f"achieved: {each}at most {number(worst.mcse, 4)} ({where})"

@@ -281,7 +281,7 @@ def _implementation(study: Study) -> Items:
             "5.3 Model execution",
             [
                 f"Replicates by the {study.engine} engine. trialsim's two engines (SimPy processes, NumPy arrays) give"
-                " exactly equal trials; `trialsim verify` shows it. Events of a day have the fixed order of item 2.2."
+                " exactly equal trials; 'trialsim verify' shows it. Events of a day have the fixed order of item 2.2."
                 " Numbers do not depend on the number of worker processes."
             ],
         ),

@@ -331,10 +331,12 @@ def _where_published(run: Run) -> tuple[str, ...]:
     targets = _targets(run)
     if targets is None:
         return ("No published values are held against it.",)
-    kinds = [sum(t.kind == kind for t in targets.targets) for kind in ("fitted", "predicted")]
+    held = [target for target in targets.targets if target.held]
+    fitted, shown = sum(target.kind == "fitted" for target in held), len(targets.targets) - len(held)
+    others = f" {plural(shown, 'more value')} are shown beside them and not held." if shown else ""
     return (
-        f"{plural(len(targets.targets), 'published value')} with their sources stand under 'Published values': numbers"
-        f" of the design were fitted to {kinds[0]:,}, and {kinds[1]:,} are predictions.",
+        f"{plural(len(held), 'published value')} with their sources stand under 'Published values': numbers of the"
+        f" design were fitted to {fitted:,}, and {len(held) - fitted:,} were not used to choose any.{others}",
     )
 
 
