@@ -36,7 +36,8 @@ function reference(panel, { box, at, font }) {
   return (panel.lines ?? []).flatMap((one) => {
     if (one.axis === "y") {
       const y = at.y(one.at);
-      return [line(box.left, y, box.right, y, "reference"), text(box.left + 6, y - 6, one.label, { name: "label halo" })];
+      const above = y - font.line > box.top;
+      return [line(box.left, y, box.right, y, "reference"), text(box.left + 6, above ? y - 6 : y + font.size + 2, one.label, { name: "label halo" })];
     }
     const x = at.x(one.at);
     row += 1;
