@@ -110,6 +110,8 @@ def test_what_cannot_be_cut_is_simulated_size_by_size(changes: dict[str, Any]) -
 def test_analyses_that_take_their_time_have_fewer_points() -> None:
     slow = trial(analyses={"change": {"kind": "mmrm", "outcome": "pain"}})
     assert len(curve.sized(slow).sizes) == 5
+    filled = {"kind": "linear", "outcome": "pain", "missing": {"kind": "imputation"}}
+    assert len(curve.sized(trial(analyses={"change": filled})).sizes) == 5
     assert curve.sized(trial(decisions={}, analyses={})).sizes == (60,)
     assert curve.sized(trial(sample_size=5)).sizes == (5, 12)
 
@@ -231,6 +233,16 @@ def test_one_hypothesis_has_one_line_and_visits_are_named_where_there_are_severa
     two = trial(analyses=plan, decisions={"main": {"analysis": "change", "hypotheses": words}})
     labels = [series["label"] for series in panel(asked(two, 8), "curve")["series"]]
     assert labels == ["Coaching better than usual, 3 months", "Coaching better than usual, m6", "the trial succeeds"]
+
+
+def test_cohorts_that_nobody_randomized_have_no_power_and_a_warning() -> None:
+    design = trial(allocation={"kind": "cohorts", "ratio": dict.fromkeys(trial().arms, 1)})
+    answer = asked(design, 8)
+    assert answer.says[0].startswith("Nobody is randomized")
+    words = json.dumps([answer.panels, answer.says])
+    assert "Share of trials with a significant difference" in words
+    assert "Power" not in words
+    assert "since enrolment" in words
 
 
 def test_the_classroom_is_a_design_of_three_arms_with_one_quick_question() -> None:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from trialsim.analysis.estimates import Estimates, concatenate, concatenate_labels
 from trialsim.analysis.plan import analyse_block, estimate
 from trialsim.block import Block, simulate_block
+from trialsim.design.analysis_checks import FILLED_IN
 from trialsim.design.parts import Design
 from trialsim.experiments.decisions import decide
 from trialsim.experiments.measures import Measures, measure
@@ -35,7 +37,7 @@ SPARSE = (0.25, 0.5, 0.75, 1.0, 1.4)
 COARSE = (0.4, 0.7, 1.0, 1.4)
 """The same where each size is simulated by itself."""
 QUICK = ("linear", "modified_poisson")
-"""Kinds of analysis that are worked out for all replicates at once."""
+"""Kinds of analysis that are worked out for all replicates at once, if nothing is put in place of missing values."""
 MOST = 200_000
 
 
@@ -67,13 +69,16 @@ class Sized:
 def sized(design: Design, *, idle: Idle | None = None) -> Sized:
     """The design with what power needs alone, at the sizes of its curve. `idle` is what it does not need, if known."""
     own, is_cut = lean(design, idle or idle_of(design)), can_be_cut(design)
-    kinds = {analysis.kind for analysis in own.analyses.values()}
-    parts = COARSE if not is_cut else FINE if kinds <= set(QUICK) else SPARSE
+    parts = COARSE if not is_cut else FINE if all(map(_is_quick, own.analyses.values())) else SPARSE
     n, least = design.sample_size, 4 * len(design.arms)
     sizes = {min(max(round(part * n), least), MOST) for part in parts if part != 1.0}
     if primary_of(own).decision is None:
         sizes = set()
     return Sized(own, tuple(sorted(sizes | {n})), is_cut)
+
+
+def _is_quick(analysis: Any) -> bool:
+    return analysis.kind in QUICK and analysis.missing.kind not in FILLED_IN
 
 
 @dataclass(frozen=True)

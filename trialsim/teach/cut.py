@@ -3,6 +3,9 @@
 A longer trial keeps its first participants, so a block of the larger trial holds that of every smaller one, to the
 last bit. Not so where what happens to participants depends on when enrolment closes: groups are made up of whoever
 waits once nobody else is expected (`can_be_cut`).
+
+Equal is all that happens and is recorded. What somebody would have had from coaches of an arm that is not theirs may
+differ a little: the list of the larger trial is asked for it. Only true values look at that.
 """
 
 from __future__ import annotations

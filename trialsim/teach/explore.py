@@ -15,6 +15,7 @@ from trialsim.design.delivery import Group, Individual
 from trialsim.design.parts import Design
 from trialsim.experiments.measures import Measures
 from trialsim.experiments.performance import mean_with_error
+from trialsim.report.describe.phrases import confounded
 from trialsim.report.layout import listed, number, percent, with_error
 from trialsim.teach import curve, panels
 from trialsim.teach.knobs import Value, knobs_of, turned
@@ -86,17 +87,28 @@ def answer(question: Question, parts: list[curve.Part]) -> Answer:
     hits, below = curve.joined_hits(parts), list(_course_panel(design.design, primary, measures))
     if hits is None:
         numbers = _numbers_panel(design.design, (), measures)
-        says = "This design states no comparison of arms, so there is no power to show."
-        return Answer([numbers, *below], [says, *_shortfall(design.design, measures)])
+        says = ["This design states no comparison of arms, so there is no power to show."]
+        return Answer([numbers, *below], [*_warning(design.design), *says, *_shortfall(design.design, measures)])
     lines = curve.points(design, hits)
     numbers = _numbers_panel(design.design, list(_powers(design, primary, lines)), measures)
     estimates = concatenate([one.estimates for one in parts if one.estimates is not None])
     return Answer(
         [_power_panel(design, primary, lines, hits.shape[2]), numbers, *below,
          *_estimates_panel(design.design, primary, estimates)],
-        [*_said(design, primary, lines), *_shortfall(design.design, measures)],
+        [*_warning(design.design), *_said(design, primary, lines), *_shortfall(design.design, measures)],
         ("--skip-failed",) if _own(design, lines[0]).n_replicates < hits.shape[2] else (),
     )  # fmt: skip
+
+
+def _warning(design: Design) -> Iterator[str]:
+    """What must be known to read comparisons of cohorts."""
+    if warning := confounded(design):
+        yield warning
+
+
+def _chance(design: Design) -> str:
+    """What the share of significant trials is called: where nobody is randomized it is no power."""
+    return "Share of trials with a significant difference" if confounded(design) else "Power"
 
 
 def _own(design: curve.Sized, points: list[curve.Point]) -> curve.Point:
@@ -137,8 +149,8 @@ def _power_panel(design: curve.Sized, primary: Primary, lines: list[list[curve.P
     if worst.n_replicates < asked:
         note += f" An analysis failed in {asked - worst.n_replicates} trials of {worst.n}: they are left out there."
     return panels.curve(
-        "Power by number of participants", x=panels.Axis("participants", 0, max(design.sizes)),
-        y=panels.Axis("power", 0, 1, percent=True), series=series,
+        f"{_chance(design.design)} by number of participants", x=panels.Axis("participants", 0, max(design.sizes)),
+        y=panels.Axis(_chance(design.design).lower(), 0, 1, percent=True), series=series,
         lines=[panels.Mark(0.8, "80%", "y"), panels.Mark(n, f"{n:,} participants", "x")], note=note,
     )  # fmt: skip
 
@@ -152,7 +164,8 @@ def _powers(design: curve.Sized, primary: Primary, lines: list[list[curve.Point]
         one = _own(design, points)
         tip = f"How many of 100 such trials would show this. 95% band {percent(one.low)} to {percent(one.high)}."
         text = with_error(100 * one.power, 100 * one.mcse, 1)
-        yield panels.Figure(f"power_{key}", f"Power: {label}", text, one.power, one.mcse, "%", tip)
+        what = "Significant" if confounded(design.design) else "Power"
+        yield panels.Figure(f"power_{key}", f"{what}: {label}", text, one.power, one.mcse, "%", tip)
 
 
 def _said(design: curve.Sized, primary: Primary, lines: list[list[curve.Point]]) -> Iterator[str]:
@@ -161,7 +174,7 @@ def _said(design: curve.Sized, primary: Primary, lines: list[list[curve.Point]])
         f"{label} {percent(one.power)} (95% band {percent(one.low)} to {percent(one.high)})"
         for label, one in zip(line_labels(design.design, primary), own, strict=True)
     ]
-    yield f"Power with {design.design.sample_size:,} participants: {listed(said)}."
+    yield f"{_chance(design.design)} with {design.design.sample_size:,} participants: {listed(said)}."
 
 
 def _shortfall(design: Design, measures: Measures) -> Iterator[str]:
@@ -182,7 +195,7 @@ def _numbers_panel(design: Design, powers: Sequence[panels.Figure], measures: Me
 def _figures(design: Design, measures: Measures) -> Iterator[panels.Figure]:
     primary = primary_of(design)
     when = design.visits[primary.visit].label or primary.visit
-    tip = "From the first day of the trial to the last participant's randomization."
+    tip = "From the first day of the trial until the last participant is in it."
     yield _figure("enrolment", "Time to enrol everybody", measures["calendar/enrolment_months"], 1, "months", tip)
     tip = "From the first day of the trial to the last visit of the last participant."
     days = measures["calendar/last_visit_day"]
@@ -243,9 +256,9 @@ def _course_panel(design: Design, primary: Primary, measures: Measures) -> Itera
         low, high = zip(*limits, strict=True)
         lows, highs = [*lows, *low], [*highs, *high]
         series.append(panels.Series(arm, own.label or arm, k % 8, months, means, low, high))
-    label = stated.label or primary.outcome
+    label, start = stated.label or primary.outcome, "enrolment" if confounded(design) else "randomization"
     yield panels.curve(
-        f"{label[:1].upper()}{label[1:]} over time", x=panels.Axis("months since randomization", 0, months[-1]),
+        f"{label[:1].upper()}{label[1:]} over time", x=panels.Axis(f"months since {start}", 0, months[-1]),
         y=panels.Axis(label, *_room(lows, highs)), series=series,
         note="Mean of what is recorded, averaged over simulated trials. Band: the middle 95% of trials' means.",
     )  # fmt: skip
