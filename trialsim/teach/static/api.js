@@ -56,7 +56,8 @@ function judged({ response, body }) {
   if (!response || response.status === 429 || response.status === 503) return null;
   const said = parsed(body);
   if (response.status === 409) throw new Stale();
-  if (!response.ok) throw new Refusal(said?.error ?? `The server answered with error ${response.status}.`, response.status);
+  if (!response.ok)
+    throw new Refusal(said?.error ?? `The server answered with error ${response.status}.`, response.status);
   if (said === null) throw new Refusal("The server's answer could not be read.");
   return said;
 }

@@ -3,6 +3,7 @@
 import { Refusal, Stale } from "./api.js";
 
 const QUICK = 120; // replicates while something moves
+const PACE = 60; // [ms] from one quick question to the next, at least
 const QUIET = 500; // [ms] an answer that comes sooner needs no word
 const SLOW = 5000;
 
@@ -18,12 +19,13 @@ export class Asker {
     this.control = null;
     this.next = null;
     this.last = null;
+    this.sent = -PACE;
   }
 
-  /** While something moves: the next question waits for the answer on its way, and only the newest waits. */
+  /** While something moves: the next question waits for the quick answer on its way, and only the newest waits. */
   quick(question) {
-    if (this.control) this.next = question;
-    else this.send(question, Math.min(QUICK, this.full), false);
+    this.next = question;
+    if (!this.control || this.last.settled) this.goOn();
   }
 
   /** At rest: whatever is on its way is not wanted any more. */
@@ -39,6 +41,7 @@ export class Asker {
     this.control?.abort();
     this.control = null;
     this.next = null;
+    clearTimeout(this.pace);
     this.hush();
   }
 
@@ -60,13 +63,15 @@ export class Asker {
   async send(question, replicates, settled) {
     this.stop();
     const control = new AbortController();
-    Object.assign(this, { control, last: { question, replicates, settled } });
+    Object.assign(this, { control, last: { question, replicates, settled }, sent: performance.now() });
     this.announceWork();
     const onWait = (wait) => {
       this.hush();
       this.tell(wait.kind, WAITING[wait.kind](wait));
     };
-    const came = await this.api.answer({ ...question, replicates }, { signal: control.signal, onWait }).catch((error) => ({ error }));
+    const came = await this.api
+      .answer({ ...question, replicates }, { signal: control.signal, onWait })
+      .catch((error) => ({ error }));
     if (this.control !== control) return;
     if (came.error) this.failed(came.error);
     else this.received(came, { settled, question });
@@ -92,9 +97,11 @@ export class Asker {
     this.control = null;
   }
 
+  /** The question that waits, but not sooner than the pace allows. */
   goOn() {
-    const next = this.next;
-    this.next = null;
-    if (next) this.quick(next);
+    clearTimeout(this.pace);
+    const early = this.sent + PACE - performance.now();
+    if (early > 0) this.pace = setTimeout(() => this.goOn(), early);
+    else if (this.next) this.send(this.next, Math.min(QUICK, this.full), false);
   }
 }

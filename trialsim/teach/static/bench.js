@@ -22,10 +22,20 @@ class Status {
     this.text = h("span", { class: "status-text" });
     this.again = button("Try again", again, { class: "quiet", hidden: true });
     this.count = h("span", { class: "status-count" });
-    this.many = h("select", { class: "many", "aria-label": "Replicates: how many trials are simulated" }, ...REPLICATES.map((one) => h("option", { value: String(one) }, `${one.toLocaleString("en-US")} replicates`)));
+    this.many = h(
+      "select",
+      { class: "many", "aria-label": "Replicates: how many trials are simulated" },
+      ...REPLICATES.map((one) => h("option", { value: String(one) }, `${one.toLocaleString("en-US")} replicates`)),
+    );
     this.many.value = String(many);
     this.many.addEventListener("change", () => onMany(Number(this.many.value)));
-    this.element = h("div", { class: "status" }, this.text, this.again, h("span", { class: "status-end" }, this.count, this.many));
+    this.element = h(
+      "div",
+      { class: "status" },
+      this.text,
+      this.again,
+      h("span", { class: "status-end" }, this.count, this.many),
+    );
   }
 
   show({ kind, text }) {
@@ -46,12 +56,21 @@ export class Bench {
   constructor(app, { scene, knobs, base, values, view, seed, replicates, onMove, hidden = false, saysFirst = false }) {
     Object.assign(this, { app, scene, base, values, view, seed, onMove, hidden });
     this.full = replicates ?? FULL;
-    this.asker = new Asker({ api: app.api, full: this.full, onAnswer: (answer, how) => this.answered(answer, how), onStatus: (status) => this.told(status) });
+    this.asker = new Asker({
+      api: app.api,
+      full: this.full,
+      onAnswer: (answer, how) => this.answered(answer, how),
+      onStatus: (status) => this.told(status),
+    });
     this.knobs = new Knobs(knobs, { onInput: (knob, value) => this.input(knob, value), onRest: () => this.rest() });
     this.knobs.set(values, base);
     this.says = h("div", { class: "says" });
     this.board = new Board(app.words, { beside: saysFirst ? null : this.says });
-    this.status = new Status({ again: () => this.asker.again(), many: this.full, onMany: (many) => this.setMany(many) });
+    this.status = new Status({
+      again: () => this.asker.again(),
+      many: this.full,
+      onMany: (many) => this.setMany(many),
+    });
     this.top = h("div", { class: "bench-top" }, this.status.element);
     this.element = h("div", { class: "bench", hidden }, this.top, saysFirst ? this.says : null, this.board.element);
     this.look = () => this.board.frames.forEach((frame) => frame.again());
@@ -100,7 +119,8 @@ export class Bench {
     const said = answer.says ?? [];
     const used = new Set();
     const text = said.join("\n");
-    if (this.says.dataset.text !== text) this.says.replaceChildren(...said.map((sentence) => h("p", {}, ...this.app.words.found(sentence, used))));
+    if (this.says.dataset.text !== text)
+      this.says.replaceChildren(...said.map((sentence) => h("p", {}, ...this.app.words.found(sentence, used))));
     this.says.dataset.text = text;
     if (settled && !this.hidden) say(said.join(" "));
   }
@@ -129,11 +149,16 @@ export class Bench {
   /** Luck: the seed, and a button for other luck. */
   luck() {
     const id = newId("seed");
-    const tip = "The seed fixes all luck: the same seed gives the same people and the same numbers again. Another one gives other people.";
+    const tip =
+      "The seed fixes all luck: the same seed gives the same people and the same numbers again. Another one gives other people.";
     this.seedBox = h("input", { id, type: "number", min: "0", max: String(LARGEST_SEED), step: "1", class: "box" });
     this.seedBox.value = String(this.seed);
     this.seedBox.addEventListener("change", () => this.setSeed(Number(this.seedBox.value)));
-    const info = h("button", { type: "button", class: "info", "data-tip": tip, "aria-label": "About: Luck (seed)" }, "?");
+    const info = h(
+      "button",
+      { type: "button", class: "info", "data-tip": tip, "aria-label": "About: Luck (seed)" },
+      "?",
+    );
     const other = button("Other luck", () => this.setSeed(this.seed + 1));
     const head = h("div", { class: "knob-head" }, h("label", { for: id }, "Luck (seed)"), info);
     return h("div", { class: "luck" }, head, h("div", { class: "luck-row" }, other, this.seedBox));
@@ -157,11 +182,19 @@ export class Bench {
 
   /** Keep the picture as it is now in grey, to compare with. */
   keeper() {
-    const keep = wordy("Keep to compare", "Keep", () => {
-      const kept = this.board.kept === null;
-      this.board.keep(kept ? "before" : null);
-      keep.setAttribute("aria-pressed", String(kept));
-    }, { "aria-pressed": "false", "data-tip": "What you see now stays behind in grey while you move on; press again to take it away." });
+    const keep = wordy(
+      "Keep to compare",
+      "Keep",
+      () => {
+        const kept = this.board.kept === null;
+        this.board.keep(kept ? "before" : null);
+        keep.setAttribute("aria-pressed", String(kept));
+      },
+      {
+        "aria-pressed": "false",
+        "data-tip": "What you see now stays behind in grey while you move on; press again to take it away.",
+      },
+    );
     return keep;
   }
 
@@ -201,10 +234,22 @@ export class Bench {
     const save = button("Download the design", () => saveFile(design.filename, design.yaml), { class: "primary" });
     openDialog(
       "Open in the command line",
-      h("ol", { class: "how" },
+      h(
+        "ol",
+        { class: "how" },
         h("li", {}, h("p", {}, "Save the design that is on the screen as ", h("code", {}, design.filename), "."), save),
-        h("li", {}, h("p", {}, "In a terminal, in the folder where it was saved:"), copyField("Command", design.command, { rows: 3 }))),
-      h("p", { class: "note" }, `The command runs the same ${this.restsOn()} replicates with the same luck (seed ${this.seed}): its numbers are those on the screen.`),
+        h(
+          "li",
+          {},
+          h("p", {}, "In a terminal, in the folder where it was saved:"),
+          copyField("Command", design.command, { rows: 3 }),
+        ),
+      ),
+      h(
+        "p",
+        { class: "note" },
+        `The command runs the same ${this.restsOn()} replicates with the same luck (seed ${this.seed}): its numbers are those on the screen.`,
+      ),
     );
   }
 }

@@ -49,7 +49,13 @@ export function copyField(label, text, { rows = 1 } = {}) {
     if (!done) field.select();
     note.textContent = done ? "Copied." : "The browser forbids copying: press Ctrl+C (on a Mac ⌘C).";
   });
-  return h("div", { class: "copy" }, h("label", { for: id }, label), field, h("div", { class: "copy-row" }, copy, note));
+  return h(
+    "div",
+    { class: "copy" },
+    h("label", { for: id }, label),
+    field,
+    h("div", { class: "copy-row" }, copy, note),
+  );
 }
 
 /** Hand a text to the reader as a file. */

@@ -9,7 +9,11 @@ function tabs(scene, view, onView) {
   if (scene.views.length < 2) return null;
   const made = scene.views.map((one) => {
     const here = one.name === view;
-    return h("button", { type: "button", class: "tab", "aria-pressed": String(here), click: () => here || onView(one.name) }, one.title);
+    return h(
+      "button",
+      { type: "button", class: "tab", "aria-pressed": String(here), click: () => here || onView(one.name) },
+      one.title,
+    );
   });
   return h("div", { class: "tabs", role: "group", "aria-label": "What to look at" }, ...made);
 }
@@ -22,8 +26,23 @@ export class Explore {
     const { values, left } = settle(state.values, scene.knobs, {});
     const view = scene.views.find((one) => one.name === state.view)?.name ?? scene.views[0].name;
     const seed = state.seed ?? scene.seed;
-    Object.assign(this, { app, scene, base, left, state: { page: "explore", view: view === scene.views[0].name ? null : view } });
-    this.bench = new Bench(app, { scene, knobs: scene.knobs, base, values, view, seed, replicates: state.replicates, onMove: (...to) => this.moved(...to) });
+    Object.assign(this, {
+      app,
+      scene,
+      base,
+      left,
+      state: { page: "explore", view: view === scene.views[0].name ? null : view },
+    });
+    this.bench = new Bench(app, {
+      scene,
+      knobs: scene.knobs,
+      base,
+      values,
+      view,
+      seed,
+      replicates: state.replicates,
+      onMove: (...to) => this.moved(...to),
+    });
     this.element = this.build(view);
     this.moved(values, seed, state.replicates);
     this.bench.ask();
@@ -31,12 +50,22 @@ export class Explore {
 
   build(view) {
     const { scene, bench } = this;
-    const about = h("details", { class: "about" }, h("summary", {}, "What trial is this?"), h("p", {}, ...this.app.words.found(scene.description)));
+    const about = h(
+      "details",
+      { class: "about" },
+      h("summary", {}, "What trial is this?"),
+      h("p", {}, ...this.app.words.found(scene.description)),
+    );
     const below = h("div", { class: "head-row" }, scene.description ? about : null, bench.actions());
     const head = h("div", { class: "page-head" }, h("h1", { tabindex: "-1" }, scene.title), below);
     const side = sheet("Move the trial", bench.knobs.element, bench.luck(), bench.resetAll());
     bench.top.prepend(tabs(scene, view, (name) => this.turn(name)) ?? "");
-    return h("div", { class: "page explore" }, head, h("div", { class: "two" }, side, h("div", { class: "stage" }, bench.element)));
+    return h(
+      "div",
+      { class: "page explore" },
+      head,
+      h("div", { class: "two" }, side, h("div", { class: "stage" }, bench.element)),
+    );
   }
 
   turn(view) {
@@ -44,7 +73,12 @@ export class Explore {
   }
 
   moved(values, seed, replicates) {
-    this.state = { ...this.state, replicates, values: moved(values, this.base), seed: seed === this.scene.seed ? null : seed };
+    this.state = {
+      ...this.state,
+      replicates,
+      values: moved(values, this.base),
+      seed: seed === this.scene.seed ? null : seed,
+    };
     this.app.note(this.state);
   }
 

@@ -12,7 +12,11 @@ function words(knob, value) {
 
 function info(knob) {
   if (!knob.tip) return null;
-  return h("button", { type: "button", class: "info", "data-tip": knob.tip, "aria-label": `About: ${knob.label}` }, "?");
+  return h(
+    "button",
+    { type: "button", class: "info", "data-tip": knob.tip, "aria-label": `About: ${knob.label}` },
+    "?",
+  );
 }
 
 /** A number: slider, box, unit, and a button that puts it back. */
@@ -20,9 +24,20 @@ class NumberKnob {
   constructor(knob, { onInput, onRest }) {
     Object.assign(this, { knob, onInput, onRest });
     this.range = h("input", { type: "range", id: newId("knob"), min: knob.low, max: knob.high, step: knob.step });
-    this.box = h("input", { type: "number", min: knob.low, max: knob.high, step: "any", class: "box", "aria-label": `${knob.label}, as a number` });
+    this.box = h("input", {
+      type: "number",
+      min: knob.low,
+      max: knob.high,
+      step: "any",
+      class: "box",
+      "aria-label": `${knob.label}, as a number`,
+    });
     this.fault = h("p", { class: "knob-fault", role: "alert", hidden: true });
-    this.back = button(icon("reset"), () => this.reset(), { class: "reset", "aria-label": `Put back: ${knob.label}`, title: "Put back" });
+    this.back = button(icon("reset"), () => this.reset(), {
+      class: "reset",
+      "aria-label": `Put back: ${knob.label}`,
+      title: "Put back",
+    });
     this.element = this.build();
     this.listen();
   }
@@ -31,7 +46,13 @@ class NumberKnob {
     const { knob } = this;
     this.notch = h("span", { class: "notch", "aria-hidden": "true" });
     const unit = knob.unit ? [", ", h("span", { class: "unit" }, knob.unit)] : [];
-    const head = h("div", { class: "knob-head" }, h("label", { for: this.range.id }, knob.label, ...unit), info(knob), this.back);
+    const head = h(
+      "div",
+      { class: "knob-head" },
+      h("label", { for: this.range.id }, knob.label, ...unit),
+      info(knob),
+      this.back,
+    );
     const slider = h("div", { class: "slider" }, this.notch, this.range);
     return h("div", { class: "knob", "data-knob": knob.name }, head, slider, this.box, this.fault);
   }
@@ -149,7 +170,11 @@ export class Knobs {
   constructor(knobs, how) {
     this.made = new Map(knobs.map((knob) => [knob.name, this.make(knob, how)]));
     const parts = groups(knobs);
-    this.element = h("div", { class: "knobs" }, ...parts.map(([name, members]) => this.group(name, members, parts.length > 1)));
+    this.element = h(
+      "div",
+      { class: "knobs" },
+      ...parts.map(([name, members]) => this.group(name, members, parts.length > 1)),
+    );
   }
 
   make(knob, how) {

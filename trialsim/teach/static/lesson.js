@@ -9,9 +9,21 @@ import { moved, settle, writeState } from "./state.js";
 /** A question: choices, a button that commits, then why. `answered(index)` is called once. */
 function quiz(app, question, given, answered) {
   const name = newId("quiz");
-  const radios = question.choices.map((choice, i) => h("input", { type: "radio", name, value: String(i), id: `${name}-${i}` }));
-  const rows = question.choices.map((choice, i) => h("label", { class: "option", for: `${name}-${i}` }, radios[i], h("span", {}, ...app.words.marked(choice))));
-  const commit = button("Answer", () => close(radios.findIndex((radio) => radio.checked), true), { class: "primary", disabled: true });
+  const radios = question.choices.map((choice, i) =>
+    h("input", { type: "radio", name, value: String(i), id: `${name}-${i}` }),
+  );
+  const rows = question.choices.map((choice, i) =>
+    h("label", { class: "option", for: `${name}-${i}` }, radios[i], h("span", {}, ...app.words.marked(choice))),
+  );
+  const commit = button(
+    "Answer",
+    () =>
+      close(
+        radios.findIndex((radio) => radio.checked),
+        true,
+      ),
+    { class: "primary", disabled: true },
+  );
   const why = h("div", { class: "why", tabindex: "-1", hidden: true });
   const set = h("fieldset", { class: "quiz" }, h("legend", {}, ...app.words.marked(question.text)), ...rows, commit);
   radios.forEach((radio) => radio.addEventListener("change", () => (commit.disabled = false)));
@@ -47,14 +59,38 @@ function progress(lesson, here, replicates) {
   const items = lesson.steps.map((step, i) => {
     const href = writeState({ page: "lessons", lesson: lesson.name, step: i, replicates });
     const label = `Step ${i + 1} of ${lesson.steps.length}: ${step.title}`;
-    return h("li", {}, h("a", { href, "aria-label": label, "data-tip": step.title, "aria-current": i === here ? "step" : null, class: i < here ? "done" : null }, String(i + 1)));
+    return h(
+      "li",
+      {},
+      h(
+        "a",
+        {
+          href,
+          "aria-label": label,
+          "data-tip": step.title,
+          "aria-current": i === here ? "step" : null,
+          class: i < here ? "done" : null,
+        },
+        String(i + 1),
+      ),
+    );
   });
   return h("nav", { class: "progress", "aria-label": "Steps of this lesson" }, h("ol", {}, ...items));
 }
 
 /** What the instructor reads: not for the projector, but to print. */
 function instructorNote(lesson, words) {
-  const asked = lesson.steps.filter((step) => step.question).map(({ question }) => h("li", {}, ...words.marked(question.text), " ", h("strong", {}, ...words.marked(question.choices[question.answer]))));
+  const asked = lesson.steps
+    .filter((step) => step.question)
+    .map(({ question }) =>
+      h(
+        "li",
+        {},
+        ...words.marked(question.text),
+        " ",
+        h("strong", {}, ...words.marked(question.choices[question.answer])),
+      ),
+    );
   const questions = asked.length ? [h("h3", {}, "Questions and answers"), h("ol", {}, ...asked)] : [];
   openDialog(
     `Instructor’s note: ${lesson.title}`,
@@ -88,11 +124,27 @@ export class Lesson {
     const { scene } = this.lesson;
     const knobs = scene.knobs.filter((knob) => this.what.knobs.includes(knob.name));
     const hidden = this.what.kind === "question";
-    return new Bench(this.app, { scene, knobs, base: this.base, values, view: this.what.view, seed, replicates, onMove: (...to) => this.moved(...to), hidden, saysFirst: true });
+    return new Bench(this.app, {
+      scene,
+      knobs,
+      base: this.base,
+      values,
+      view: this.what.view,
+      seed,
+      replicates,
+      onMove: (...to) => this.moved(...to),
+      hidden,
+      saysFirst: true,
+    });
   }
 
   moved(values, seed, replicates) {
-    this.state = { ...this.state, replicates, values: moved(values, this.base), seed: seed === this.lesson.scene.seed ? null : seed };
+    this.state = {
+      ...this.state,
+      replicates,
+      values: moved(values, this.base),
+      seed: seed === this.lesson.scene.seed ? null : seed,
+    };
     this.app.note(this.state);
   }
 
@@ -114,16 +166,31 @@ export class Lesson {
   head() {
     const { lesson, app } = this;
     const number = app.start.lessons.findIndex((one) => one.name === lesson.name) + 1;
-    const kicker = h("p", { class: "kicker" }, h("a", { href: "#/lessons" }, "Lessons"), ` · ${number} of ${app.start.lessons.length} · ${lesson.minutes} minutes`);
-    const note = lesson.instructor.length ? button("Instructor’s note", () => instructorNote(lesson, app.words), { class: "quiet" }) : null;
-    return h("div", { class: "page-head lesson-head" }, h("div", {}, kicker, h("h1", { tabindex: "-1" }, lesson.title)), h("div", { class: "lesson-tools" }, progress(lesson, this.step, this.state.replicates), note));
+    const kicker = h(
+      "p",
+      { class: "kicker" },
+      h("a", { href: "#/lessons" }, "Lessons"),
+      ` · ${number} of ${app.start.lessons.length} · ${lesson.minutes} minutes`,
+    );
+    const note = lesson.instructor.length
+      ? button("Instructor’s note", () => instructorNote(lesson, app.words), { class: "quiet" })
+      : null;
+    return h(
+      "div",
+      { class: "page-head lesson-head" },
+      h("div", {}, kicker, h("h1", { tabindex: "-1" }, lesson.title)),
+      h("div", { class: "lesson-tools" }, progress(lesson, this.step, this.state.replicates), note),
+    );
   }
 
   text() {
     const { words, answers } = this.app;
     const paragraphs = this.what.text.map((paragraph) => h("p", {}, ...words.marked(paragraph)));
     const key = `${this.lesson.name}/${this.step}`;
-    const asked = this.what.kind === "question" ? quiz(this.app, this.what.question, answers.get(key), (index) => this.answered(key, index)) : null;
+    const asked =
+      this.what.kind === "question"
+        ? quiz(this.app, this.what.question, answers.get(key), (index) => this.answered(key, index))
+        : null;
     return h("div", { class: "text" }, h("h2", {}, this.what.title), ...paragraphs, asked);
   }
 
@@ -152,7 +219,11 @@ export class Lesson {
     const { lessons } = this.app.start;
     const next = lessons[lessons.findIndex((one) => one.name === this.lesson.name) + 1];
     if (!next) return h("a", { class: "button", href: "#/lessons" }, "All lessons");
-    return h("a", { class: "button", href: writeState({ page: "lessons", lesson: next.name, step: 0 }) }, `Next lesson: ${next.title}`);
+    return h(
+      "a",
+      { class: "button", href: writeState({ page: "lessons", lesson: next.name, step: 0 }) },
+      `Next lesson: ${next.title}`,
+    );
   }
 
   close() {

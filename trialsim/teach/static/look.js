@@ -24,10 +24,14 @@ function isDark() {
 }
 
 function toggle({ label, picture, now, flip }) {
-  const made = button(icon(picture), () => {
-    flip();
-    made.setAttribute("aria-pressed", String(now()));
-  }, { class: "tool", "aria-pressed": String(now()) });
+  const made = button(
+    icon(picture),
+    () => {
+      flip();
+      made.setAttribute("aria-pressed", String(now()));
+    },
+    { class: "tool", "aria-pressed": String(now()) },
+  );
   made.append(h("span", {}, label));
   return made;
 }
@@ -36,7 +40,12 @@ function toggle({ label, picture, now, flip }) {
 export function lookButtons() {
   const isLarge = () => root.dataset.type === "large";
   return [
-    toggle({ label: "Large type", picture: "large", now: isLarge, flip: () => change("type", isLarge() ? "usual" : "large") }),
+    toggle({
+      label: "Large type",
+      picture: "large",
+      now: isLarge,
+      flip: () => change("type", isLarge() ? "usual" : "large"),
+    }),
     toggle({ label: "Dark", picture: "dark", now: isDark, flip: () => change("theme", isDark() ? "light" : "dark") }),
   ];
 }

@@ -56,11 +56,14 @@ class App {
     if (state.page === "explore") return this.swap(() => new Explore(this, state));
     if (state.page === "lessons" && !state.lesson) return this.swap(() => new Lessons(this));
     const name = state.page === "trial" ? state.scene : state.lesson;
-    if (state.page === "trial" && (!name || name === this.start.explore.name)) return this.swap(() => new Trial(this, state, this.start.explore));
+    if (state.page === "trial" && (!name || name === this.start.explore.name))
+      return this.swap(() => new Trial(this, state, this.start.explore));
     const lesson = await this.lesson(name);
     if (address !== this.shown) return null; // somebody went on meanwhile
     if (!lesson.steps) return this.swap(() => this.missing(lesson.message));
-    return this.swap(() => (state.page === "trial" ? new Trial(this, state, lesson.scene) : new Lesson(this, state, lesson)));
+    return this.swap(() =>
+      state.page === "trial" ? new Trial(this, state, lesson.scene) : new Lesson(this, state, lesson),
+    );
   }
 
   swap(made) {
@@ -86,7 +89,17 @@ class App {
       this.follow();
     });
     const back = h("a", { class: "button", href: "#/lessons" }, "All lessons");
-    const element = h("div", { class: "page" }, h("div", { class: "page-head" }, h("h1", { tabindex: "-1" }, "This lesson cannot be shown"), h("p", { role: "alert" }, message)), h("div", { class: "steps" }, back, again));
+    const element = h(
+      "div",
+      { class: "page" },
+      h(
+        "div",
+        { class: "page-head" },
+        h("h1", { tabindex: "-1" }, "This lesson cannot be shown"),
+        h("p", { role: "alert" }, message),
+      ),
+      h("div", { class: "steps" }, back, again),
+    );
     return { title: "Not found", element, close() {} };
   }
 
@@ -109,7 +122,12 @@ class App {
   leftOut(names) {
     if (!names.length) return [];
     const words = `This link says something that this page does not know (${names.join(", ")}). It was left out.`;
-    const notice = h("div", { class: "notice", role: "status" }, words, button("Close", () => notice.remove(), { class: "quiet" }));
+    const notice = h(
+      "div",
+      { class: "notice", role: "status" },
+      words,
+      button("Close", () => notice.remove(), { class: "quiet" }),
+    );
     return [notice];
   }
 
@@ -120,7 +138,10 @@ class App {
     this.shown = location.hash;
     this.last[state.page] = address;
     this.links.get(state.page)?.setAttribute("href", state.page === "lessons" ? "#/lessons" : address);
-    if (state.page === "explore") this.links.get("trial").setAttribute("href", writeState({ ...state, page: "trial", view: null, replicates: null }));
+    if (state.page === "explore")
+      this.links
+        .get("trial")
+        .setAttribute("href", writeState({ ...state, page: "trial", view: null, replicates: null }));
   }
 
   /** Go somewhere; the browser's Back leads here again. */
@@ -132,28 +153,42 @@ class App {
   share() {
     const field = copyField("Link to what is on the screen", location.href, { rows: 3 });
     const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-    const where = local ? "It opens on this computer, while trialsim teach is running on it." : "It opens while trialsim teach is running.";
-    openDialog("Share", h("p", {}, `The link holds the view, the step, every slider that was moved and the luck. ${where}`), field);
+    const where = local
+      ? "It opens on this computer, while trialsim teach is running on it."
+      : "It opens while trialsim teach is running.";
+    openDialog(
+      "Share",
+      h("p", {}, `The link holds the view, the step, every slider that was moved and the luck. ${where}`),
+      field,
+    );
     field.querySelector("button").click();
   }
 
   glossary() {
     const rows = [...this.words.terms.values()].sort((a, b) => a.term.localeCompare(b.term));
-    openDialog("Words", h("dl", { class: "glossary" }, ...rows.flatMap(({ term, meaning }) => [h("dt", {}, term), h("dd", {}, meaning)])));
+    openDialog(
+      "Words",
+      h("dl", { class: "glossary" }, ...rows.flatMap(({ term, meaning }) => [h("dt", {}, term), h("dd", {}, meaning)])),
+    );
   }
 }
 
 async function begin() {
   const main = document.getElementById("main");
   const api = new Api();
-  const onWait = () => main.replaceChildren(h("p", { class: "opening", role: "status" }, "The server does not answer yet; asking again …"));
+  const onWait = () =>
+    main.replaceChildren(
+      h("p", { class: "opening", role: "status" }, "The server does not answer yet; asking again …"),
+    );
   try {
     const start = await api.get("/api/start", { onWait });
     new Tips();
     await new App(start, api).follow();
   } catch (error) {
     const again = button("Try again", begin);
-    main.replaceChildren(h("div", { class: "opening" }, h("p", { role: "alert" }, error.message ?? String(error)), again));
+    main.replaceChildren(
+      h("div", { class: "opening" }, h("p", { role: "alert" }, error.message ?? String(error)), again),
+    );
     if (!("status" in error)) throw error;
   }
 }

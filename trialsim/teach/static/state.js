@@ -26,7 +26,9 @@ function decoded(text) {
 
 /** A fragment as a state; what it does not say is null, what it says wrongly is left out. Values are still text. */
 export function readState(fragment) {
-  const [path, query = ""] = String(fragment).replace(/^#?\/?/, "").split("?", 2);
+  const [path, query = ""] = String(fragment)
+    .replace(/^#?\/?/, "")
+    .split("?", 2);
   const [page, lesson = "", step = ""] = path.split("/").map(decoded);
   const said = new URLSearchParams(query);
   const values = {};
@@ -80,7 +82,9 @@ export function onStep(knob, value) {
 function taken(knob, value) {
   if (knob.kind === "choice") return knob.choices.find((choice) => String(choice.value) === String(value))?.value;
   const text = String(value).trim();
-  return text !== "" && Number.isFinite(Number(text)) ? Math.min(Math.max(Number(text), knob.low), knob.high) : undefined;
+  return text !== "" && Number.isFinite(Number(text))
+    ? Math.min(Math.max(Number(text), knob.low), knob.high)
+    : undefined;
 }
 
 /** Values said by a link, as values of the knobs: {values of all knobs, names that were not understood}. */

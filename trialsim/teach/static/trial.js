@@ -24,9 +24,24 @@ export class Trial {
   build() {
     const changed = Object.keys(moved(this.values, this.base)).length;
     const sliders = changed ? ` ${changed} ${changed === 1 ? "slider is" : "sliders are"} moved.` : "";
-    const lead = h("p", { class: "lead" }, `One simulated trial from its first day to its last: ${this.scene.title}.${sliders}`);
-    const which = h("div", { class: "which" }, this.box("seed", "Luck (seed)", 2 ** 31 - 1), this.box("replicate", "Replicate", LARGEST), button("Next replicate", () => this.change("replicate", this.replicate + 1)));
-    const head = h("div", { class: "page-head lesson-head" }, h("div", {}, h("h1", { tabindex: "-1" }, "Watch a trial"), lead), which);
+    const lead = h(
+      "p",
+      { class: "lead" },
+      `One simulated trial from its first day to its last: ${this.scene.title}.${sliders}`,
+    );
+    const which = h(
+      "div",
+      { class: "which" },
+      this.box("seed", "Luck (seed)", 2 ** 31 - 1),
+      this.box("replicate", "Replicate", LARGEST),
+      button("Next replicate", () => this.change("replicate", this.replicate + 1)),
+    );
+    const head = h(
+      "div",
+      { class: "page-head lesson-head" },
+      h("div", {}, h("h1", { tabindex: "-1" }, "Watch a trial"), lead),
+      which,
+    );
     return h("div", { class: "page trial" }, head, this.status, this.place);
   }
 
@@ -49,7 +64,13 @@ export class Trial {
   note() {
     const { scene, seed, replicate } = this;
     const name = scene.name === this.app.start.explore.name ? null : scene.name;
-    this.app.note({ page: "trial", scene: name, seed: seed === scene.seed ? null : seed, replicate: replicate || null, values: moved(this.values, this.base) });
+    this.app.note({
+      page: "trial",
+      scene: name,
+      seed: seed === scene.seed ? null : seed,
+      replicate: replicate || null,
+      values: moved(this.values, this.base),
+    });
   }
 
   async load() {
@@ -59,7 +80,10 @@ export class Trial {
     this.tell("working", "Simulating this trial …");
     try {
       const question = { scene: this.scene.name, values: this.values, seed: this.seed, replicate: this.replicate };
-      const [{ mountReplay }, data] = await Promise.all([import("./replay.js"), this.app.api.post("/api/replay", question, { signal: control.signal })]);
+      const [{ mountReplay }, data] = await Promise.all([
+        import("./replay.js"),
+        this.app.api.post("/api/replay", question, { signal: control.signal }),
+      ]);
       if (this.control === control) this.show(mountReplay, data);
     } catch (error) {
       if (this.control === control) this.tell("error", error.message, true);

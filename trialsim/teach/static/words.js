@@ -88,7 +88,7 @@ export class Tips {
   }
 
   out(event) {
-    if (event.pointerType === "touch" || !this.anchor || this.anchor === document.activeElement) return;
+    if (event.pointerType === "touch" || !this.anchor || this.anchor.matches(":focus-visible")) return;
     clearTimeout(this.leaving);
     this.leaving = setTimeout(() => this.hide(), LINGER);
   }
@@ -100,7 +100,7 @@ export class Tips {
 
   clicked(event) {
     const anchor = Tips.anchorOf(event);
-    if (anchor) this.show(anchor);
+    if (anchor?.matches(".term, .info")) this.show(anchor);
     else if (!this.tip.contains(event.target)) this.hide();
   }
 
@@ -138,7 +138,10 @@ export class Tips {
     }
     const at = this.anchor.getBoundingClientRect();
     const { width, height } = this.tip.getBoundingClientRect();
-    const left = Math.min(Math.max(at.left + at.width / 2 - width / 2, 8), document.documentElement.clientWidth - width - 8);
+    const left = Math.min(
+      Math.max(at.left + at.width / 2 - width / 2, 8),
+      document.documentElement.clientWidth - width - 8,
+    );
     const below = at.bottom + 8;
     const top = below + height > innerHeight - 8 ? at.top - height - 8 : below;
     this.tip.style.left = `${Math.max(left, 8)}px`;

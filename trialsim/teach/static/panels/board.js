@@ -22,8 +22,16 @@ function share({ value, of, mcse }) {
 
 function tableOf({ head, rows }, caption) {
   const top = h("tr", {}, ...head.map((cell) => h("th", { scope: "col" }, cell)));
-  const body = rows.map((row) => h("tr", {}, ...row.map((cell, i) => (i ? h("td", {}, cell) : h("th", { scope: "row" }, cell)))));
-  const table = h("table", { class: "as-table" }, h("caption", { class: "unseen" }, caption), h("thead", {}, top), h("tbody", {}, ...body));
+  const body = rows.map((row) =>
+    h("tr", {}, ...row.map((cell, i) => (i ? h("td", {}, cell) : h("th", { scope: "row" }, cell)))),
+  );
+  const table = h(
+    "table",
+    { class: "as-table" },
+    h("caption", { class: "unseen" }, caption),
+    h("thead", {}, top),
+    h("tbody", {}, ...body),
+  );
   return h("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": `${caption}, as a table` }, table);
 }
 
@@ -37,7 +45,13 @@ class Frame {
     this.note = h("p", { class: "note" });
     this.swap = button("Table", () => this.toggle(), { class: "quiet swap", "aria-pressed": "false" });
     this.body = h("div", { class: "panel-body" }, this.chart.element);
-    this.element = h("section", { class: `panel ${kind}` }, h("div", { class: "panel-head" }, this.title, this.swap), this.body, this.note);
+    this.element = h(
+      "section",
+      { class: `panel ${kind}` },
+      h("div", { class: "panel-head" }, this.title, this.swap),
+      this.body,
+      this.note,
+    );
     this.tabled = false;
   }
 
@@ -133,7 +147,7 @@ export class Board {
 
   /** Keep what is shown now, to be drawn in grey behind what follows; null: forget it. */
   keep(label) {
-    this.kept = label === null ? null : { panels: this.panels, label };
+    this.kept = label === null ? null : { panels: this.panels ?? [], label };
     this.frames.forEach((frame, i) => {
       frame.before = this.before(i);
       frame.again();

@@ -37,12 +37,21 @@ function reference(panel, { box, at, font }) {
     if (one.axis === "y") {
       const y = at.y(one.at);
       const above = y - font.line > box.top;
-      return [line(box.left, y, box.right, y, "reference"), text(box.left + 6, above ? y - 6 : y + font.size + 2, one.label, { name: "label halo" })];
+      return [
+        line(box.left, y, box.right, y, "reference"),
+        text(box.left + 6, above ? y - 6 : y + font.size + 2, one.label, { name: "label halo" }),
+      ];
     }
     const x = at.x(one.at);
     row += 1;
     const place = held(x, one.label, font, box.left, box.right);
-    return [line(x, box.top + row * font.line - font.size * 0.4, x, box.bottom, "reference now"), text(place, box.top + (row - 1) * font.line + font.size * 0.6, one.label, { anchor: "middle", name: "label halo strong" })];
+    return [
+      line(x, box.top + row * font.line - font.size * 0.4, x, box.bottom, "reference now"),
+      text(place, box.top + (row - 1) * font.line + font.size * 0.6, one.label, {
+        anchor: "middle",
+        name: "label halo strong",
+      }),
+    ];
   });
 }
 
@@ -76,7 +85,9 @@ class Curve {
   }
 
   draw(panel, { width, font, before }) {
-    const height = Math.round(Math.min(Math.max(width * 0.52, 15 * font.size), 26 * font.size, Math.max(innerHeight * 0.42, 14 * font.size)));
+    const height = Math.round(
+      Math.min(Math.max(width * 0.52, 15 * font.size), 26 * font.size, Math.max(innerHeight * 0.42, 14 * font.size)),
+    );
     const frame = plane({ width, height, x: panel.x, y: panel.y, font });
     Object.assign(this, { panel, frame });
     canvas(this.svg, width, height);
@@ -85,7 +96,15 @@ class Curve {
     this.cursor = s("g", {});
     const drawn = panel.series.flatMap((one) => [curve(one, at), ...marks(one, at)]);
     const bands = panel.series.map((one) => band(one, at)).filter(KNOWN);
-    this.svg.replaceChildren(...yGrid(frame), ...xAxis(frame), ...bands, ...ghosts, ...drawn, ...reference(panel, frame), this.cursor);
+    this.svg.replaceChildren(
+      ...yGrid(frame),
+      ...xAxis(frame),
+      ...bands,
+      ...ghosts,
+      ...drawn,
+      ...reference(panel, frame),
+      this.cursor,
+    );
     this.write(panel, before);
   }
 
@@ -110,7 +129,10 @@ class Curve {
     const write = valueWriter(this.panel.y);
     const rows = this.panel.series.map((one) => this.row(one, nearest(one.x, value), write));
     this.cursor.replaceChildren(line(at.x(value), box.top, at.x(value), box.bottom, "cursor"));
-    this.readout.replaceChildren(h("strong", {}, `${this.panel.x.label}: ${number(value, Number.isInteger(value) ? 0 : 2)}`), ...rows);
+    this.readout.replaceChildren(
+      h("strong", {}, `${this.panel.x.label}: ${number(value, Number.isInteger(value) ? 0 : 2)}`),
+      ...rows,
+    );
     this.readout.hidden = false;
     const wide = Math.min(this.readout.offsetWidth, box.right);
     const right = at.x(value) + 14;
@@ -122,7 +144,12 @@ class Curve {
   row(series, i, write) {
     const value = series.y[i];
     const range = KNOWN(series.low?.[i]) ? ` (${write(series.low[i])} to ${write(series.high[i])})` : "";
-    return h("div", {}, swatch({ colour: series.colour, shape: shapeOf(series.colour), name: series.dashed ? "dashed" : "" }), h("span", {}, `${KNOWN(value) ? write(value) : "not known"}${range}`));
+    return h(
+      "div",
+      {},
+      swatch({ colour: series.colour, shape: shapeOf(series.colour), name: series.dashed ? "dashed" : "" }),
+      h("span", {}, `${KNOWN(value) ? write(value) : "not known"}${range}`),
+    );
   }
 
   leave() {

@@ -23,7 +23,13 @@ class Strip {
     canvas(this.svg, width, height);
     this.svg.setAttribute("aria-label", `${group.label}: mean ${write(group.mean ?? NaN)}`);
     const old = before && before.mean !== null ? [mark("diamond", at(before.mean), height * 0.78, 9, "mark old")] : [];
-    const parts = [this.zero(panel, at, height), this.truth(group, at, { width, height, font, write }), this.dots(group, at, height), old, this.range(group, at, height)];
+    const parts = [
+      this.zero(panel, at, height),
+      this.truth(group, at, { width, height, font, write }),
+      this.dots(group, at, height),
+      old,
+      this.range(group, at, height),
+    ];
     this.svg.replaceChildren(...parts.flat());
     this.write(group);
   }
@@ -42,17 +48,30 @@ class Strip {
 
   dots(group, at, height) {
     const middle = height * 0.62;
-    return (group.sample ?? []).filter((value) => value !== null).map((value, i) => {
-      const jitter = (((i + 1) * GOLDEN) % 1) - 0.5;
-      return mark("circle", at(value), middle + jitter * height * 0.42, 2.6, `dot-mark c${group.colour}`);
-    });
+    return (group.sample ?? [])
+      .filter((value) => value !== null)
+      .map((value, i) => {
+        const jitter = (((i + 1) * GOLDEN) % 1) - 0.5;
+        return mark("circle", at(value), middle + jitter * height * 0.42, 2.6, `dot-mark c${group.colour}`);
+      });
   }
 
   range(group, at, height) {
     if (group.mean === null) return [];
     const y = height * 0.78;
     const ends = group.low === null ? [] : whisker(at(group.low), at(group.high), y, 10, `stroke c${group.colour}`);
-    const error = group.mcse === null ? [] : [line(at(group.mean - 1.96 * group.mcse), y, at(group.mean + 1.96 * group.mcse), y, `error c${group.colour}`)];
+    const error =
+      group.mcse === null
+        ? []
+        : [
+            line(
+              at(group.mean - 1.96 * group.mcse),
+              y,
+              at(group.mean + 1.96 * group.mcse),
+              y,
+              `error c${group.colour}`,
+            ),
+          ];
     return [...ends, ...error, mark("diamond", at(group.mean), y, 6, `mark edged c${group.colour}`)];
   }
 
@@ -62,7 +81,9 @@ class Strip {
     if (this.facts.dataset.said === said) return;
     this.facts.dataset.said = said;
     const used = new Set();
-    const rows = (group.facts ?? []).map((fact) => h("li", {}, h("span", {}, ...this.tools.words.found(fact.label, used)), " ", h("strong", {}, fact.text)));
+    const rows = (group.facts ?? []).map((fact) =>
+      h("li", {}, h("span", {}, ...this.tools.words.found(fact.label, used)), " ", h("strong", {}, fact.text)),
+    );
     this.facts.replaceChildren(...rows);
   }
 }
@@ -75,7 +96,14 @@ class Estimates {
     this.axis = picture();
     this.axis.setAttribute("role", "presentation");
     this.xName = h("p", { class: "axis-name level" });
-    this.element = h("div", { class: "surrounded" }, this.legend, this.strips, h("div", { class: "chart-box" }, this.axis), this.xName);
+    this.element = h(
+      "div",
+      { class: "surrounded" },
+      this.legend,
+      this.strips,
+      h("div", { class: "chart-box" }, this.axis),
+      this.xName,
+    );
     this.made = [];
   }
 
@@ -94,9 +122,15 @@ class Estimates {
     });
     canvas(this.axis, width, font.line + 14);
     const box = { left: 8, right: width - 8, bottom: 4 };
-    this.axis.replaceChildren(...xAxis({ box, at: { x: scale(panel.x.low, panel.x.high, 8, width - 8) }, font, x: panel.x }));
+    this.axis.replaceChildren(
+      ...xAxis({ box, at: { x: scale(panel.x.low, panel.x.high, 8, width - 8) }, font, x: panel.x }),
+    );
     this.tools.words.write(this.xName, panel.x.label, new Set());
-    legend(this.legend, before ? [{ label: before.kept, colour: 7, shape: "diamond", name: "old", line: false }] : [], this.tools.words);
+    legend(
+      this.legend,
+      before ? [{ label: before.kept, colour: 7, shape: "diamond", name: "old", line: false }] : [],
+      this.tools.words,
+    );
   }
 }
 

@@ -44,19 +44,31 @@ class Intervals {
     this.frame = { box, at, font, step, x: panel.x };
     canvas(this.svg, width, Math.ceil(box.bottom + font.line + 10));
     const rows = panel.rows.slice(0, this.shown ?? panel.rows.length);
-    this.svg.replaceChildren(...xAxis(this.frame), ...this.marked(panel), ...rows.flatMap((row, i) => this.row(row, i)));
+    this.svg.replaceChildren(
+      ...xAxis(this.frame),
+      ...this.marked(panel),
+      ...rows.flatMap((row, i) => this.row(row, i)),
+    );
     this.write(panel);
   }
 
   marked(panel) {
     const { box, at, font } = this.frame;
-    const places = [[panel.nothing, "reference zero", 0], [panel.truth, "reference truth", 1]];
-    return places.filter(([place]) => place).flatMap(([place, name, row]) => {
-      const x = at.x(place.value);
-      const y = font.size + row * font.line;
-      const words = `${place.label}${row ? `: ${valueWriter(panel.x)(place.value)}` : ""}`;
-      return [line(x, y + 4, x, box.bottom, name), text(held(x, words, font, box.left, box.right), y, words, { anchor: "middle", name: "label halo" })];
-    });
+    const places = [
+      [panel.nothing, "reference zero", 0],
+      [panel.truth, "reference truth", 1],
+    ];
+    return places
+      .filter(([place]) => place)
+      .flatMap(([place, name, row]) => {
+        const x = at.x(place.value);
+        const y = font.size + row * font.line;
+        const words = `${place.label}${row ? `: ${valueWriter(panel.x)(place.value)}` : ""}`;
+        return [
+          line(x, y + 4, x, box.bottom, name),
+          text(held(x, words, font, box.left, box.right), y, words, { anchor: "middle", name: "label halo" }),
+        ];
+      });
   }
 
   row(row, i) {
@@ -66,8 +78,20 @@ class Intervals {
     const misses = row.covers === false;
     const colour = misses ? 1 : row.significant ? 0 : 7;
     const y = at.y(i);
-    const bar = line(at.x(cut(row.low, low, high)), y, at.x(cut(row.high, low, high)), y, `interval c${colour} ${misses ? "thick" : ""}`);
-    const dot = mark("circle", at.x(cut(row.estimate, low, high)), y, Math.min(Math.max(step * 0.42, 1.9), 5), `mark c${colour} ${row.significant ? "" : "open"}`);
+    const bar = line(
+      at.x(cut(row.low, low, high)),
+      y,
+      at.x(cut(row.high, low, high)),
+      y,
+      `interval c${colour} ${misses ? "thick" : ""}`,
+    );
+    const dot = mark(
+      "circle",
+      at.x(cut(row.estimate, low, high)),
+      y,
+      Math.min(Math.max(step * 0.42, 1.9), 5),
+      `mark c${colour} ${row.significant ? "" : "open"}`,
+    );
     return [bar, dot];
   }
 
@@ -83,7 +107,13 @@ class Intervals {
 
   count(one) {
     const share = this.tools.share(one);
-    return h("li", {}, h("strong", {}, share.head), h("span", {}, ...this.tools.words.found(one.label)), h("small", {}, share.error));
+    return h(
+      "li",
+      {},
+      h("strong", {}, share.head),
+      h("span", {}, ...this.tools.words.found(one.label)),
+      h("small", {}, share.error),
+    );
   }
 
   sentence(row, i) {

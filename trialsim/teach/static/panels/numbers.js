@@ -26,7 +26,9 @@ class Numbers {
   draw(panel, { before }) {
     const used = new Set();
     const order = panel.items.map((item) => this.one(item, before, used));
-    const same = order.length === this.element.children.length && order.every((element, i) => element === this.element.children[i]);
+    const same =
+      order.length === this.element.children.length &&
+      order.every((element, i) => element === this.element.children[i]);
     if (!same) this.element.replaceChildren(...order);
   }
 
@@ -46,7 +48,9 @@ class Numbers {
     const said = `${item.label}\n${item.tip}`;
     if (element.dataset.said === said) return;
     element.dataset.said = said;
-    const plain = item.tip ? [h("button", { type: "button", class: "term", "data-tip": item.tip }, item.label)] : this.tools.words.found(item.label, used);
+    const plain = item.tip
+      ? [h("button", { type: "button", class: "term", "data-tip": item.tip }, item.label)]
+      : this.tools.words.found(item.label, used);
     element.replaceChildren(...plain);
   }
 }

@@ -55,7 +55,12 @@ export function plane({ width, height, x, y, font, xTicks = true }) {
   const yValues = ticks(y.low, y.high, Math.max(2, Math.floor(height / (font.size * 3.2))));
   const yWrite = tickWriter(yValues, y.percent);
   const left = Math.ceil(Math.max(...yValues.map((value) => widthOf(yWrite(value), font.css)))) + 10;
-  const box = { left, right: width - Math.ceil(font.size), top: font.size, bottom: height - (xTicks ? font.line + 8 : 8) };
+  const box = {
+    left,
+    right: width - Math.ceil(font.size),
+    top: font.size,
+    bottom: height - (xTicks ? font.line + 8 : 8),
+  };
   const at = { x: x && scale(x.low, x.high, box.left, box.right), y: scale(y.low, y.high, box.bottom, box.top) };
   return { box, at, yValues, yWrite, font, x, y };
 }
@@ -91,7 +96,10 @@ export function swatch(item) {
   const svg = s("svg", { class: "swatch", width: 30, height: 16, viewBox: "0 0 30 16", "aria-hidden": "true" });
   if (item.band) svg.append(rect(1, 3, 28, 10, `band c${item.colour}`));
   if (item.bar) svg.append(rect(7, 1, 16, 14, `bar c${item.colour}`));
-  if (item.line !== false && !item.bar) svg.append(line(1, 8, 29, 8, item.name === "reference" ? "reference" : `stroke c${item.colour} ${item.name ?? ""}`));
+  if (item.line !== false && !item.bar)
+    svg.append(
+      line(1, 8, 29, 8, item.name === "reference" ? "reference" : `stroke c${item.colour} ${item.name ?? ""}`),
+    );
   if (item.shape) svg.append(mark(item.shape, 15, 8, 5, `mark c${item.colour} ${item.name ?? ""}`));
   return svg;
 }
@@ -103,7 +111,9 @@ export function legend(element, items, words) {
   element.dataset.said = said;
   const used = new Set();
   element.hidden = items.length === 0;
-  element.replaceChildren(...items.map((item) => h("li", {}, swatch(item), h("span", {}, ...words.found(item.label, used)))));
+  element.replaceChildren(
+    ...items.map((item) => h("li", {}, swatch(item), h("span", {}, ...words.found(item.label, used)))),
+  );
 }
 
 /** A chart with words around it: legend, name of the upright axis, drawing, name of the level axis. */
@@ -134,5 +144,9 @@ export function linesOf(words, width, font) {
 /** A whisker lying down, with small ends. */
 export function whisker(low, high, y, size, name) {
   const end = size / 2;
-  return [line(low, y, high, y, name), line(low, y - end, low, y + end, name), line(high, y - end, high, y + end, name)];
+  return [
+    line(low, y, high, y, name),
+    line(low, y - end, low, y + end, name),
+    line(high, y - end, high, y + end, name),
+  ];
 }

@@ -31,12 +31,21 @@ function place(row) {
   svg.removeAttribute("role");
   canvas(svg, WIDTH, HEIGHT);
   svg.setAttribute("aria-hidden", "true");
-  const far = Math.max(Math.abs(row.simulated - row.published), (row.high ?? row.published) - (row.low ?? row.published), 1e-9) * 1.25;
+  const far =
+    Math.max(Math.abs(row.simulated - row.published), (row.high ?? row.published) - (row.low ?? row.published), 1e-9) *
+    1.25;
   const at = scale(row.published - far, row.published + far, 8, WIDTH - 8);
-  if (row.low !== null && row.high !== null) svg.append(rect(at(row.low), 5, at(row.high) - at(row.low), HEIGHT - 10, "tolerance"));
-  svg.append(line(8, HEIGHT / 2, WIDTH - 8, HEIGHT / 2, "grid"), mark("diamond", at(row.published), HEIGHT / 2, 5, "mark c6"));
+  if (row.low !== null && row.high !== null)
+    svg.append(rect(at(row.low), 5, at(row.high) - at(row.low), HEIGHT - 10, "tolerance"));
+  svg.append(
+    line(8, HEIGHT / 2, WIDTH - 8, HEIGHT / 2, "grid"),
+    mark("diamond", at(row.published), HEIGHT / 2, 5, "mark c6"),
+  );
   const error = 1.96 * (row.mcse ?? 0);
-  svg.append(line(at(row.simulated - error), HEIGHT / 2, at(row.simulated + error), HEIGHT / 2, "stroke c0"), mark("circle", at(row.simulated), HEIGHT / 2, 5, "mark edged c0"));
+  svg.append(
+    line(at(row.simulated - error), HEIGHT / 2, at(row.simulated + error), HEIGHT / 2, "stroke c0"),
+    mark("circle", at(row.simulated), HEIGHT / 2, 5, "mark edged c0"),
+  );
   return svg;
 }
 
@@ -76,7 +85,12 @@ class Published {
       {},
       h("div", { class: "what" }, ...this.tools.words.found(row.label, used)),
       h("div", { class: "place" }, place(row)),
-      h("div", { class: "pair" }, h("div", {}, `published ${shown(row.published)}${range}`), h("div", {}, "simulated ", h("strong", {}, shown(row.simulated)), h("span", { class: "error" }, error))),
+      h(
+        "div",
+        { class: "pair" },
+        h("div", {}, `published ${shown(row.published)}${range}`),
+        h("div", {}, "simulated ", h("strong", {}, shown(row.simulated)), h("span", { class: "error" }, error)),
+      ),
       verdict(row),
       h("small", { class: "source" }, sortOf(row), row.source ? `: ${row.source}` : ""),
     );

@@ -72,11 +72,31 @@ function sameThing(from, to) {
 /** Between two panels of the same shape: numbers go from one to the other, everything else is the new one's. */
 export function between(from, to, part) {
   if (typeof from === "number" && typeof to === "number") return from + (to - from) * part;
-  if (Array.isArray(from) && Array.isArray(to) && from.length === to.length) return to.map((item, i) => between(from[i], item, part));
-  if (!from || !to || typeof from !== "object" || typeof to !== "object" || Array.isArray(from) || Array.isArray(to)) return to;
+  if (Array.isArray(from) && Array.isArray(to) && from.length === to.length)
+    return to.map((item, i) => between(from[i], item, part));
+  if (!from || !to || typeof from !== "object" || typeof to !== "object" || Array.isArray(from) || Array.isArray(to))
+    return to;
   if (!sameThing(from, to)) return to;
-  return Object.fromEntries(Object.entries(to).map(([name, value]) => [name, MOVING.has(name) ? between(from[name], value, part) : value]));
+  return Object.fromEntries(
+    Object.entries(to).map(([name, value]) => [name, MOVING.has(name) ? between(from[name], value, part) : value]),
+  );
 }
 
 // What may be seen on its way; colours, counts and texts change at once. Labels of lines carry numbers, so lines move by place.
-const MOVING = new Set(["x", "y", "low", "high", "series", "rows", "estimate", "groups", "mean", "truth", "value", "sample", "bars", "simulated", "steps"]);
+const MOVING = new Set([
+  "x",
+  "y",
+  "low",
+  "high",
+  "series",
+  "rows",
+  "estimate",
+  "groups",
+  "mean",
+  "truth",
+  "value",
+  "sample",
+  "bars",
+  "simulated",
+  "steps",
+]);

@@ -39,8 +39,18 @@ class Waterfall {
     const beside = width > 34 * font.size;
     const left = beside ? Math.round(width * 0.34) : 4;
     const label = beside ? left - 16 : width - room;
-    const rows = steps.map((step) => (beside ? Math.max(linesOf(step.label, label, font), 1.4) : linesOf(step.label, label, font) + 1.2) * font.line + font.size * 0.9);
-    const box = { left, right: beside ? width - room : width - font.size, top: 4, bottom: rows.reduce((sum, row) => sum + row, 4) };
+    const rows = steps.map(
+      (step) =>
+        (beside ? Math.max(linesOf(step.label, label, font), 1.4) : linesOf(step.label, label, font) + 1.2) *
+          font.line +
+        font.size * 0.9,
+    );
+    const box = {
+      left,
+      right: beside ? width - room : width - font.size,
+      top: 4,
+      bottom: rows.reduce((sum, row) => sum + row, 4),
+    };
     const at = { x: scale(panel.y.low, panel.y.high, box.left, box.right) };
     canvas(this.svg, width, Math.ceil(box.bottom + font.line + 10));
     const how = { values, beside, box, at, font, width, label };
@@ -56,7 +66,8 @@ class Waterfall {
     steps.forEach((step, i) => {
       const size = font.line * 1.2;
       const y = beside ? top + (rows[i] - size) / 2 : top + rows[i] - size - font.size * 0.5;
-      if (i + 1 < steps.length) drawn.push(line(at.x(spans[i][1]), y + size, at.x(spans[i][1]), top + rows[i] + rows[i + 1] / 2, "grid"));
+      if (i + 1 < steps.length)
+        drawn.push(line(at.x(spans[i][1]), y + size, at.x(spans[i][1]), top + rows[i] + rows[i + 1] / 2, "grid"));
       drawn.push(...this.step(step, spans[i], { y, size, top, words: how.values[i], ...how }));
       top += rows[i];
     });
