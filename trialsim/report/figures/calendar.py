@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-MOST_SITES = 12
-"""With more sites than this they share a row."""
+MOST_SITES = 4
+"""With more sites than this, those alike share a row."""
 
 
 @dataclass(frozen=True)
@@ -60,25 +60,26 @@ def _parts(material: Material) -> Parts:
 
 
 def _sites(material: Material) -> list[_When]:
+    """A row for each site; of many, one for those that open on the same day and pause at the same times."""
     design = material.design
     end = _mean(material.measures["calendar/closing_day"])
-    sites = design.recruitment.sites
-    opens = {name: float(design.day_of(site.opens)) for name, site in sites.items()}
-    if len(sites) > MOST_SITES:
-        first, last = min(opens.values()), max(opens.values())
-        days = f", opening until {_short(material, last)}" if last > first else ""
-        return [_When(f"{len(sites)} sites open{days}", bar=(first, max(end, first)), gaps=_gaps(material, None))]
-    return [
-        _When(name.replace("_", " "), bar=(opens[name], max(end, opens[name])), gaps=_gaps(material, name))
-        for name in sites
-        if opens[name] <= end
-    ]
+    alike: dict[tuple[float, tuple[tuple[int, int], ...]], list[str]] = {}
+    for name, site in design.recruitment.sites.items():
+        opens = float(design.day_of(site.opens))
+        if opens <= end or not alike:
+            alike.setdefault((opens, _gaps(material, name)), []).append(name.replace("_", " "))
+    n = sum(map(len, alike.values()))
+    found = []
+    for (opens, gaps), names in alike.items():
+        labels = names if n <= MOST_SITES else [f"{len(names)} sites" if len(names) > 2 else listed(names)]
+        found += [_When(label, bar=(opens, max(end, opens)), gaps=gaps) for label in labels]
+    return found
 
 
-def _gaps(material: Material, site: str | None) -> tuple[tuple[int, int], ...]:
-    """Pauses of a site; None: of all sites together."""
+def _gaps(material: Material, site: str) -> tuple[tuple[int, int], ...]:
+    """Pauses of a site."""
     design = material.design
-    pauses = [p for p in design.recruitment.pauses if not p.sites or (site is not None and site in p.sites)]
+    pauses = [pause for pause in design.recruitment.pauses if not pause.sites or site in pause.sites]
     return tuple((design.day_of(pause.starts), design.day_of(pause.ends)) for pause in pauses)
 
 

@@ -76,7 +76,7 @@ def _why_not(material: Material) -> str:
 
 
 def _paint(material: Material, look: Look, asked: Asked) -> Figure:
-    facts = _facts(material, 4 if look.projected else 12)
+    facts = _facts(material, 9 if look.projected else 12)
     n_sites = len(facts.sites) if len(facts.sites) > 1 else 0
     many = len(material.series) > 1
     rows = 0 if look.projected else math.ceil(n_sites / 4)
@@ -105,13 +105,13 @@ def _paint(material: Material, look: Look, asked: Asked) -> Figure:
 def _panels(frame: Frame, look: Look, n_sites: int, many: bool) -> tuple[Axes, Axes | None, list[Axes]]:
     """The panel of all sites, that of closing dates, and those of sites."""
     if look.projected:
-        columns = 2 if n_sites > 1 else 1
+        columns = _columns(look, n_sites)
         across = frame.figure.add_gridspec(1, 3 if n_sites else 1, width_ratios=[2.1, *([0.9, 0.9] if n_sites else [])])
         left = across[0, 0].subgridspec(2 if many else 1, 1, height_ratios=[3, 0.8] if many else [1], hspace=0.05)
         whole = frame.figure.add_subplot(left[0, 0])
         closing = frame.figure.add_subplot(left[1, 0]) if many else None
-        right = across[0, 1:].subgridspec(math.ceil(n_sites / 2), columns) if n_sites else None
-        sites = [frame.figure.add_subplot(right[k // 2, k % 2]) for k in range(n_sites)] if right else []
+        right = across[0, 1:].subgridspec(math.ceil(n_sites / columns), columns) if n_sites else None
+        sites = [frame.figure.add_subplot(right[k // columns, k % columns]) for k in range(n_sites)] if right else []
         return whole, closing, sites
     rows = math.ceil(n_sites / 4)
     heights = [2.3, *([0.7] if many else []), *([1.15] * rows)]
@@ -121,6 +121,10 @@ def _panels(frame: Frame, look: Look, n_sites: int, many: bool) -> tuple[Axes, A
     first = 2 if many else 1
     sites = [frame.figure.add_subplot(grid[first + k // 4, k % 4]) for k in range(n_sites)]
     return whole, closing, sites
+
+
+def _columns(look: Look, n_sites: int) -> int:
+    return (2 if n_sites <= 4 else 3) if look.projected else 4
 
 
 def _curve(ax: Axes, look: Look, days: Any, values: Floats, colour: str) -> None:
@@ -147,16 +151,16 @@ def _closing(ax: Axes, look: Look, material: Material, last: int) -> None:
 
 def _small_panels(panels: list[Axes], look: Look, material: Material, facts: _Facts) -> None:
     highest = facts.by_site.max() if panels else 0
+    columns = _columns(look, len(panels))
+    room = look.width / (3.5 * columns if look.projected else 5.4)
     for k, (ax, name) in enumerate(zip(panels, facts.sites, strict=False)):
         _curve(ax, look, facts.days, facts.by_site[:, k], look.colour(0))
         ax.set_ylim(0, highest * 1.05)
-        room = look.width / (7 if look.projected else 5.2)
         ax.set_title("\n".join(shortened(name, room, look.small, lines=2, bold=True)), fontsize=look.small, pad=3)
         few_ticks(ax.yaxis, 3, whole=True)
-        columns = 2 if look.projected else 4
         if k % columns:
             ax.tick_params(labelleft=False)
-        date_axis(ax, material.design, 0, facts.last, look=look, width=look.width / (7 if look.projected else 6))
+        date_axis(ax, material.design, 0, facts.last, look=look, width=room)
         if k + columns < len(panels):
             ax.tick_params(labelbottom=False)
 

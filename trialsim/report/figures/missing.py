@@ -110,8 +110,10 @@ def _paint(material: Material, look: Look, asked: Asked) -> Figure:
         keys=[*keys, *published_key(look, targets)],
         body=max(2.9, bars * len(patterns) + 1.2),
     )
-    visits = len(material.world.visits)
-    matrix = min(0.13 + 0.055 * visits, 0.35)
+    words = [word for visit in material.world.visits for word in visit_label(material.design, visit).split()]
+    each = max(text_width(word, look.small) for word in words) + 0.15
+    wanted = min(max(each * (len(material.world.visits) + 0.4), 0.16 * frame.wide), 0.32 * frame.wide)
+    matrix = 0.82 * wanted / (frame.wide - wanted)
     grid: Any = frame.figure.add_gridspec(1, 3, width_ratios=[matrix, 0.42, 0.4])
     left, middle, right = (frame.figure.add_subplot(grid[0, k]) for k in range(3))
     _matrix(left, look, material, patterns, frame.wide * matrix / (matrix + 0.82))
