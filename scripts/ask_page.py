@@ -13,20 +13,30 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 REPLICATES = 500
+BUSY = (429, 503)
 
 
 def ask(address: str, path: str, question: dict[str, Any] | None = None) -> Any:
     """The page's answer."""
     data = None if question is None else json.dumps(question).encode()
     request = urllib.request.Request(f"{address}/api/{path}", data=data, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        return json.load(answer)
+    for pause in (1, 2, 4, 8, 16, None):
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refused:
+            if refused.code not in BUSY or pause is None:
+                raise
+            time.sleep(pause)
+    raise AssertionError("the last pause is None")
 
 
 def free_page(address: str, moved: Iterable[str]) -> dict[str, Any]:
@@ -44,7 +54,7 @@ def main() -> None:
             print(f"{lesson['minutes']} min  {lesson['title']}")
     elif what == "says":
         asked = {**free_page(address, words), "client": "tutorial", "sequence": 1}
-        print(*(textwrap.fill(sentence, 100) for sentence in ask(address, "answer", asked)["says"]), sep="\n")
+        print(*(textwrap.fill(sentence, 88) for sentence in ask(address, "answer", asked)["says"]), sep="\n")
     elif what == "download":
         found = ask(address, "design", free_page(address, words[1:]))
         Path(words[0]).write_text(found["yaml"], "utf-8")

@@ -12,6 +12,7 @@ import pytest
 
 import trialsim
 from trialsim.cli.main import cli
+from trialsim.report.figures import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 # ruff: noqa: E402
@@ -20,7 +21,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "docs" / "_ext")]
 import check_site
 import command_reference
 import python_reference
-from page_blocks import FENCE
+from page_blocks import FENCE, blocks_of
 from pages import renewed
 from run_pages import made_by, pages
 
@@ -63,19 +64,47 @@ def test_the_table_of_names_has_them_all() -> None:
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-def test_pages_show_figures_that_they_make_themselves() -> None:
+def test_figures_are_made_by_the_page_that_their_address_names() -> None:
+    made = {path.stem: made_by(path) for path in pages()}
     for path in pages():
-        page = path.read_text("utf-8")
-        made = re.findall(r"_build/figures/(\w+)/([\w.\-]+)", page)
-        assert {stem for stem, _ in made} <= {path.stem}, path
-        code = "\n".join(match["text"] for match in FENCE.finditer(page) if match["language"] == "sh")
-        assert [name for name in made_by(path) if not re.search(rf"(?<![\w/]){re.escape(name)}\b", code)] == []
+        for stem, name in re.findall(r"_build/figures/(\w+)/([\w.\-/]+)", path.read_text("utf-8")):
+            assert name in made[stem], (path, stem, name)
+
+
+def test_the_gallery_has_every_kind_of_figure() -> None:
+    gallery = (ROOT / "docs" / "gallery.md").read_text("utf-8")
+    assert [kind for kind in KINDS if f"`--kind {kind}`" not in gallery] == []
+    pictures = re.findall(r"(?s)!\[[^\]]+\]\([^)]*?([a-z_]+)\.svg\)\n\n`--kind (\w+)`", gallery)
+    assert {re.sub(r".*-", "", name) for name, _ in pictures} == set(KINDS)
+    assert [(name, kind) for name, kind in pictures if not name.endswith(kind)] == []
 
 
 def test_every_figure_has_words_for_those_who_do_not_see_it() -> None:
     for path in pages():
         for words, address in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", path.read_text("utf-8")):
             assert len(words.split()) >= 5, (path, address)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+NUMBER = re.compile(r"-?\d[\d.,]* ± \d[\d.,]*\d|-?\d[\d.,]* ± \d")
+
+
+def unprinted(page: str) -> list[str]:
+    """Numbers with an error in the running text of a page that no output of the page has."""
+    outputs = " ".join(block.text for block in blocks_of(page) if block.language == "text")
+    printed = set(NUMBER.findall(re.sub(r" +", " ", outputs)))
+    return [number for number in NUMBER.findall(FENCE.sub("", page)) if number not in printed]
+
+
+@pytest.mark.parametrize("name", ["designer", "statistician", "instructor"])
+def test_numbers_told_in_a_tutorial_are_printed_there(name: str) -> None:
+    assert unprinted((ROOT / "docs" / "tutorials" / f"{name}.md").read_text("utf-8")) == []
+
+
+def test_a_number_that_is_not_printed_is_noticed() -> None:
+    page = "It is 0.61 ± 0.02, or 0.6 ± 0.02, not -1,200 ± 3.\n\n```text\npower  0.61 ± 0.02  -1,200  ± 3\n```\n"
+    assert unprinted(page) == ["0.6 ± 0.02"]
 
 
 # --- nothing from elsewhere -------------------------------------------------------------------------------------------
