@@ -15,8 +15,12 @@ from trialsim.design.reader import design_of, digest
 from trialsim.errors import TrialsimError
 from trialsim.report import page
 from trialsim.report.figures import Material, gather
+from trialsim.report.layout import caption, table
+from trialsim.report.page.blocks import sections_of
 from trialsim.report.page.numbers import quantile_with_error
+from trialsim.report.page.parts import Page, Section
 from trialsim.report.page.pictures import Pictures
+from trialsim.report.page.trial import without
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -283,6 +287,38 @@ def test_tables_have_a_caption_and_heads_with_a_scope(small: Parsed, sweep_text:
         assert len(found.named("table")) == len([text for text in found.texts("caption") if text])
         assert all(tag.attributes.get("scope") in ("col", "row", "rowgroup") for tag in found.named("th"))
         assert all(found.texts("th"))
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_a_visit_stand_below_it() -> None:
+    rows = [["3 months", "a - b", "1"], ["3 months", "a - c", "2"], ["6 months", "a - b", "3"]]
+    (block,) = blocks_of([table(["visit", "contrast", "power"], rows)])
+    assert block["header"] == ("contrast", "power")
+    assert block["groups"] == [("3 months", [("a - b", "1"), ("a - c", "2")]), ("6 months", [("a - b", "3")])]
+    (block,) = blocks_of([table(["visit", "due on day"], [["m3", "91"], ["m6", "183"]])])
+    assert block["groups"] == [("", [("m3", "91"), ("m6", "183")])]
+
+
+def test_a_caption_belongs_to_the_table_below_it_and_a_table_without_one_is_named_by_its_section() -> None:
+    one, other = blocks_of([caption("Arms:"), table(["arm"], [["coach"]]), table(["visit"], [["m3"]])])
+    assert (one["caption"], one["hidden"]) == ("Arms", False)
+    assert (other["caption"], other["hidden"]) == ("A section", True)
+
+
+def test_a_column_that_says_nothing_is_left_out() -> None:
+    rows = [["a", "0.0 ± 1.0"], ["b", "0.0 ± 1.0"]]
+    shown = without(table(["", "failed, %"], rows), "failed, %", like="0.0 ± ")
+    assert str(shown) == str(table([""], [["a"], ["b"]]))
+    kept = table(["", "failed, %"], [["a", "0.0 ± 1.0"], ["b", "2.5 ± 1.0"]])
+    assert without(kept, "failed, %", like="0.0 ± ") is kept
+    assert without("text", "kind") == "text"
+
+
+def blocks_of(content: list[str]) -> list[dict[str, object]]:
+    """Content of one section as the template has it."""
+    return sections_of(Page("title", "kind", (), (Section("name", "A section", tuple(content)),)))[0]["blocks"]
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

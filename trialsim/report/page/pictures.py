@@ -28,9 +28,7 @@ class Pictures:
     def _one(self, kind: str, options: dict[str, Any]) -> Picture | str:
         from trialsim.report import figures
 
-        made = figures.KINDS.get(kind)
-        if made is None:
-            return Piece(f"NO {kind} YET")
+        made = figures.KINDS[kind]
         why_not = made.missing(self.material)
         if why_not:
             return Piece(f"There is no figure '{made.title}' here: {why_not}.")
