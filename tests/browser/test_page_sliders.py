@@ -27,6 +27,19 @@ def test_more_people_more_power_and_no_effect_no_power(page: Page) -> None:
     assert tile(page, "Power: CBT with a therapist better than Usual care") < 6  # [%]: one side of a two-sided 5 %
 
 
+def test_the_power_of_this_trial_stands_above_the_curve(page: Page) -> None:
+    """Its values are those of the numbers below, with their band."""
+    typed(page, "n", "120")
+    items = page.locator(".panel.curve").first.locator(".legend li")
+    for item in items.all():
+        value = float(item.locator("strong").inner_text().removesuffix("%"))
+        label = item.locator("span").inner_text().split(f" {value}")[0]
+        low, high = (float(end.strip(" ()%")) for end in item.locator("small").inner_text().split(" to "))
+        assert value == tile(page, f"Power: {label}")
+        assert low < value < high
+    assert items.count() == 4
+
+
 def test_dragging_is_answered_on_the_way_and_at_the_end(open_page: Any) -> None:
     page = open_page()
     settled(page)
@@ -169,7 +182,7 @@ def test_every_panel_can_be_shown_as_a_table(page: Page) -> None:
         panel.get_by_role("button", name="show as a table").click()
         assert panel.locator("table.as-table tbody tr").count() > 0
         assert panel.locator("svg.chart").count() == 0
-        panel.get_by_role("button", name="show as a table").click()
+        panel.get_by_role("button", name="show as a picture").click()
         assert panel.locator("table.as-table").count() == 0
     assert page.locator("svg.chart").count() > 0
 

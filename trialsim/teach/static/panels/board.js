@@ -43,7 +43,7 @@ class Frame {
     this.chart = KINDS[kind](tools);
     this.title = h("h2");
     this.note = h("p", { class: "note" });
-    this.swap = button("Table", () => this.toggle(), { class: "quiet swap", "aria-pressed": "false" });
+    this.swap = button("Table", () => this.toggle(), { class: "quiet swap" });
     this.body = h("div", { class: "panel-body" }, this.chart.element);
     this.element = h(
       "section",
@@ -80,9 +80,13 @@ class Frame {
     const used = new Set();
     this.tools.words.write(this.title, this.panel.title, used);
     this.tools.words.write(this.note, this.panel.note ?? "", used);
-    this.swap.setAttribute("aria-label", `${this.panel.title}: show as a table`);
+    this.nameSwap();
     const { svg } = this.chart;
     svg?.setAttribute("aria-label", `${this.panel.title}. ${this.panel.note ?? ""} The numbers are in the table.`);
+  }
+
+  nameSwap() {
+    this.swap.setAttribute("aria-label", `${this.panel.title}: show as a ${this.tabled ? "picture" : "table"}`);
   }
 
   draw(panel) {
@@ -98,8 +102,8 @@ class Frame {
 
   toggle() {
     this.tabled = !this.tabled;
-    this.swap.setAttribute("aria-pressed", String(this.tabled));
     this.swap.textContent = this.tabled ? "Picture" : "Table";
+    this.nameSwap();
     if (this.tabled) {
       this.fillTable();
       return;

@@ -74,6 +74,19 @@ function nearest(xs, wanted) {
   return best;
 }
 
+/** Values of all series at the upright line, where there is one: what the class looks for, with its band. */
+function values(panel) {
+  const now = (panel.lines ?? []).find((one) => one.axis === "x");
+  if (!now) return [];
+  const write = valueWriter(panel.y);
+  return panel.series.map((one) => {
+    const i = nearest(one.x, now.at);
+    const close = Math.abs(one.x[i] - now.at) < 0.02 * (panel.x.high - panel.x.low);
+    if (!close || !KNOWN(one.y[i])) return [];
+    return [write(one.y[i]), KNOWN(one.low?.[i]) ? `${write(one.low[i])} to ${write(one.high[i])}` : ""];
+  });
+}
+
 class Curve {
   constructor(tools) {
     this.tools = tools;
@@ -112,7 +125,7 @@ class Curve {
     const used = new Set();
     this.tools.words.write(this.yName, panel.y.label, used);
     this.tools.words.write(this.xName, panel.x.label, used);
-    legend(this.legend, legendOf(panel, before), this.tools.words);
+    legend(this.legend, legendOf(panel, before), this.tools.words, values(panel));
   }
 
   point(event) {

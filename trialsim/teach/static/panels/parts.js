@@ -104,16 +104,21 @@ export function swatch(item) {
   return svg;
 }
 
-/** What stands for what. Made anew only when it says something else, so that focus and tooltips survive. */
-export function legend(element, items, words) {
+/** What stands for what, with values if there are any. Made anew only when it names other things: the focus survives. */
+export function legend(element, items, words, values = []) {
   const said = JSON.stringify(items);
-  if (element.dataset.said === said) return;
+  if (element.dataset.said !== said) {
+    const used = new Set();
+    const entry = (item) => h("span", {}, ...words.found(item.label, used), " ", h("strong"), h("small"));
+    element.replaceChildren(...items.map((item) => h("li", {}, swatch(item), entry(item))));
+  }
   element.dataset.said = said;
-  const used = new Set();
   element.hidden = items.length === 0;
-  element.replaceChildren(
-    ...items.map((item) => h("li", {}, swatch(item), h("span", {}, ...words.found(item.label, used)))),
-  );
+  items.forEach((_, i) => {
+    const [value = "", range = ""] = values[i] ?? [];
+    element.children[i].querySelector("strong").textContent = value;
+    element.children[i].querySelector("small").textContent = range && ` (${range})`;
+  });
 }
 
 /** A chart with words around it: legend, name of the upright axis, drawing, name of the level axis. */
