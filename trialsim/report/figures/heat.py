@@ -124,19 +124,17 @@ def _names(axis: Axis, look: Look, room: float) -> list[str]:
 
 
 def _cells(ax: Axes, look: Look, grid: _Grid, wide: float, tall: float) -> None:
-    from matplotlib.colors import to_rgb
     from matplotlib.patches import Rectangle
 
     values = [mean.value for mean in grid.cells.values() if not math.isnan(mean.value)]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    ends = [np.array(to_rgb(colour)) for colour in (look.fill, look.colour(0))]
     digits = _digits(grid)
     for (x, y), mean in grid.cells.items():
         share = 0.0 if high == low or math.isnan(mean.value) else (mean.value - low) / (high - low)
-        colour = ends[0] + (ends[1] - ends[0]) * (0.08 + 0.92 * share)
-        box: Any = {"facecolor": tuple(colour), "edgecolor": look.paper, "linewidth": look.line}
+        share = 0.08 + 0.92 * share
+        box: Any = {"facecolor": look.shade(share), "edgecolor": look.paper, "linewidth": look.line}
         ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **box))
-        _write(ax, look, mean, (x, y), colour, digits, (wide, tall))
+        _write(ax, look, mean, (x, y), look.on_shade(share), digits, (wide, tall))
 
 
 def _digits(grid: _Grid) -> int:
@@ -144,10 +142,9 @@ def _digits(grid: _Grid) -> int:
 
 
 def _write(
-    ax: Axes, look: Look, mean: Mean, at: tuple[int, int], colour: Any, digits: int, room: tuple[float, float]
+    ax: Axes, look: Look, mean: Mean, at: tuple[int, int], ink: str, digits: int, room: tuple[float, float]
 ) -> None:
     """Value and error, as far as there is room."""
-    ink = "#111418" if 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 0.5 else "#fdfdfd"
     value, error = number(mean.value, digits), "" if math.isnan(mean.mcse) else f"± {_error(mean.mcse, digits)}"
     points = look.small
     widest = max(text_width(value, points), text_width(error, points))

@@ -11,45 +11,56 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trialsim.errors import TrialsimError
-from trialsim.report.figures.style import FONTS, INK, Look, settings
+from trialsim.report.figures.style import FONTS, Look, settings, tokens
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "pdf")
 _STACK = ", ".join(f"'{name}'" if " " in name else name for name in FONTS)
+_COLOUR = re.compile(r"(?<=: )#[0-9a-fA-F]{6}\b")
+_FILL = re.compile(r' fill="(#[0-9a-fA-F]{6})"')
+_PATH, _LONG = re.compile(r' d="[^"]*"'), re.compile(r"(\d\.\d\d)\d+")
 _IDS = re.compile(r'(\bid="|href="#|url\(#)')
+
+
+def _variables(dark: bool) -> str:
+    return " ".join(f"--figure-{name}: {colour};" for name, colour in tokens(dark).items())
+
 
 CSS = "\n".join(
     [
-        f".trialsim-figure text {{ font-family: {_STACK}; }}",
         ".trialsim-figure { max-width: 100%; height: auto; }",
-        "@media (prefers-color-scheme: dark) {",
-        "  :root { " + " ".join(f"--figure-{name}: {value};" for name, value in INK[True].items()) + " }",
-        "}",
-        "@media print {",
-        "  :root { " + " ".join(f"--figure-{name}: {value};" for name, value in INK[False].items()) + " }",
-        "}",
+        f"@media (prefers-color-scheme: dark) {{ :root {{ {_variables(True)} }} }}",
+        f"@media print {{ :root {{ {_variables(False)} }} }}",
     ]
 )
-"""Style for pages with figures by `svg`: its inks are variables, so that one figure serves light and dark."""
+"""Style for pages with figures by `svg`: their colours are variables, so that one figure serves light and dark."""
 
 
 def svg(figure: Figure, *, prefix: str, title: str = "") -> str:
     """A figure as an SVG element to put into a page; `title` is its text alternative.
 
-    Every id begins with the prefix, so that several can stand on one page. Inks are CSS variables (see `CSS`) that fall
-    back to the figure's own; the background is left to the page.
+    Every id begins with the prefix, so that several can stand on one page. Colours are CSS variables (see `CSS`) that
+    fall back to the figure's own; the background is left to the page.
     """
     look = look_of(figure)
     text = _svg_text(figure, look, transparent=True)
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = _IDS.sub(lambda found: f"{found[1]}{prefix}-", text)
-    for name, value in INK[look.dark].items():
-        text = re.sub(rf"(: ?){value}\b", rf"\g<1>var(--figure-{name}, {value})", text)
+    text = _PATH.sub(lambda found: _LONG.sub(r"\1", found[0]), text)
+    text = _FILL.sub(r' style="fill: \1"', text)  # of hatched patches: an attribute takes no variable
+    names = {colour: name for name, colour in tokens(look.dark).items()}
+    text = _COLOUR.sub(lambda found: _variable(found[0], names), text).replace(f" font-family: {_STACK};", "")
     said = f' role="img" aria-label="{html.escape(title)}"' if title else ' role="img"'
-    return text.replace("<svg ", f'<svg class="trialsim-figure"{said} ', 1).strip()
+    style = f' class="trialsim-figure" style="font-family: {_STACK}"'
+    return text.replace("<svg ", f"<svg{style}{said} ", 1).strip()
+
+
+def _variable(colour: str, names: dict[str, str]) -> str:
+    name = names.get(colour.lower())
+    return colour if name is None else f"var(--figure-{name}, {colour})"
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -11,7 +11,7 @@ from trialsim.design.delivery import Group
 from trialsim.report.figures.frame import Frame, Key
 from trialsim.report.figures.kinds import Asked, Kind
 from trialsim.report.figures.marks import band, date_axis, few_ticks, quantiles, weekly
-from trialsim.report.figures.style import wrapped
+from trialsim.report.figures.style import SHADES, wrapped
 from trialsim.report.figures.waiting import why_no_waiting
 from trialsim.report.figures.words import about, arm_label, of_trials, plus_minus, sentences
 from trialsim.report.layout import number, plural
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 STEPS = 90
 """Stretches of time that a row is cut into."""
-SHADES = 8
-"""Shades from empty to full."""
 MOST_ROWS = 40
 """Coaches that have a row of their own; of more, neighbours share one."""
 
@@ -75,14 +73,6 @@ def _last_day(one: Staff) -> int:
     return int(days[-1]) + 7 if len(days) else max(one.in_use.shape[1] - 1, 30)
 
 
-def _shade(look: Look, share: float) -> Any:
-    """Colour of a share of places taken, from empty to full."""
-    from matplotlib.colors import to_rgb
-
-    empty, full = (np.array(to_rgb(colour)) for colour in (look.fill, look.colour(0)))
-    return tuple(empty + (full - empty) * share)
-
-
 def _heat(ax: Axes, look: Look, material: Material, one: Staff, arm: int, last: int) -> None:
     """A row for each coach or team: the share of places taken, the same shade as one bar."""
     places, _ = capacity(material, arm, 1)
@@ -97,7 +87,7 @@ def _heat(ax: Axes, look: Look, material: Material, one: Staff, arm: int, last: 
         cuts = np.flatnonzero(np.diff(level, prepend=-1))
         ends = [*cuts[1:], len(level)]
         bars = [(edges[a], edges[b] - edges[a]) for a, b in zip(cuts, ends, strict=True)]
-        colours = [_shade(look, level[a] / SHADES) for a in cuts]
+        colours = [look.shade(level[a] / SHADES) for a in cuts]
         ax.broken_barh(bars, (row - 0.42, 0.84), facecolors=colours, linewidth=0)
     ax.set_ylim(len(used) - 0.5, -0.5)
     ax.grid(visible=False)
@@ -141,17 +131,11 @@ def _places(ax: Axes, look: Look, material: Material, one: Staff, arm: int, last
 
 
 def _keys(material: Material, look: Look) -> list[Key]:
-    shades = [Key(text, _hex(_shade(look, share)), patch=True) for text, share in _SHADES]
+    shades = [Key(text, look.shade(share), patch=True) for text, share in _SHADES]
     return [*shades, Key("places open (capacity)", look.ink, line=(0, (4, 2)))]
 
 
 _SHADES = (("no place taken", 0.0), ("half", 0.5), ("all places taken", 1.0))
-
-
-def _hex(colour: Any) -> str:
-    from matplotlib.colors import to_hex
-
-    return to_hex(colour)
 
 
 def _note(material: Material) -> str:

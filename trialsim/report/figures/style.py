@@ -33,6 +33,8 @@ INK: dict[bool, dict[str, str]] = {
 _ARMS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "", "#8c939c")
 _ARMS_DARK = ("#3d9fdc", "#f07d2b", "#1fc295", "#de93bb", "#f0b429", "#7cc7f2", "", "#99a1ab")
 """Okabe and Ito's palette; on a dark background the same hues, lighter. The empty one is the ink."""
+SHADES = 8
+"""Shades from nothing to all, not counting nothing."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES: tuple[Any, ...] = (
     "-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.6, 1.2, 1.6)), (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)), (0, (9, 2)),
@@ -123,6 +125,14 @@ class Look:
         palette = _ARMS_DARK if self.dark else _ARMS
         return palette[number % len(palette)] or self.ink
 
+    def shade(self, share: float) -> str:
+        """From nothing (0) to all (1): the fill of boxes, darker and darker (on a dark background, lighter)."""
+        return _shades(self.dark)[_level(share)]
+
+    def on_shade(self, share: float) -> str:
+        """Colour of text on that shade."""
+        return _on_shades(self.dark)[_level(share)]
+
     def marker(self, number: int) -> str:
         """What tells it apart without colour: a marker ..."""
         return MARKERS[number % len(MARKERS)]
@@ -134,6 +144,44 @@ class Look:
     def hatch(self, number: int) -> str:
         """... or a bar's."""
         return HATCHES[number % len(HATCHES)]
+
+
+def _level(share: float) -> int:
+    return round(min(max(share, 0.0), 1.0) * SHADES)
+
+
+def _rgb(colour: str) -> list[int]:
+    return [int(colour[k : k + 2], 16) for k in (1, 3, 5)]
+
+
+@lru_cache(maxsize=2)
+def _shades(dark: bool) -> list[str]:
+    empty, full = _rgb(INK[dark]["fill"]), _rgb((_ARMS_DARK if dark else _ARMS)[0])
+    parts = [k / SHADES for k in range(SHADES + 1)]
+    mixed = [[round(a + (b - a) * part) for a, b in zip(empty, full, strict=True)] for part in parts]
+    mixed[0][2] -= 1  # no shade is the colour of something else, see `tokens`
+    mixed[-1][2] -= 1
+    return ["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in mixed]
+
+
+@lru_cache(maxsize=2)
+def _on_shades(dark: bool) -> list[str]:
+    """Black or white, whichever is the more readable; every one a little different, see `tokens`."""
+    found = []
+    for k, shade in enumerate(_shades(dark)):
+        red, green, blue = _rgb(shade)
+        bright = 0.299 * red + 0.587 * green + 0.114 * blue > 128
+        found.append(f"#1014{0x18 + k:02x}" if bright else f"#fbfc{0xF6 + k:02x}")
+    return found
+
+
+def tokens(dark: bool) -> dict[str, str]:
+    """Every colour that has a name, by name: no two are the same, so that a colour says which it is."""
+    arms = _ARMS_DARK if dark else _ARMS
+    named = {f"arm-{k}": colour for k, colour in enumerate(arms) if colour}
+    shades = {f"shade-{k}": colour for k, colour in enumerate(_shades(dark))}
+    on = {f"on-shade-{k}": colour for k, colour in enumerate(_on_shades(dark))}
+    return INK[dark] | {name: colour.lower() for name, colour in named.items()} | shades | on
 
 
 @contextmanager
