@@ -122,13 +122,14 @@ def served(*arguments: str) -> Iterator[Page]:
         found = re.search(r"http://[^/]*:(\d+)/", told)
         assert found is not None
         port = int(found[1])
-        start = Client(port, "start").get("/api/start")
+        with Client(port, "start") as client:
+            start = client.get("/api/start")
+            client.answer({}, 64)  # so that it is warm
         page = Page(port, tuple(knob for knob in start["explore"]["knobs"] if knob["kind"] == "number"), process.pid)
-        Client(port, "warm").answer({}, 64)
         yield page
     finally:
         process.terminate()
-        process.wait(30)
+        process.communicate(timeout=30)
 
 
 class Client:
@@ -137,6 +138,12 @@ class Client:
     def __init__(self, port: int, name: str) -> None:
         self.port, self.name, self.sequence = port, name, 0
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
 
     def get(self, path: str) -> Any:
         """JSON of an address."""
@@ -162,7 +169,7 @@ def moves(page: Page, n: int, seed: int) -> list[tuple[str, float]]:
     for k in range(n):
         knob = page.knobs[k % len(page.knobs)]
         steps = round((knob["high"] - knob["low"]) / knob["step"])
-        near = steps // 3 if knob["name"] == "n" else steps  # N = 300 is what the aim is about
+        near = steps // 3 if knob["name"] == "n" else steps  # up to about the design's own size
         found.append((knob["name"], knob["low"] + luck.randint(1, near) * knob["step"]))
     return found
 
@@ -184,15 +191,18 @@ def timed(times: Times, work: Callable[[], Any]) -> Any:
 
 def release(page: Page, effort: Effort) -> None:
     """One browser."""
-    client, first, after, before = Client(page.port, "one"), Times(), Times(), page.processor_seconds()
+    with Client(page.port, "one") as client:
+        _release(page, effort, client)
+
+
+def _release(page: Page, effort: Effort, client: Client) -> None:
+    first, after, before = Times(), Times(), page.processor_seconds()
     for k, (name, value) in enumerate(moves(page, effort.rounds, 1)):
-        values = {"n": 300.0} if name != "n" else {}
-        timed(first, lambda v=values | {name: value}, s=k: client.answer(v, effort.full, seed=s + 1))
+        timed(first, lambda v={name: value}, s=k: client.answer(v, effort.full, seed=s + 1))
     work = 1000 * (page.processor_seconds() - before) / effort.rounds
     for k, (name, value) in enumerate(moves(page, effort.rounds, 2)):
-        values = {"n": 300.0} if name != "n" else {}
-        client.answer(values | {name: value}, min(DRAG, effort.full), seed=k + 1)
-        timed(after, lambda v=values | {name: value}, s=k: client.answer(v, effort.full, seed=s + 1))
+        client.answer({name: value}, min(DRAG, effort.full), seed=k + 1)
+        timed(after, lambda v={name: value}, s=k: client.answer(v, effort.full, seed=s + 1))
     print(f"release at once:      {first.shown()}; {work:,.0f} ms of processor time each")
     print(f"release after a drag: {after.shown()}")
 
@@ -207,12 +217,12 @@ def _crowd(page: Page, effort: Effort, *, seed: int) -> Times:
     times, together = Times(), threading.Barrier(effort.browsers)
 
     def browser(k: int) -> None:
-        client = Client(page.port, f"b{seed}-{k}")
-        client.get("/api/start")
-        for turn, (name, value) in enumerate(moves(page, max(1, effort.rounds // 10), seed + k)):
-            with suppress(threading.BrokenBarrierError):
-                together.wait(60)
-            timed(times, lambda v={name: value}, s=turn: client.answer(v, effort.full, seed=seed + k + 100 * s))
+        with Client(page.port, f"b{seed}-{k}") as client:
+            client.get("/api/start")
+            for turn, (name, value) in enumerate(moves(page, max(1, effort.rounds // 10), seed + k)):
+                with suppress(threading.BrokenBarrierError):
+                    together.wait(60)
+                timed(times, lambda v={name: value}, s=turn: client.answer(v, effort.full, seed=seed + k + 100 * s))
 
     threads = [threading.Thread(target=browser, args=(k,)) for k in range(effort.browsers)]
     started = time.perf_counter()
@@ -230,11 +240,11 @@ def beside(page: Page, effort: Effort) -> None:
     slow, over = Times(), threading.Event()
 
     def greedy() -> None:
-        client, k = Client(page.port, "greedy"), 0
-        most = {knob["name"]: knob["high"] for knob in page.knobs if knob["name"] == "n"}
-        while not over.is_set():
-            k += 1
-            timed(slow, lambda s=k: client.answer(most, 2 * effort.full, seed=s))
+        most, k = {knob["name"]: knob["high"] for knob in page.knobs if knob["name"] == "n"}, 0
+        with Client(page.port, "greedy") as client:
+            while not over.is_set():
+                k += 1
+                timed(slow, lambda s=k: client.answer(most, 2 * effort.full, seed=s))
 
     thread = threading.Thread(target=greedy)
     with ExitStack() as stack:

@@ -90,7 +90,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    page = Served(trial(tmp_path_factory.mktemp("page") / "small.yaml"), "--workers", 2)
+    page = Served(trial(tmp_path_factory.mktemp("page") / "small.yaml"), "--workers", 1)
     yield page
     if page.process.poll() is None:
         page.end(signal.SIGKILL)
@@ -135,7 +135,7 @@ def test_workers_that_are_killed_are_replaced(served: Served) -> None:
     before = served.answer(10, {"n": 50})
     children = [child for one in lists for child in one.read_text("utf-8").split()]
     workers = [child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
-    assert len(workers) == 2
+    assert len(workers) == 1
     for worker in workers:
         os.kill(int(worker), signal.SIGKILL)
     after = served.answer(11, {"n": 54})
@@ -159,7 +159,7 @@ def test_ctrl_c_ends_it_without_a_traceback_and_leaves_nobody(served: Served) ->
     with socket.create_connection(("127.0.0.1", int(served.url.rsplit(":", 1)[1].strip("/")))):  # somebody is there
         code, out, err = served.end(signal.SIGINT)
     assert code == 0
-    assert re.fullmatch("(a worker was lost: .*SIGKILL\n){0,2}", err)  # by the test before
+    assert re.fullmatch("(a worker was lost: .*SIGKILL\n)?", err)  # by the test before
     assert out == "\nThe page is closed.\n"
     for _ in range(100):
         try:
