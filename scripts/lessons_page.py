@@ -33,8 +33,8 @@ never mixed with it. Truth is something that only a simulation knows.
 
 Numbers below are those of the page as it opens: seed {seed}, {replicates} replicates (fewer where a view says so), each
 ± its Monte Carlo standard error. "Download this design" on the page gives the design on the screen, and the command
-line the same numbers. Every answer is also worked out by a test, which fails in a world in which the answer would be another
-(`tests/statistical/test_lesson_claims.py`).
+line the same numbers. Every answer is also worked out by a test, which fails in a world in which the answer would be
+another (`tests/statistical/test_lesson_claims.py`).
 
 This page is written by `python scripts/lessons_page.py`.
 """

@@ -510,7 +510,7 @@ def refused(values: Values) -> int:
 
 
 def after_surgery(values: Values, *, truth: str = "truth/surgery") -> int:
-    series = forty(values, "reported", 32)["series"].values
+    series = forty(values, "work", 32)["series"].values
     seen = difference(series[WORK["usual"]], series[WORK["surgery"]])
     true = difference(series["truth/usual"], series[truth])
     return chosen(below(true, -1), below(seen, -3) and near(true, 0), False)

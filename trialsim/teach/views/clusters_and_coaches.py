@@ -16,12 +16,12 @@ from trialsim.teach.views.samples import Designs, Given, Result, Sample, changed
 ICCS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
 LEVEL = 0.05
 CLINICS = {
-    "people": ("ordinary: forgets the clinics", draw.RED),
+    "people": ("ordinary (forgets the clinics)", draw.RED),
     "robust": ("robust errors by clinic", draw.ORANGE),
     "means": ("t test of clinic means", draw.BLUE),
 }
 COACHES = {
-    "people": ("ordinary: forgets the coaches", draw.RED),
+    "people": ("ordinary (forgets the coaches)", draw.RED),
     "robust": ("robust errors by coach", draw.ORANGE),
     "few_clusters": ("made for few coaches (CR2)", draw.BLUE),
 }
@@ -116,15 +116,9 @@ def _errors(question: Question, sample: Sample, ways: Ways, told: str) -> Answer
         lines=[] if works else [panels.Mark(LEVEL, "5 %, as agreed", "y")],
         note=f"{sample.n} trials. {draw.OF_SHARES}",
     )
-    said = [f"{label[0].upper()}{label[1:]}: {_said(results[name], what)}" for name, (label, _) in ways.items()]
-    return Answer([picture, _widths(results, ways)], [told, *said, *draw.failures(list(results.values()))])
-
-
-def _said(result: Result, what: str) -> str:
-    return (
-        f"{what} {draw.percent_pair(*result['power'])}; its standard error is {draw.pair(*result['model SE'])} on "
-        f"average, while estimates spread by {draw.pair(*result['empirical SE'])}."
-    )
+    shares = ", ".join(f"{label} {draw.percent_pair(*results[name]['power'])}" for name, (label, _) in ways.items())
+    said = [f"{what.capitalize()}: {shares}.", told]
+    return Answer([picture, _widths(results, ways)], [*said, *draw.failures(list(results.values()))])
 
 
 def _widths(results: dict[str, Result], ways: Ways) -> panels.Panel:

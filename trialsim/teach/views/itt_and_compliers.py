@@ -53,28 +53,28 @@ def answer(question: Question, samples: dict[str, Sample]) -> Answer:
         nothing=0.0,
         note=f"{draw.OF_ESTIMATES} Below 0: less pain with the programme. Each has its own true value.",
     )
-    said = [f"{draw.pair(*sample.mean(STARTED), 1)} % of those who are offered the programme begin it."]
-    said += [_said(results[name], label, truth) for name, (label, _, truth) in WAYS.items()]
+    missed = ", ".join(f"{short(name)} {draw.pair(*result['bias'])}" for name, result in results.items())
+    said = [
+        f"{draw.pair(*sample.mean(STARTED), 1)} % of those who are offered the programme begin it.",
+        f"By how much each misses its own true value on average: {missed} points.",
+    ]
     return Answer([picture, _exactness(results)], [*said, *draw.failures(list(results.values()))])
 
 
-def _said(result: Result, label: str, truth: str) -> str:
-    short = label.partition(":")[0]
-    return (
-        f"{short[0].upper()}{short[1:]}: {draw.pair(*result['mean estimate'])} on average; the {truth} is "
-        f"{draw.pair(*result['truth'])}, so the bias is {draw.pair(*result['bias'])}."
-    )
+def short(name: str) -> str:
+    """What an analysis is called."""
+    return WAYS[name][0].partition(":")[0]
 
 
 def _exactness(results: dict[str, Result]) -> panels.Panel:
     """How wide intervals are, and how often each finds an effect."""
     items = []
-    for name, short in (("intention_to_treat", "intention to treat"), ("complier", "complier effect")):
+    for name in ("intention_to_treat", "complier"):
         result = results[name]
         width = mean_with_error(result.column("ci_high") - result.column("ci_low"))[:2]
         items += [
-            draw.figure(f"width_{name}", f"width of the interval, {short}", width, unit="points"),
-            draw.figure(f"power_{name}", f"p below 0.05, {short}", result["power"], share=True),
+            draw.figure(f"width_{name}", f"width of the interval, {short(name)}", width, unit="points"),
+            draw.figure(f"power_{name}", f"p below 0.05, {short(name)}", result["power"], share=True),
         ]
     return panels.numbers("How exact", items=items, note="± is simulation error.")
 

@@ -59,16 +59,13 @@ def methods(question: Question, samples: dict[str, Sample]) -> Answer:
         nothing=0.0,
         note=f"{sample.n} trials. {draw.OF_ESTIMATES} Below 0: less pain with the programme.",
     )
-    said = [_said(result, WAYS[name][0]) for name, result in results.items()]
+    said = [_said(results)]
     return Answer([picture, _answered(sample)], [*said, *draw.failures(list(results.values()))])
 
 
-def _said(result: Result, label: str) -> str:
-    return (
-        f"{label[0].upper()}{label[1:]}: {draw.pair(*result['mean estimate'])} on average, bias "
-        f"{draw.pair(*result['bias'])}; 95 % intervals hold the truth ({draw.pair(*result['truth'])}) in "
-        f"{draw.percent_pair(*result['coverage'])} of trials."
-    )
+def _said(results: dict[str, Result]) -> str:
+    told = ", ".join(f"{WAYS[name][0]} {draw.pair(*result['bias'])}" for name, result in results.items())
+    return f"By how much they miss the truth on average: {told} points."
 
 
 def _answered(sample: Sample) -> panels.Panel:
@@ -94,7 +91,7 @@ def sensitivity(question: Question, samples: dict[str, Sample]) -> Answer:
     truth = results[0]["truth"][0]
     series = draw.line("delta", "multiple imputation", draw.GREEN, DELTAS, [one["mean estimate"] for one in results])
     picture = panels.curve(
-        "What if the missing are worse than predicted?",
+        "What if the missing are worse than they seem?",
         x=panels.Axis("points added to every imputed value with the programme", 0.0, max(DELTAS)),
         y=draw.axis("mean difference, points", [*series.low, *series.high, truth]),
         series=[series],

@@ -112,13 +112,13 @@ def procedures(question: Question, samples: dict[str, Sample]) -> Answer:
     if errors:
         marks = [panels.Mark(LEVEL, "5 %, as agreed", "y")]
         pictures.append(_picture("At least one false claim", errors, note, marks=marks))
-        said.append(f"At least one false claim: {_listed(errors)}.")
-    works = [arm for arm in ("therapist", "web") if number_of(question, arm) != 0]
+        said.append(f"At least one false claim: {_ends(errors)}.")
+    works = [arm for arm in ("web", "therapist") if number_of(question, arm) != 0]
     for arm in works:
         found = _power(made, f"{arm} - usual")
         label = {"therapist": "CBT with a therapist", "web": "online CBT"}[arm]
         pictures.append(_picture(f"Power: {label} beats usual care", found, note, full=True))
-        said.append(f"Power for {label}: {_listed(found)}.")
+        said.append(f"Power for {label}: {_ends(found)}.")
     return Answer(pictures, said)
 
 
@@ -142,8 +142,13 @@ def _picture(
     return panels.bars(title, y=draw.upto("share of trials", top, step=0.05), bars=bars, lines=marks or [], note=note)
 
 
-def _listed(found: dict[str, Given]) -> str:
-    return ", ".join(f"{PROCEDURES[name][0]} {draw.percent_pair(*given)}" for name, given in found.items())
+def _ends(found: dict[str, Given]) -> str:
+    """The highest and the lowest."""
+    high, low = max(found, key=lambda name: found[name][0]), min(found, key=lambda name: found[name][0])
+    if found[high][0] == found[low][0]:
+        return f"{draw.percent_pair(*found[high])} with all of them"
+    told = {name: f"{PROCEDURES[name][0]} ({draw.percent_pair(*found[name])})" for name in (high, low)}
+    return f"most with {told[high]}, least with {told[low]}"
 
 
 # --- outcomes and visits ----------------------------------------------------------------------------------------------

@@ -202,11 +202,12 @@ def _exaggerated(results: list[Result], x: panels.Axis, marks: list[panels.Mark]
 
 
 def _over_sizes(results: list[Result], widths: list[Given]) -> str:
-    first, last = results[0]["power"], results[-1]["power"]
+    few, many = SIZES.index(100), SIZES.index(400)
+    powers = [draw.percent_pair(*results[k]["power"]) for k in (few, many)]
+    points = [draw.pair(*widths[k]) for k in (few, many)]
     return (
-        f"From {SIZES[0]} to {SIZES[-1]} participants power goes from {draw.percent_pair(*first)} to "
-        f"{draw.percent_pair(*last)}, and the mean width of the interval from {draw.pair(*widths[0])} to "
-        f"{draw.pair(*widths[-1])} points."
+        f"From 100 to 400 participants the mean width of the interval goes from {points[0]} to {points[1]} points, and "
+        f"power from {powers[0]} to {powers[1]}."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -21,13 +21,11 @@ SCENARIO = "resolve"
 PARTS = {
     "people": ("randomized/", "calendar/", "funnel/", "baseline/", "treatment/", "coaches/"),
     "answers": ("observed/",),
-    "responders": (
-        "outcome/severity/", "estimate/responders/", "estimate/published_responders/",
-        "estimate/published_interference/",
-    ),
-    "change": ("estimate/published_mean_change/", "outcome/severity/"),
-}  # fmt: skip
-"""By the word chosen: what the measures begin with. Of an outcome, responders and spread of change are told apart."""
+    "responders": ("outcome/severity/", "estimate/"),
+    "later": ("outcome/severity/", "estimate/"),
+    "change": ("outcome/severity/", "estimate/published_mean_change/"),
+}
+"""By the word chosen: what the measures begin with. Responders are told by visit, and apart from change."""
 USUAL = "outcome/severity/usual/m3/mean_change"
 SORTS = {"fitted": "Fitted: numbers of the design were chosen to meet these", "predicted": "Predicted: these follow"}
 NOT_SHOWN = "Left out: the power that the trial was planned with, which is another simulation."
@@ -44,7 +42,18 @@ def shown(target: Target, what: str) -> bool:
     measure = target.measure
     if not measure.startswith(PARTS[what]):
         return False
-    return not measure.startswith("outcome/") or measure.endswith("sd_change") == (what == "change")
+    if what in ("people", "answers"):
+        return True
+    is_change = "mean_change" in measure or measure.endswith("sd_change")
+    if is_change or what == "change":
+        return is_change and what == "change"
+    return ("/m3/" in measure) == (what == "responders")
+
+
+def at_first(target: Target) -> bool:
+    """Whether a target is about the outcome at 3 months: what two worlds are compared by."""
+    parts = ("outcome/severity/", "estimate/published_responders/", "estimate/published_mean_change/")
+    return target.measure.startswith(parts) and "/m3/" in target.measure and target.held
 
 
 # --- simulating -------------------------------------------------------------------------------------------------------
@@ -98,15 +107,15 @@ def inside(found: Sequence[Finding], sort: str) -> str:
     return f"{sum(one.inside for one in of)} of {len(of)}"
 
 
-def rows(found: Sequence[Finding], sort: str, what: str) -> list[panels.Compared]:
-    """Rows of the panel: those of a sort that are chosen."""
+def rows(found: Sequence[Finding], sort: str, wanted: Callable[[Target], bool]) -> list[panels.Compared]:
+    """Rows of the panel: those of a sort that are wanted."""
     return [
         panels.Compared(
             one.target.label, one.target.published, one.value, one.mcse, sort, one.target.source,
             one.target.low, one.target.high, one.inside if one.target.held else None,
         )
         for one in found
-        if one.target.kind == sort and shown(one.target, what)
+        if one.target.kind == sort and wanted(one.target)
     ]  # fmt: skip
 
 
@@ -119,7 +128,7 @@ def compared(sort: str) -> Callable[[Question, dict[str, Sample]], Answer]:
             f"{samples['resolve'].n} simulated trials; ± is simulation error. Bars: the range that the simulated mean "
             "has to lie in. Published values have their source."
         )
-        chosen = rows(found, sort, word_of(question, "what"))
+        chosen = rows(found, sort, partial(shown, what=word_of(question, "what")))
         pictures = [panels.published(SORTS[sort], rows=chosen, note=note)] if chosen else []
         none = [] if chosen else [f"None of these values is {sort}."]
         return Answer([*pictures, _counted({"": found})], [*none, *_said(found)])
@@ -185,11 +194,10 @@ def two_worlds(question: Question, samples: dict[str, Sample]) -> Answer:
     found = {name: findings(designs[name], samples[name], question.seed) for name in WORLDS}
     by_world = {label.partition(":")[0]: found[name] for name, label in WORLDS.items()}
     pictures = [_change_in_usual_care(samples), _counted(by_world)]
-    what = word_of(question, "what")
     note = f"{samples['first'].n} simulated trials; ± is simulation error."
     for name, label in WORLDS.items():
-        mixed = [row for sort in SORTS for row in rows(found[name], sort, what)]
-        pictures.append(panels.published(label, rows=mixed, note=note))
+        mixed = [row for sort in SORTS for row in rows(found[name], sort, at_first)]
+        pictures.append(panels.published(f"{label}. Outcome at 3 months", rows=mixed, note=note))
     said = [
         f"{label}: inside their range {inside(found[name], 'fitted')} fitted and {inside(found[name], 'predicted')} "
         "predicted values."

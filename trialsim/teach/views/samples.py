@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
@@ -24,6 +25,8 @@ Pick = Callable[[Block], dict[str, Floats]]
 Designs = dict[str, Design]
 Given = tuple[float, float]
 """A number and its Monte Carlo standard error."""
+MINUS = re.compile(r"(?<![\w.)])-(?=\d)")
+"""The sign of a number, as people read it."""
 Z95 = 1.959963984540054
 
 
@@ -189,6 +192,7 @@ def view(
         parts = [one for one in parts if one]
         samples = {name: together(one[name] for one in parts) for name in parts[0]}
         found = answer(question, samples)
+        found = replace(found, says=[MINUS.sub("−", said) for said in found.says])
         failed = not told_by.startswith("compare") and next(iter(samples.values())).has_failures
         return replace(found, options=("--skip-failed",)) if failed else found
 

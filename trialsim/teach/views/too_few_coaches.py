@@ -106,16 +106,19 @@ def by_size(question: Question) -> Designs:
 def coaches(question: Question, samples: dict[str, Sample]) -> Answer:
     """True effect, power and wait by the number of coaches."""
     x, here = panels.Axis("coaches", 1, max(COACHES)), number_of(question, "coaches")
-    return _curves(samples, x=x, points=COACHES, here=here)
+    return _curves(samples, x=x, points=COACHES, here=here, order=(2, 0, 1))
 
 
 def sizes(question: Question, samples: dict[str, Sample]) -> Answer:
     """The same by the number of participants."""
     x, here = panels.Axis("participants, both arms", 0, max(SIZES)), number_of(question, "n")
-    return _curves(samples, x=x, points=SIZES, here=here)
+    return _curves(samples, x=x, points=SIZES, here=here, order=(1, 0, 2))
 
 
-def _curves(samples: dict[str, Sample], *, x: panels.Axis, points: Sequence[int], here: float) -> Answer:
+def _curves(
+    samples: dict[str, Sample], *, x: panels.Axis, points: Sequence[int], here: float, order: tuple[int, ...]
+) -> Answer:
+    """Effect, power and wait, in the order wanted."""
     at = [samples[f"{point}"] for point in points]
     truth, power = _lines(at, points, "truth"), _lines(at, points, "power")
     wait = [draw.line("wait", "mean wait", draw.ORANGE, points, [one.mean(WAIT) for one in at])]
@@ -127,7 +130,10 @@ def _curves(samples: dict[str, Sample], *, x: panels.Axis, points: Sequence[int]
     ]
     marks = [panels.Mark(here, "the slider", "x")]
     note = f"{samples['trial'].n} trials at each point; 95 % bands of simulation error."
-    pictures = [panels.curve(title, x=x, y=y, series=lines, lines=marks, note=note) for title, y, lines in drawn]
+    pictures = [
+        panels.curve(title, x=x, y=y, series=lines, lines=marks, note=note)
+        for title, y, lines in (drawn[k] for k in order)
+    ]
     failed = draw.failures([one.result("change", visit=visit) for one in at for visit in VISITS])
     return Answer(pictures, [_told(x.label, points, at), *failed])
 

@@ -58,17 +58,13 @@ def answer(question: Question, samples: dict[str, Sample]) -> Answer:
         nothing=0.0,
         note=f"{draw.OF_ESTIMATES} Below 0: less pain with the programme.",
     )
-    said = [_said(results[key], f"{people[key[0]]}, {words[key[1]]}") for key in results]
+    said = [_said(label, {how: results[who, how] for how in words}) for who, label in people.items()]
     return Answer([picture], [*said, *draw.failures(list(results.values()))])
 
 
-def _said(result: Result, what: str) -> str:
-    mean, truth, bias = result["mean estimate"], result["truth"], result["bias"]
-    held = draw.percent_pair(*result["coverage"])
-    return (
-        f"{what}: {draw.pair(*mean)} on average; the truth is {draw.pair(*truth)}, so the bias is {draw.pair(*bias)}. "
-        f"95 % intervals hold the truth in {held} of trials."
-    )
+def _said(who: str, found: dict[str, Result]) -> str:
+    plain, adjusted = (draw.pair(*found[how]["bias"]) for how in (PLAIN, ADJUSTED))
+    return f"{who}: the plain difference misses the truth by {plain} points on average, the adjusted one by {adjusted}."
 
 
 VIEWS = {"cohorts": view("Choosing and randomizing, the same people", designs, answer)}
