@@ -108,10 +108,13 @@ def test_every_answer_is_strict_with_the_browser(client: Any) -> None:
 def test_files_are_those_of_the_package_with_their_kind(client: Any) -> None:
     files = static_files()
     assert "index.html" in files
-    assert client.get("/").content == files["index.html"][0]
-    for name, (content, kind) in files.items():
+    assert client.get("/").content == files["index.html"].content
+    for name, file in files.items():
         response = client.get(f"/static/{name}")
-        assert (response.content, response.headers["content-type"]) == (content, kind)
+        assert (response.content, response.headers["content-type"]) == (file.content, file.kind)
+        again = client.get(f"/static/{name}", headers={"if-none-match": response.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    assert len({file.tag for file in files.values()}) == len(files)
     assert client.head("/").status_code == 200
 
 

@@ -20,7 +20,7 @@ from trialsim.teach.guard import Guard, read_body
 pytest.importorskip("uvicorn")
 
 LARGE = b"x" * 8_000_000
-LITTLE = Patience(head=0.4, send=0.5, every=0.05, most=12)
+LITTLE = Patience(head=0.4, kept=1, send=0.5, every=0.05, most=12)
 
 
 async def page(scope: Any, receive: Any, send: Any) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,13 +40,26 @@ KINDS = {
 }
 
 
-def static_files() -> dict[str, tuple[bytes, str]]:
-    """The page's own files by name, with their kind; read once, so no name from outside becomes a path."""
+@dataclass(frozen=True)
+class File:
+    """One of the page's own files."""
+
+    content: bytes
+    kind: str
+
+    @cached_property
+    def tag(self) -> str:
+        """By which a browser knows that it has the file already."""
+        return f'"{hashlib.sha256(self.content).hexdigest()[:20]}"'
+
+
+def static_files() -> dict[str, File]:
+    """The page's own files by name; read once, so no name from outside becomes a path."""
     return dict(_files_in(files("trialsim.teach") / "static", ""))
 
 
-def _files_in(folder: Traversable, above: str) -> list[tuple[str, tuple[bytes, str]]]:
-    found: list[tuple[str, tuple[bytes, str]]] = []
+def _files_in(folder: Traversable, above: str) -> list[tuple[str, File]]:
+    found: list[tuple[str, File]] = []
     if not folder.is_dir():
         return found
     for entry in sorted(folder.iterdir(), key=lambda one: one.name):
@@ -53,7 +67,7 @@ def _files_in(folder: Traversable, above: str) -> list[tuple[str, tuple[bytes, s
         if entry.is_dir():
             found += _files_in(entry, f"{above}{entry.name}/")
         elif suffix in KINDS:
-            found.append((f"{above}{entry.name}", (entry.read_bytes(), KINDS[suffix])))
+            found.append((f"{above}{entry.name}", File(entry.read_bytes(), KINDS[suffix])))
     return found
 
 
@@ -65,7 +79,7 @@ class Page:
     scenes: Scenes
     lessons: Mapping[str, Lesson]
     start: bytes
-    files: dict[str, tuple[bytes, str]]
+    files: dict[str, File]
 
 
 def make_page(design: Design, crew: Crew) -> Page:
@@ -119,10 +133,11 @@ def make_app(page: Page, *, hosts: Collection[str]) -> Application:
 # --- what is there ----------------------------------------------------------------------------------------------------
 
 
-def _response(body: bytes, kind: str = "application/json", *, cache: str = "no-store") -> Response:
+def _response(body: bytes) -> Response:
+    """JSON, which nobody keeps."""
     from starlette.responses import Response
 
-    return Response(body, media_type=kind, headers={"cache-control": cache, "content-type": kind})
+    return Response(body, headers={"cache-control": "no-store", "content-type": "application/json"})
 
 
 def _no_such(_: Request, error: Any) -> Response:
@@ -144,17 +159,24 @@ def _broken(_: Request, error: Exception) -> Response:
 
 
 async def _index(page: Page, request: Request) -> Response:
-    return _file(page, "index.html")
+    return _file(page, request, "index.html")
 
 
 async def _static(page: Page, request: Request) -> Response:
-    return _file(page, request.path_params["name"])
+    return _file(page, request, request.path_params["name"])
 
 
-def _file(page: Page, name: str) -> Response:
+def _file(page: Page, request: Request, name: str) -> Response:
+    """A file, or that the browser has it already."""
+    from starlette.responses import Response
+
     if name not in page.files:
         raise Refused(404, "There is nothing at this address.")
-    return _response(*page.files[name], cache="no-cache")
+    file = page.files[name]
+    headers = {"cache-control": "no-cache", "etag": file.tag}
+    if request.headers.get("if-none-match") == file.tag:
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, headers=headers | {"content-type": file.kind})
 
 
 async def _start(page: Page, request: Request) -> Response:

@@ -8,6 +8,7 @@ request goes first, so that silent connections keep nobody out.
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,9 @@ class Patience:
     """How long a connection is waited for."""
 
     head: float = 10.0
-    """From the connection, or the last answer, to a whole head of a request [s]."""
+    """From the connection, or from a request's first letter, to the end of its head [s]."""
+    kept: int = 30
+    """From an answer to the next request; then the connection is closed [s]."""
     send: float = 30.0
     """An answer is given up when nothing of it is taken for so long [s]."""
     every: float = 1.0
@@ -31,9 +34,10 @@ def protocol_class(patience: Patience) -> type[Any]:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Watched(H11Protocol):
-        """A connection that the patrol can judge."""
+        """A connection that the patrol can judge; one that has been answered and is silent, uvicorn closes itself."""
 
         since: float
+        speaks: bool = True
         left: int = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,8 +45,13 @@ def protocol_class(patience: Patience) -> type[Any]:
             super().connection_made(transport)
             _make_room(self.connections, patience.most, self)
 
+        def data_received(self, data: bytes) -> None:
+            if not self.speaks:
+                self.since, self.speaks = self.loop.time(), True
+            super().data_received(data)
+
         def on_response_complete(self) -> None:
-            self.since = self.loop.time()
+            self.since, self.speaks = self.loop.time(), False
             super().on_response_complete()
 
         @property
@@ -56,8 +65,7 @@ def protocol_class(patience: Patience) -> type[Any]:
             if unsent and unsent != self.left:
                 self.since = now  # something is being taken
             self.left = unsent
-            waited = now - self.since
-            if (unsent and waited > patience.send) or (not unsent and self.is_idle and waited > patience.head):
+            if now - self.since > _limit(patience, unsent=bool(unsent), asks=self.is_idle and self.speaks):
                 self.transport.abort()
 
         def send_400_response(self, msg: str) -> None:
@@ -66,6 +74,13 @@ def protocol_class(patience: Patience) -> type[Any]:
                 super().send_400_response(msg)
 
     return Watched
+
+
+def _limit(patience: Patience, *, unsent: bool, asks: bool) -> float:
+    """How long a connection may go on as it is [s]."""
+    if unsent:
+        return patience.send
+    return patience.head if asks else math.inf
 
 
 def _make_room(connections: set[Any], most: int, newest: Any) -> None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from trialsim.errors import TrialsimError
+from trialsim.errors import ResultsError, TrialsimError
 from trialsim.experiments.processes import Processes, Serial, WorkerDied
 from trialsim.teach.jobs import Ask, Function, Job, Span
 from trialsim.teach.questions import Answer, Question, View
@@ -30,6 +30,8 @@ T = TypeVar("T")
 SUPERSEDED = "superseded"
 OVERHEAD = 0.04
 """Work on a piece that does not depend on its size [s]."""
+MOST_AT_FIRST = 700
+"""Participants of a piece as long as nothing is known, in hundreds."""
 TOO_SLOW = "This takes too long to simulate here. Try fewer participants."
 DIED = "A worker ended while it worked on this, twice. Try other values."
 BROKEN = "Something went wrong in the simulation. It is in the log of the server."
@@ -257,11 +259,8 @@ class Crew:
             log.warning("a worker was lost: %s", error or f"no answer within {self.limits.hang:.0f} s")
             self._lost(job, piece)
             return hands if isinstance(error, WorkerDied) else await self._replaced(hands)
-        except TrialsimError as error:
-            self._failed(job, piece, Refused(422, str(error), "values"))
-        except Exception:  # whatever a piece raises concerns those who asked for it, and the log
-            log.exception("a piece of work raised")
-            self._failed(job, piece, Refused(500, BROKEN))
+        except Exception as error:  # noqa: BLE001 - it concerns those who asked for it, and the log
+            self._failed(job, piece, _told(error))
         else:
             self._came(job, piece, done)
         return hands
@@ -296,9 +295,11 @@ class Crew:
     # --- how many replicates a worker does in the time of a piece ---
 
     def _pace_of(self, job: Job) -> float:
-        """As learned from questions of this kind; a block as long as nothing is known."""
+        """As learned from questions of this kind; a block, of very large trials less, as long as nothing is known."""
         cost = self._cost.get(_kind(job))
-        return float(BLOCK) if cost is None else max(1.0, (self.limits.piece - OVERHEAD) / (cost * _size(job)))
+        if cost is None:
+            return max(1.0, min(BLOCK, MOST_AT_FIRST / _size(job)))
+        return max(1.0, (self.limits.piece - OVERHEAD) / (cost * _size(job)))
 
     def _learn(self, job: Job, n: int, seconds: float) -> None:
         """What a replicate costs beside the piece itself, half from before and half from now; from small pieces, where
@@ -317,6 +318,14 @@ def _size(job: Job) -> float:
     """Participants, to which the work is in proportion, in hundreds; 1 where they cannot be moved."""
     n = job.question.value.get("n", 100)
     return n / 100 if isinstance(n, int | float) else 1.0
+
+
+def _told(error: Exception) -> Refused:
+    """What a piece raised, for those who asked: what a design cannot do, in its own words; all else is in the log."""
+    if isinstance(error, TrialsimError) and not isinstance(error, ResultsError):
+        return Refused(422, str(error), "values")
+    log.error("a piece of work raised", exc_info=error)
+    return Refused(500, BROKEN)
 
 
 def _fewer(n: int, asked: int) -> str:

@@ -122,12 +122,11 @@ def serve(
     from trialsim.teach.crew import Crew
     from trialsim.teach.explore import NAME, scene_of
     from trialsim.teach.scenes import Piece
-    from trialsim.world.streams import BLOCK
 
     own = bound(host, port)
     with own:
         address = address_of(own, host, allowed)
-        warm = Piece(scene_of(design).question(NAME), 0, BLOCK)
+        warm = Piece(scene_of(design).question(NAME), 0, 2)
         app = make_app(make_page(design, Crew(workers, first=warm)), hosts=address.names)
         server = server_of(app)
         with suppress(KeyboardInterrupt):
@@ -143,7 +142,7 @@ def server_of(app: Any, *, patience: Any = None) -> Any:
     own = patience or Patience()
     config = uvicorn.Config(
         app, http=protocol_class(own), ws="none", lifespan="on", loop="asyncio", log_config=None, access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=15, timeout_graceful_shutdown=2,
+        server_header=False, proxy_headers=False, timeout_keep_alive=own.kept, timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=16 * 1024, backlog=BACKLOG,
     )  # fmt: skip
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the guard has a log of its own
