@@ -60,7 +60,7 @@ class Kind:
         if self.of != material.of:
             needs = "the results of a sweep" if self.of == "sweep" else "one design (of a sweep, choose a point)"
             return f"it needs {needs}"
-        return self.why_not(material)
+        return self.why_not(material).rstrip(".")
 
     def asked(self, material: Material, options: dict[str, Any]) -> Asked:
         """What was asked, checked. TrialsimError for what the kind or the design does not know."""

@@ -41,8 +41,8 @@ Progress = Callable[[int, int], None]
 
 REPLICATES = 200
 """Of a design, where not said otherwise."""
-AGAIN = 100
-"""Replicates that are simulated again, at most, for what results do not keep."""
+AGAIN, PEOPLE_AGAIN = 100, 1_500_000
+"""Replicates that are simulated again, at most, for what results do not keep; fewer of a trial with many people."""
 MOST_ARMS = 5
 """From so many arms on not every partial null is tried, but all arms equal and each pair."""
 
@@ -248,10 +248,15 @@ class Material:
 
     # --- again --------------------------------------------------------------------------------------------------------
 
+    @property
+    def n_again(self) -> int:
+        """How many replicates are simulated again, if there are so many."""
+        return min(AGAIN, max(4, PEOPLE_AGAIN // self.design.sample_size))
+
     @cached_property
     def series(self) -> Series:
-        """The first replicates, at most `AGAIN`, simulated again. ResultsError where they are not the same trials."""
-        wanted = self.replicates[:AGAIN]
+        """The first replicates simulated again. ResultsError where they are not the same trials."""
+        wanted = self.replicates[: self.n_again]
         found = _again(self.design, self.seed, wanted, self.workers, self.progress)
         stored = self._digests()[: len(found)]
         for replicate, mine, theirs in zip(found.replicates, found.digests, stored, strict=True):
@@ -264,7 +269,7 @@ class Material:
 
     def again(self, replicate: int) -> Series:
         """One replicate simulated again."""
-        if replicate in self.replicates[:AGAIN] and "series" in self.__dict__:
+        if replicate in self.replicates[: self.n_again] and "series" in self.__dict__:
             return self.series.alone(int(np.flatnonzero(self.series.replicates == replicate)[0]))
         return _again(self.design, self.seed, np.array([replicate], dtype=np.int32), 1, None)
 

@@ -126,7 +126,7 @@ def _why_not(material: Material) -> str:
     if not material.many:
         return "one replicate has no power; at least two are needed"
     if not _parts(material, Asked()):
-        return " ".join([*material.refused.values(), *material.decisions[1]]) or "no contrast has a test"
+        return next(iter([*material.refused.values(), *material.decisions[1]]), "no contrast has a test")
     return ""
 
 
