@@ -124,7 +124,7 @@ def test_a_lesson_that_is_not_there_is_said(open_page: Any) -> None:
 
 def test_the_instructors_note_is_hidden_until_asked_for_and_prints_alone(open_page: Any, server: str) -> None:
     lesson = got(server, "/api/lessons/power_and_p")
-    page = open_page(DANCE)
+    page = open_page(DANCE, color_scheme="dark")
     start = lesson["instructor"][0][:30]
     assert start not in page.locator("body").inner_text()
     page.get_by_role("button", name="Instructor’s note").click()
@@ -134,6 +134,7 @@ def test_the_instructors_note_is_hidden_until_asked_for_and_prints_alone(open_pa
     page.emulate_media(media="print")
     assert note.is_visible()
     assert page.locator("main").is_hidden()
+    assert note.evaluate("one => getComputedStyle(one).color") == "rgb(27, 37, 48)"  # dark words on paper
     page.emulate_media(media="screen")
     page.keyboard.press("Escape")
     assert page.get_by_role("dialog").count() == 0

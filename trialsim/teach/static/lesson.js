@@ -92,13 +92,14 @@ function instructorNote(lesson, words) {
       ),
     );
   const questions = asked.length ? [h("h3", {}, "Questions and answers"), h("ol", {}, ...asked)] : [];
-  openDialog(
+  const dialog = openDialog(
     `Instructor’s note: ${lesson.title}`,
     h("p", { class: "lead" }, lesson.what),
     ...lesson.instructor.map((paragraph) => h("p", {}, ...words.marked(paragraph))),
     ...questions,
-    button("Print", () => print(), { class: "no-print" }),
-  ).classList.add("printable");
+  );
+  dialog.classList.add("printable");
+  dialog.querySelector(".dialog-head .quiet").before(button("Print", () => print(), { class: "quiet print" }));
 }
 
 export class Lesson {
