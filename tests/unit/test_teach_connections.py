@@ -192,6 +192,19 @@ def test_what_is_no_http_is_refused_without_a_traceback(
     assert is_served(port)
 
 
+def test_rubbish_behind_an_answer_ends_the_connection_without_a_traceback(
+    port: int, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with connected(port) as own:
+        own.sendall(head("/body", "Content-Type: text/plain", "Transfer-Encoding: chunked", method="POST"))
+        assert own.recv(65536).startswith(b"HTTP/1.1 415")
+        with suppress(OSError):
+            own.sendall(b"zz\r\nGARBAGE\x00\r\n\r\n")
+        everything(own)
+    assert "Traceback" not in capfd.readouterr().err + caplog.text
+    assert is_served(port)
+
+
 def test_a_chunked_body_without_end_is_cut_off(port: int) -> None:
     with connected(port) as own:
         own.sendall(head("/body", "Content-Type: application/json", "Transfer-Encoding: chunked", method="POST"))

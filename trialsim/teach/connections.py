@@ -10,7 +10,12 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.h11_impl import H11Protocol as Base
+else:
+    Base = object
 
 
 @dataclass(frozen=True)
@@ -29,58 +34,66 @@ class Patience:
     """Connections at once."""
 
 
-def protocol_class(patience: Patience) -> type[Any]:
-    """uvicorn's protocol on h11, which remembers since when it has been waiting and for what."""
+class Watched(Base):
+    """A connection that the patrol can judge; one that has been answered and is silent, uvicorn closes itself."""
+
+    patience: Patience
+    since: float
+    speaks: bool = True
+    left: int = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Note when; one of the others may have to go."""
+        self.since = self.loop.time()
+        super().connection_made(transport)
+        _make_room(self.connections, self.patience.most, self)
+
+    def data_received(self, data: bytes) -> None:
+        """Note when a request begins."""
+        if not self.speaks:
+            self.since, self.speaks = self.loop.time(), True
+        super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        """Note when an answer ends."""
+        self.since, self.speaks = self.loop.time(), False
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered if it still can be: not behind an answer that has been given."""
+        from h11 import LocalProtocolError
+
+        try:
+            super().send_400_response(msg)
+        except LocalProtocolError:
+            self.transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def look(self, now: float) -> None:
+        """Close the connection if it has taken too long."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent and unsent != self.left:
+            self.since = now  # something is being taken
+        self.left = unsent
+        if now - self.since > self._limit(unsent):
+            self.transport.abort()
+
+    def _limit(self, unsent: int) -> float:
+        """How long it may go on as it is [s]."""
+        if unsent:
+            return self.patience.send
+        return self.patience.head if self.is_idle and self.speaks else math.inf
+
+
+def protocol_class(patience: Patience) -> type[Watched]:
+    """uvicorn's protocol on h11, watched."""
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    class Watched(H11Protocol):
-        """A connection that the patrol can judge; one that has been answered and is silent, uvicorn closes itself."""
-
-        since: float
-        speaks: bool = True
-        left: int = 0
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            self.since = self.loop.time()
-            super().connection_made(transport)
-            _make_room(self.connections, patience.most, self)
-
-        def data_received(self, data: bytes) -> None:
-            if not self.speaks:
-                self.since, self.speaks = self.loop.time(), True
-            super().data_received(data)
-
-        def on_response_complete(self) -> None:
-            self.since, self.speaks = self.loop.time(), False
-            super().on_response_complete()
-
-        @property
-        def is_idle(self) -> bool:
-            """Whether no request is being answered."""
-            return self.cycle is None or self.cycle.response_complete
-
-        def look(self, now: float) -> None:
-            """Close the connection if it has taken too long."""
-            unsent = self.transport.get_write_buffer_size()
-            if unsent and unsent != self.left:
-                self.since = now  # something is being taken
-            self.left = unsent
-            if now - self.since > _limit(patience, unsent=bool(unsent), asks=self.is_idle and self.speaks):
-                self.transport.abort()
-
-        def send_400_response(self, msg: str) -> None:
-            """What is no HTTP is answered, if it still can be."""
-            if not self.transport.is_closing():
-                super().send_400_response(msg)
-
-    return Watched
-
-
-def _limit(patience: Patience, *, unsent: bool, asks: bool) -> float:
-    """How long a connection may go on as it is [s]."""
-    if unsent:
-        return patience.send
-    return patience.head if asks else math.inf
+    return type("WatchedH11", (Watched, H11Protocol), {"patience": patience})
 
 
 def _make_room(connections: set[Any], most: int, newest: Any) -> None:
