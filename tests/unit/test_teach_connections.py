@@ -196,8 +196,8 @@ def test_rubbish_behind_an_answer_ends_the_connection_without_a_traceback(
     port: int, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with connected(port) as own:
-        own.sendall(head("/body", "Content-Type: text/plain", "Transfer-Encoding: chunked", method="POST"))
-        assert own.recv(65536).startswith(b"HTTP/1.1 415")
+        own.sendall(head("/", "Transfer-Encoding: chunked", method="POST"))  # answered before its body has come
+        assert own.recv(65536).startswith(b"HTTP/1.1 200")
         with suppress(OSError):
             own.sendall(b"zz\r\nGARBAGE\x00\r\n\r\n")
         everything(own)
