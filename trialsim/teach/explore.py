@@ -141,7 +141,8 @@ def _power_panel(design: curve.Sized, primary: Primary, lines: list[list[curve.P
     series = []
     for k, (key, label, points) in enumerate(zip(keys, labels, lines, strict=True)):
         x, y, low, high = zip(*((one.n, one.power, one.low, one.high) for one in points), strict=True)
-        series.append(panels.Series(key, label, _colour(k, key), x, y, low, high, dashed=key == "success"))
+        name = f"{label[:1].upper()}{label[1:]}"
+        series.append(panels.Series(key, name, _colour(k, key), x, y, low, high, dashed=key == "success"))
     note = "Band: 95% Monte Carlo band, from how many simulated trials each point rests on."
     if not design.is_cut:
         note += " Points are few, as each is simulated by itself: in a longer trial groups would fill up otherwise."
@@ -285,11 +286,12 @@ def _room(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
 def _estimates_panel(design: Design, primary: Primary, estimates: Estimates) -> Iterator[Panel]:
     """What each contrast's analysis finds, beside the true value among the participants."""
     groups, ratio, label = [], False, ""
+    what = design.outcomes[primary.outcome].label or primary.outcome
     for k, hypothesis in enumerate(primary.hypotheses):
         place = _place(estimates, hypothesis.analysis, hypothesis.contrast, hypothesis.visit)
         if place is None:
             continue
-        ratio, label = estimates.labels[place].measure in RATIOS, estimates.labels[place].measure
+        ratio, label = estimates.labels[place].measure in RATIOS, f"{estimates.labels[place].measure}, {what}"
         values, truth = estimates.estimate[:, place], estimates.truth[:, place]
         mean, mcse, _ = mean_with_error(values)
         low, high = _middle(values)
