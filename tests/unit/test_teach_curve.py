@@ -232,7 +232,7 @@ def test_one_hypothesis_has_one_line_and_visits_are_named_where_there_are_severa
     words = {"early": "coach beats usual at m3", "late": "coach beats usual at m6"}
     two = trial(analyses=plan, decisions={"main": {"analysis": "change", "hypotheses": words}})
     labels = [series["label"] for series in panel(asked(two, 8), "curve")["series"]]
-    assert labels == ["Coaching better than usual, 3 months", "Coaching better than usual, m6", "the trial succeeds"]
+    assert labels == ["Coaching better than usual, 3 months", "Coaching better than usual, m6", "The trial succeeds"]
 
 
 def test_cohorts_that_nobody_randomized_have_no_power_and_a_warning() -> None:
