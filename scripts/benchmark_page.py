@@ -261,7 +261,7 @@ def beside(page: Page, effort: Effort) -> None:
 
 
 MEASURED = """
-async ({name, value, drags}) => {
+async ({name, value, drags, rest}) => {
   const slider = document.querySelector(`[data-knob="${name}"] input[type=range]`);
   const bench = document.querySelector(".bench");
   const low = Number(slider.value);
@@ -271,6 +271,7 @@ async ({name, value, drags}) => {
     slider.dispatchEvent(new Event("input", {bubbles: true}));
     await new Promise((resolve) => setTimeout(resolve, 60));
   }
+  await new Promise((resolve) => setTimeout(resolve, rest));
   const settled = new Promise((resolve) => {
     const watching = new MutationObserver(() => {
       if (bench.dataset.settled !== "true") return;
@@ -288,23 +289,26 @@ async ({name, value, drags}) => {
 
 
 def browser(page: Page, effort: Effort) -> None:
-    """A slider is dragged in ten steps and let go, in Chromium."""
+    """A slider is dragged in ten steps of 60 ms and let go, at once or after a moment's rest, in Chromium."""
     program = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
     if program is None or find_spec("playwright") is None:
         print("in Chromium:          not measured (no Chromium or no Playwright)")
         return
     from playwright.sync_api import sync_playwright
 
-    times = Times()
+    waits = {0: Times(), 150: Times()}
     with sync_playwright() as play:
         opened = play.chromium.launch(executable_path=program, args=[*QUIET])
         tab = opened.new_page()
         tab.goto(page.url)
         tab.wait_for_selector('.bench[data-settled="true"]', timeout=60_000)
-        for name, value in moves(page, effort.rounds, 3):
-            times.waits.append(tab.evaluate(MEASURED, {"name": name, "value": value, "drags": 10}))
+        for k, (name, value) in enumerate(moves(page, effort.rounds * len(waits), 3)):
+            rest = list(waits)[k // len(page.knobs) % len(waits)]
+            how = {"name": name, "value": value, "drags": 10, "rest": rest}
+            waits[rest].waits.append(tab.evaluate(MEASURED, how))
         opened.close()
-    print(f"in Chromium:          {times.shown()}")
+    for rest, times in waits.items():
+        print(f"Chromium, {rest:3d} ms rest: {times.shown()}")
 
 
 SECTIONS: dict[str, Callable[[Page, Effort], Any]] = {
