@@ -43,7 +43,6 @@ def printed(terminal: Terminal, here: Path, question: Question) -> Any:
         ("why_randomize", "cohorts", "plain", {"severity": 0.4, "n": 100}),
         ("power_and_p", "dance", "change", {"n": 100}),
         ("itt_and_compliers", "ways", "as_treated", {"n": 100}),
-        ("clusters_and_coaches", "coaches", "few_clusters", {"n": 120}),
     ],
 )
 def test_run_prints_what_was_on_the_screen(

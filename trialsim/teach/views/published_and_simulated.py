@@ -51,9 +51,12 @@ def shown(target: Target, what: str) -> bool:
 
 
 def at_first(target: Target) -> bool:
-    """Whether a target is about the outcome at 3 months: what two worlds are compared by."""
-    parts = ("outcome/severity/", "estimate/published_responders/", "estimate/published_mean_change/")
-    return target.measure.startswith(parts) and "/m3/" in target.measure and target.held
+    """Whether a target is among those by which two worlds are compared: responders, change and ratios at 3 months."""
+    first, *_, last = target.measure.split("/")
+    ratio = target.measure.startswith("estimate/published_responders/") and last == "risk ratio"
+    change = target.measure.startswith("estimate/published_mean_change/")
+    responders = first == "outcome" and last == "responders"
+    return "/m3/" in target.measure and target.held and (responders or change or ratio)
 
 
 # --- simulating -------------------------------------------------------------------------------------------------------
