@@ -38,7 +38,8 @@ class Refused(Exception):
     def all_headers(self) -> dict[str, str]:
         """With what kind of body it is; the connection is closed where more of a request may be on its way."""
         own = {"content-type": "application/json", "cache-control": "no-store"}
-        return own | ({"connection": "close"} if self.status in (400, 403, 408, 413, 414, 415, 431) else {}) | self.headers
+        closing = {"connection": "close"} if self.status in (400, 403, 408, 413, 414, 415, 431) else {}
+        return own | closing | self.headers
 
 
 def encoded(data: Any) -> bytes:
