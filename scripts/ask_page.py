@@ -46,6 +46,16 @@ def free_page(address: str, moved: Iterable[str]) -> dict[str, Any]:
     return {"scene": "explore", "view": view, "values": values, "seed": 1, "replicates": REPLICATES}
 
 
+def says(address: str, moved: list[str]) -> list[str]:
+    """What is said below the first picture. A busy page answers from fewer replicates and goes on when asked again."""
+    for sequence in range(20):
+        asked = {**free_page(address, moved), "client": "tutorial", "sequence": sequence}
+        answer = ask(address, "answer", asked)
+        if answer["replicates"] == REPLICATES:
+            return list(answer["says"])
+    raise SystemExit(f"the page answers from {answer['replicates']} replicates only")
+
+
 def main() -> None:
     """Ask and print."""
     address, what, *words = sys.argv[1:]
@@ -53,8 +63,7 @@ def main() -> None:
         for lesson in ask(address, "start")["lessons"]:
             print(f"{lesson['minutes']} min  {lesson['title']}")
     elif what == "says":
-        asked = {**free_page(address, words), "client": "tutorial", "sequence": 1}
-        print(*(textwrap.fill(sentence, 88) for sentence in ask(address, "answer", asked)["says"]), sep="\n")
+        print(*(textwrap.fill(sentence, 88) for sentence in says(address, words)), sep="\n")
     elif what == "download":
         found = ask(address, "design", free_page(address, words[1:]))
         Path(words[0]).write_text(found["yaml"], "utf-8")

@@ -23,23 +23,16 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from page_blocks import Block, blocks_of, shown, with_texts, without_times
 from page_commands import Commands, with_options
-from run_pages import PageError, made_by, pages, renewed, run_page
+from run_pages import ELSEWHERE, PageError, made_by, pages, renewed, run_page
 
 NOT_RUN = {
     "README.md": [".ci/run runs it, in a fresh copy", ".ci/run runs it, in a fresh copy"],
     "docs/index.md": ["installs; .ci/run does, in a fresh copy"],
+    "docs/live-page.md": ["serves until it is interrupted"],
     "docs/sweeps.md": ["needs a cluster; .ci/slurm.sh runs it on one"],
     "docs/validation.md": [".ci/run compares the whole library", ".ci/run compares the whole library"],
 }
 """Blocks that this test does not run, by page, and who does."""
-ELSEWHERE = {
-    ("docs/reading-results.md", "py"): "tests/independent/test_other_readers.py",
-    ("docs/reading-results.md", "r"): "tests/independent/test_other_readers.py",
-    ("docs/design-file.md", "yaml"): "tests/unit/test_docs.py",
-    ("docs/sweep-file.md", "yaml"): "tests/unit/test_sweep_file.py",
-    ("docs/sweep-file.md", "csv"): "tests/unit/test_sweep_file.py",
-}
-"""Blocks that other tests run, by page and language."""
 MARKS = "run|first|file|exit|serves|output|output of|needs|not run"
 README_COMMENTS = """\
 <!-- first: cp "$TRIALSIM_ROOT/configs/targets/cbt_generic.yaml" my_targets.yaml -->
@@ -85,7 +78,7 @@ def commands() -> Iterator[Commands]:
 @pytest.mark.parametrize("path", params())
 def test_a_page_does_what_it_says_and_prints_what_it_shows(path: Path, commands: Commands, tmp_path: Path) -> None:
     page = page_of(path)
-    ran = run_page(page, tmp_path, commands)
+    ran = run_page(page, tmp_path, commands, without=ELSEWHERE.get(named(path), ()))
     assert renewed(page, ran) == page, "stale: run python scripts/run_pages.py"
     assert [name for name in made_by(path) if not (tmp_path / name).is_file()] == []
 
@@ -111,7 +104,7 @@ def test_every_block_is_run_or_checked(path: Path) -> None:
     for block in blocks_of(page_of(path)):
         shown_or_kept = any(block.mark(name) is not None for name in ("output", "output of", "file"))
         known = block.language in ("sh", "python", "r", "yaml") or block.language.startswith("{")
-        if not (known or shown_or_kept or (named(path), block.language) in ELSEWHERE):
+        if not (known or shown_or_kept or block.language in ELSEWHERE.get(named(path), ())):
             unknown.append(f"line {block.line}: {block.language}")
     assert unknown == []
 
@@ -128,7 +121,7 @@ def fragments() -> list[Any]:
     found = []
     for path in pages():
         texts = [b.text for b in blocks_of(page_of(path)) if b.language == "yaml" and b.mark("file") is None]
-        if texts and (named(path), "yaml") not in ELSEWHERE:
+        if texts and "yaml" not in ELSEWHERE.get(named(path), ()):
             found.append(pytest.param(texts, id=named(path)))
     return found
 
