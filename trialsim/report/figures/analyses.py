@@ -14,6 +14,7 @@ from trialsim.design.parts import Design
 from trialsim.experiments.performance import Performance
 from trialsim.experiments.targets import Target
 from trialsim.report.figures.words import contrast_label, outcome_label
+from trialsim.report.layout import plural
 
 if TYPE_CHECKING:
     from trialsim.report.figures.kinds import Asked
@@ -94,6 +95,18 @@ def in_words(material: Material, analysis: str) -> str:
     plan: Any = material.design.analyses[analysis]
     about = outcome_label(material.design, plan.outcome)
     return f"analysis {analysis} ({plan.kind.replace('_', ' ')} of {about})"
+
+
+def failed_text(material: Material, analysis: str) -> str:
+    """How many replicates are left out because a fit of the analysis failed; empty where none did."""
+    estimates = material.estimates
+    if estimates is None:
+        return ""
+    mine = [place for place, label in enumerate(estimates.labels) if label.analysis == analysis]
+    n = int((~estimates.converged[:, mine]).any(axis=1).sum())
+    if not n:
+        return ""
+    return f"In {n:,} of {plural(material.n_replicates, 'replicate')} a fit of {analysis} failed; they are left out."
 
 
 def why_no_contrasts(material: Material) -> str:

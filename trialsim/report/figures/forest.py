@@ -14,6 +14,7 @@ from trialsim.report.figures.analyses import (
     Compared,
     analysis_of,
     contrasts_of,
+    failed_text,
     in_words,
     quantile,
     tested_measure,
@@ -225,7 +226,7 @@ def _say(material: Material, asked: Asked) -> str:
         true = "The upright line is the true value, from potential outcomes."
     margin = "Dashed lines are the margins." if plan.margin is not None and plan.hypothesis != "superiority" else ""
     published = sources([line.target for line in lines if line.target])
-    warning = confounded(material.design)
+    warning = sentences([confounded(material.design), failed_text(material, analysis)])
     return sentences([what, arms_in_full(material.design), how, true, margin, warning, about(material), published])
 
 

@@ -11,7 +11,7 @@ from trialsim.design.parts import Design
 from trialsim.experiments.performance import Performance
 from trialsim.experiments.targets import Target
 from trialsim.report.describe.phrases import confounded
-from trialsim.report.figures.analyses import analysis_of, contrasts_of, in_words, why_no_contrasts
+from trialsim.report.figures.analyses import analysis_of, contrasts_of, failed_text, in_words, why_no_contrasts
 from trialsim.report.figures.kinds import Asked, Kind
 from trialsim.report.figures.marks import percent_axis, published, published_key
 from trialsim.report.figures.rows import Row, RowPlot
@@ -189,6 +189,7 @@ def _say(material: Material, asked: Asked) -> str:
             arms_in_full(material.design),
             "Lines through the points are 95 % Monte Carlo intervals; dashed lines stand at 80 and 90 %.",
             confounded(material.design),
+            failed_text(material, analysis),
             f"Not shown: {left_out}" if left_out else "",
             about(material),
             sources(_targets(parts)),

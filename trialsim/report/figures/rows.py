@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trialsim.report.figures.frame import MARGIN, Frame, Key
 from trialsim.report.figures.style import Look, line_height, text_width, wrapped
@@ -122,8 +122,10 @@ class RowPlot:
             middle = top - y * scale
             for k, line in enumerate(lines):
                 at = middle + (len(lines) / 2 - k) * step - 0.15 * step
-                weight = "bold" if row.heading else "normal"
-                self.frame.text(MARGIN + 0.02, at, line, fontsize=self.points, fontweight=weight)
+                how: Any = {"fontweight": "bold" if row.heading else "normal"}
+                if row.heading:  # no line of the panel runs through it
+                    how["bbox"] = {"facecolor": self.look.paper, "linewidth": 0, "pad": 0.5}
+                self.frame.text(MARGIN + 0.02, at, line, fontsize=self.points, **how)
             if row.value:
                 right = self.look.width - MARGIN - 0.04
                 self.frame.text(right, middle + 0.35 * step, row.value, fontsize=self.points, ha="right")
