@@ -81,7 +81,7 @@ def test_every_point_is_the_power_of_a_trial_of_that_size_to_the_last_digit() ->
     design = trial()
     own = curve.sized(design)
     assert own.is_cut
-    assert own.sizes == (12, 24, 36, 48, 60, 84)
+    assert own.sizes == (12, 24, 36, 48, 60, 75)
     assert list(own.design.outcomes) == ["pain"]
     hits = curve.part_of(own, seed=3, first=0, n=24).hits
     assert hits is not None
@@ -207,6 +207,19 @@ def test_the_truth_stands_beside_what_the_analysis_finds() -> None:
     assert abs(web["mean"] - web["truth"]) < 4.5 * web["mcse"]
     assert web["low"] < web["truth"] < web["high"]
     assert abs(web["mean"]) > 4.5 * web["mcse"]  # a truth of 0 would be seen
+
+
+def test_true_values_are_those_of_the_first_replicates_however_they_are_cut() -> None:
+    own = curve.sized(trial(sample_size=30))
+    whole = curve.part_of(own, seed=1, first=112, n=32).estimates
+    late = curve.part_of(own, seed=1, first=128, n=16).estimates
+    assert whole is not None
+    assert late is not None
+    compared = [place for place, label in enumerate(whole.labels) if label.measure == "mean difference"]
+    assert not np.isnan(whole.truth[:16, compared]).any()
+    assert np.isnan(whole.truth[16:]).all()
+    assert np.isnan(late.truth).all()
+    assert np.array_equal(whole.estimate[16:], late.estimate, equal_nan=True)
 
 
 def test_a_trial_that_is_not_filled_says_so() -> None:

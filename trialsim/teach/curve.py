@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,11 +26,12 @@ from trialsim.experiments.measures import Measures, measure
 from trialsim.experiments.performance import proportion_with_error
 from trialsim.teach.cut import can_be_cut, cut_block, cut_data
 from trialsim.teach.primary import Idle, idle_of, lean, primary_of
+from trialsim.world.observation import ObservedData
 from trialsim.world.world import World
 
 Floats = NDArray[np.float64]
 
-FINE = (0.2, 0.4, 0.6, 0.8, 1.0, 1.4)
+FINE = (0.2, 0.4, 0.6, 0.8, 1.0, 1.25)
 """Sizes as parts of the design's own."""
 SPARSE = (0.25, 0.5, 0.75, 1.0, 1.4)
 """The same where each size costs much: analyses that go replicate by replicate."""
@@ -39,6 +40,9 @@ COARSE = (0.4, 0.7, 1.0, 1.4)
 QUICK = ("linear", "modified_poisson")
 """Kinds of analysis that are worked out for all replicates at once, if nothing is put in place of missing values."""
 MOST = 200_000
+WITH_TRUTH = 128
+"""Replicates in which true values are worked out: they hardly differ from one to the next."""
+TRUTHS = ("truth", "truth_first", "truth_second")
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def part_of(design: Sized, *, seed: int, first: int, n: int) -> Part:
     primary = primary_of(design.design)
     block = _simulated(design, max(design.sizes), seed, first, n) if design.is_cut else None
     block_of_own = _at(design, own, block, seed, first, n)
-    estimates = analyse_block(block_of_own)
+    estimates = _with_truth(design, block_of_own)
     if primary.decision is None:
         return Part(None, measure(block_of_own), estimates)
     of_sizes = [estimates if size == own else _estimated(design, size, block, seed, first, n) for size in design.sizes]
@@ -123,16 +127,29 @@ def _at(design: Sized, size: int, block: Block | None, seed: int, first: int, n:
     return cut_block(block, design.world_of(size))
 
 
+def _with_truth(design: Sized, block: Block) -> Estimates:
+    """The analyses at the design's own size, with the truth in the first replicates beside."""
+    if block.first >= WITH_TRUTH:
+        return _analysed(block.world.design, block.observed, block)
+    estimates = analyse_block(block)
+    known = (estimates.replicate < WITH_TRUTH)[:, None]
+    columns: dict[str, Any] = {name: np.where(known, getattr(estimates, name), np.nan) for name in TRUTHS}
+    return replace(estimates, **columns)
+
+
 def _estimated(design: Sized, size: int, block: Block | None, seed: int, first: int, n: int) -> Estimates:
     """The analyses at a size, without the truth beside."""
-    if block is None:
-        alone = _simulated(design, size, seed, first, n)
-        data, draws = alone.observed, alone.draws
-    else:
-        data, draws = cut_data(block.observed, size), block.draws
     small = design.world_of(size).design
-    replicate = np.arange(first, first + n, dtype=np.int32)
-    return concatenate_labels([estimate(small, name, data, replicate, draws) for name in small.analyses], replicate)
+    if block is not None:
+        return _analysed(small, cut_data(block.observed, size), block)
+    alone = _simulated(design, size, seed, first, n)
+    return _analysed(small, alone.observed, alone)
+
+
+def _analysed(design: Design, data: ObservedData, block: Block) -> Estimates:
+    replicate = np.arange(block.first, block.first + block.n_replicates, dtype=np.int32)
+    parts = [estimate(design, name, data, replicate, block.draws) for name in design.analyses]
+    return concatenate_labels(parts, replicate)
 
 
 def _hits(design: Sized, decision: str, of_sizes: list[Estimates]) -> Floats:

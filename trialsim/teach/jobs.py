@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from trialsim.world.streams import BLOCK
 Function = Callable[[Piece], Done]
 TAIL = 3 * BLOCK
 """Replicates that are not worth a piece of their own, for a piece costs something whatever its size."""
+SLACK = 0.35
+"""By how much a piece may be larger than it should be, if one more round is saved."""
 Span = tuple[int, int]
 """First replicate, and the one after the last."""
 
@@ -111,13 +114,15 @@ class Job:
         return bool(self._gaps())
 
     def take(self, *, size: float, cost: float, workers: int) -> Piece:
-        """The next piece, of `size` replicates at most, in whole blocks; smaller towards the end, so that all workers
-        finish together. `cost` is what a replicate takes [s]."""
+        """The next piece: of about `size` replicates, in whole blocks, and so that all workers finish together.
+
+        `cost` is what a replicate takes [s].
+        """
         gaps, now = self._gaps(), time.monotonic()
         first, room = gaps[0]
         ahead = sum(max(0.0, one.n - (now - one.begun) / cost) for one in self._under_way())
         share = (sum(n for _, n in gaps) + ahead) / workers
-        n = min(size, share)
+        n = share / max(1, math.ceil(share / size - SLACK))  # in as many rounds as it takes
         n = max(1, int(n)) if size < BLOCK else -(-int(n + first % BLOCK) // BLOCK) * BLOCK - first % BLOCK
         n = room if room - n < TAIL and room <= size else min(max(n, 1), room)
         self._stretches.setdefault(first, {})[n] = _Stretch(n, now)
