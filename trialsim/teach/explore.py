@@ -309,8 +309,8 @@ def _estimates_panel(design: Design, primary: Primary, estimates: Estimates) -> 
     ends = [x for one in groups for x in (one.low, one.high, one.truth)] + [nothing]
     yield panels.estimates(
         "What the analysis finds", x=panels.Axis(label, *_room(ends, ends)), groups=groups, nothing=nothing,
-        note="Mean of the estimates over simulated trials; line: the middle 95% of trials. The true value (mean of "
-        f"the first {curve.WITH_TRUTH}) is known because the simulation knows how everybody would fare under every arm.",
+        note="Mean of the estimates over simulated trials; line: the middle 95% of trials. The true value (mean "
+        f"of the first {curve.WITH_TRUTH}) is known because the simulation knows how all would fare under every arm.",
     )  # fmt: skip
 
 
