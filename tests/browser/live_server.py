@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import pytest
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 """How long a server may take until it answers [s]."""
 
 
