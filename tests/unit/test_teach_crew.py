@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import replace
@@ -209,6 +211,19 @@ def test_a_newer_question_takes_the_place_of_an_older_one_which_is_told_so() -> 
 
     with_crew(body, lambda: Hand(log, pause=0.01))
     assert sum(piece.n for piece in log if piece.question.view == "old") < 1000  # what was not begun is not done
+
+
+def test_what_was_answered_is_not_kept_for_every_client_that_ever_asked() -> None:
+    kept = []
+
+    async def body(crew: Crew) -> None:
+        for k in range(12):
+            await crew.ask(question(f"q{k}", 32), VIEW, client=f"c{k}")
+            kept.append(weakref.ref(next(reversed(crew._jobs.values()))))
+        gc.collect()
+        assert sum(one() is not None for one in kept) <= 5
+
+    with_crew(body, lambda: Hand([]), kept=4)
 
 
 def test_clients_do_not_supersede_each_other() -> None:

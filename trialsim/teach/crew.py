@@ -197,6 +197,8 @@ class Crew:
             return job
         finally:
             self._leave(ask)
+            if known.ask is ask:
+                known.ask = None  # else who has gone long ago would keep what is done in memory
 
     async def _announce(self, job: Job) -> None:
         if job not in self._queue:
