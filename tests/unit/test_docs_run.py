@@ -75,6 +75,7 @@ def commands() -> Iterator[Commands]:
 # --- the pages --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", params())
 def test_a_page_does_what_it_says_and_prints_what_it_shows(path: Path, commands: Commands, tmp_path: Path) -> None:
     page = page_of(path)
