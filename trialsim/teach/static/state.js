@@ -89,7 +89,8 @@ function taken(knob, value) {
 
 /** Values said by a link, as values of the knobs: {values of all knobs, names that were not understood}. */
 export function settle(said, knobs, base) {
-  const values = Object.fromEntries(knobs.map((knob) => [knob.name, base[knob.name] ?? knob.value]));
+  const own = (knob) => (Object.hasOwn(base, knob.name) ? base[knob.name] : knob.value);
+  const values = Object.fromEntries(knobs.map((knob) => [knob.name, own(knob)]));
   const left = [];
   for (const [name, value] of Object.entries(said)) {
     const knob = knobs.find((one) => one.name === name);
