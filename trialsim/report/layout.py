@@ -141,6 +141,11 @@ def percent(x: float, digits: int | None = 1) -> str:
     return "-" if math.isnan(x) else f"{number(100 * x, digits)}%"
 
 
+def p_text(p: float) -> str:
+    """A p value as journals print it."""
+    return "<0.001" if p < 0.001 else number(p, 3)
+
+
 def with_error(value: float, mcse: float, digits: int) -> str:
     """'26.9 ± 0.2', value ± Monte Carlo standard error; the error has at least one digit that is not 0.
 

@@ -20,7 +20,7 @@ from trialsim.analysis.estimates import (
 from trialsim.experiments.performance import Performance, Truths, by_analysis
 from trialsim.experiments.runner import Experiment
 from trialsim.report import analysis_words as words
-from trialsim.report.layout import heading, number, paragraph, table, with_error
+from trialsim.report.layout import heading, number, p_text, paragraph, table, with_error
 from trialsim.world.world import World
 
 
@@ -186,11 +186,6 @@ class _Result:
         if not np.isfinite(self.high) or self.value <= 0:
             return "-"
         return f"{number(self.value, 0)} ({number(self.low, 0)} to {number(self.high, 0)})"
-
-
-def p_text(p: float) -> str:
-    """A p value as journals print it."""
-    return "<0.001" if p < 0.001 else number(p, 3)
 
 
 Found = dict[tuple[str, str, str], _Result]

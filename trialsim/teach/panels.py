@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from trialsim.report.layout import number, percent, with_error
+from trialsim.report.layout import number, p_text, percent, with_error
 
 Panel = dict[str, Any]
 MOST_ROWS = 100
@@ -132,7 +132,7 @@ def intervals(
     """At most 100 intervals one above the other, the true value and no effect marked."""
     rows = list(rows)[:MOST_ROWS]
     body = [
-        [str(one.id), x.text(one.estimate), f"{x.text(one.low)} to {x.text(one.high)}", number(one.p, 3),
+        [str(one.id), x.text(one.estimate), f"{x.text(one.low)} to {x.text(one.high)}", p_text(one.p),
          "yes" if one.significant else "no", "" if one.covers is None else "yes" if one.covers else "no"]
         for one in rows
     ]  # fmt: skip

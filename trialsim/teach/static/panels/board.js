@@ -8,7 +8,7 @@ import { make as intervals } from "./intervals.js";
 import { make as numbers } from "./numbers.js";
 import { fontOf } from "./parts.js";
 import { make as published } from "./published.js";
-import { between, number } from "./scale.js";
+import { between, errorText, number } from "./scale.js";
 import { make as waterfall } from "./waterfall.js";
 
 const KINDS = { bars, curve, estimates, intervals, numbers, published, waterfall };
@@ -16,7 +16,7 @@ const GLIDE = 180; // [ms] from one answer to the next
 
 /** A share with its error, and of how many: "46.2%", "± 2.2% of 500 trials". */
 function share({ value, of, mcse }) {
-  const error = mcse === null ? "" : `± ${number(100 * mcse, 1)}% `;
+  const error = mcse === null ? "" : `± ${errorText(100 * mcse, 1)}% `;
   return { head: value === null ? "–" : `${number(100 * value, 1)}%`, error: `${error}of ${number(of)} trials` };
 }
 

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { canvas, legend, line, mark, picture, rect } from "./parts.js";
-import { number, scale } from "./scale.js";
+import { errorText, number, scale } from "./scale.js";
 
 const WIDTH = 170;
 const HEIGHT = 26;
@@ -79,7 +79,7 @@ class Published {
 
   row(row, used) {
     const range = row.low !== null && row.high !== null ? ` (${shown(row.low)} to ${shown(row.high)})` : "";
-    const error = row.mcse === null ? "" : ` ± ${number(row.mcse, Math.max(digits(row.simulated), 1))}`;
+    const error = row.mcse === null ? "" : ` ± ${errorText(row.mcse, Math.max(digits(row.simulated), 1))}`;
     return h(
       "li",
       {},

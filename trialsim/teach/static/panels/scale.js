@@ -31,6 +31,12 @@ export function number(value, digits = 0) {
   return text.replace("-", "−").replace(/^−(0(?:\.0+)?)$/, "$1");
 }
 
+/** An error with so many decimals, or with as many more as it takes to show a digit that is not 0. */
+export function errorText(error, digits = 0) {
+  const hidden = error > 1e-12 && error < 0.5 * 10 ** -digits;
+  return number(error, hidden ? -Math.floor(Math.log10(error)) : digits);
+}
+
 /** How ticks of an axis are written. */
 export function tickWriter(values, percent) {
   const step = values.length > 1 ? values[1] - values[0] : 1;

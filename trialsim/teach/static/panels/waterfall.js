@@ -1,7 +1,7 @@
 // What a sum is made of: totals stand on the ground, parts hang where the last one ended.
 
 import { block, canvas, line, linesOf, rect, surrounded, text, xAxis } from "./parts.js";
-import { number, scale, valueWriter, widthOf } from "./scale.js";
+import { errorText, number, scale, valueWriter, widthOf } from "./scale.js";
 
 /** Steps as [from, to]: a total from 0, a part from where the last one ended. */
 function reaches(steps) {
@@ -28,7 +28,9 @@ class Waterfall {
   said(step, panel) {
     const write = panel.y.percent ? (value) => number(100 * value, 1) : valueWriter(panel.y);
     const sign = step.total || step.value <= 0 ? "" : "+";
-    const error = step.mcse === null ? "" : ` ± ${write(step.mcse)}`;
+    const digits = (write(step.value).split(".")[1] ?? "").length;
+    const mcse = panel.y.percent ? 100 * step.mcse : step.mcse;
+    const error = step.mcse === null ? "" : ` ± ${errorText(mcse, digits)}`;
     return `${sign}${write(step.value)}${error}${panel.y.percent ? "%" : ""}`;
   }
 
