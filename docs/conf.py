@@ -15,7 +15,7 @@ author = "The trialsim developers"
 copyright = author
 version = release = __version__
 
-extensions = ["myst_parser", "mathml", "numbers_kept", "made_figures"]
+extensions = ["myst_parser", "mathml", "numbers_kept", "made_figures", "reachable"]
 exclude_patterns = ["_build", "_ext", "_static"]
 highlight_language = "text"
 myst_enable_extensions = ["dollarmath"]
