@@ -1,4 +1,4 @@
-"""What the theme leaves to be done for keyboards and screen readers: code and tables that scroll, headings of the map."""
+"""What the theme leaves to do for keyboards and screen readers: code and tables that scroll, headings of the map."""
 
 from __future__ import annotations
 
