@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -18,6 +20,12 @@ Array = NDArray[Any]
 
 Z = 4.5
 """Standard errors within which an estimate must lie; chance of a false alarm 7 in a million."""
+
+
+def in_a_loop(body: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """What a coroutine returns, run in a thread of its own: a browser's tests leave a loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(body())).result()
 
 
 # --- statistics -----------------------------------------------------------------------------------------------------

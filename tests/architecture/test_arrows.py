@@ -68,7 +68,10 @@ def test_the_engines_do_not_know_each_other() -> None:
         ("ruamel", {"trialsim.design.yamltree", "trialsim.design.yamlwriter", "trialsim.design.scalars"}),
         (
             "click",
-            {f"trialsim.cli.{name}" for name in ("calibrating", "main", "options", "progress", "questions", "showing", "sweeps", "teaching")},
+            {
+                f"trialsim.cli.{name}"
+                for name in ("calibrating", "main", "options", "progress", "questions", "showing", "sweeps", "teaching")
+            },
         ),
         ("concurrent", {"trialsim.experiments.executors", "trialsim.experiments.processes"}),
         ("multiprocessing", {"trialsim.experiments.processes"}),

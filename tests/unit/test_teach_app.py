@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 from designs import coached, plain_data, score, usual
+from helpers import in_a_loop
 
 from trialsim.design.parts import Design
 from trialsim.design.reader import design_of, digest
@@ -148,7 +148,7 @@ def raw(app: Any, path: str) -> tuple[int, bytes]:
         "query_string": b"", "headers": [(b"host", b"localhost")], "scheme": "http", "http_version": "1.1",
         "server": ("localhost", 80), "client": ("127.0.0.1", 1), "root_path": "",
     }  # fmt: skip
-    asyncio.run(app(scope, receive, send))
+    in_a_loop(lambda: app(scope, receive, send))
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from designs import plain_data
+from helpers import in_a_loop
 
 from trialsim.design.parts import Design
 from trialsim.errors import TrialsimError
@@ -80,7 +81,7 @@ def with_crew(
         finally:
             await crew.close()
 
-    return asyncio.run(run())
+    return in_a_loop(run)
 
 
 # --- pieces -----------------------------------------------------------------------------------------------------------
