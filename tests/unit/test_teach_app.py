@@ -349,7 +349,7 @@ def test_what_goes_wrong_inside_is_one_sentence_outside_and_in_the_log(
     client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any) -> Any:
-        raise RuntimeError("secret /home/somebody/design.yaml")
+        raise RuntimeError("secret folder/design.yaml")
 
     monkeypatch.setattr(scenes, "view_of", broken)
     said = refused(post(client, data=ANSWER | {"client": "b1", "values": {"n": 18}}), 500)

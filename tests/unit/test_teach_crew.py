@@ -378,7 +378,7 @@ class Raising(Hand):
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (ZeroDivisionError("secret /home/path"), 500, "Something went wrong"),
+        (ZeroDivisionError("secret folder"), 500, "Something went wrong"),
         (TrialsimError("so it cannot be."), 422, "so"),
     ],
 )
